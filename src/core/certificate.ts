@@ -1,0 +1,97 @@
+/**
+ * What the ledger knows of one certificate, and what has been published about it. Plain data: no rules here
+ * (transitions: status.ts; times: policy/freshness.ts).
+ */
+import type { Reason } from './reason.ts';
+import type { Serial } from './serial.ts';
+import type { EpochMs } from './time.ts';
+
+declare const tagBrand: unique symbol;
+/**
+ * Eight hex digits that stand for (issuer name, issuer key) in keys: the first four octets of
+ * SHA-256(SHA-256(name DER) ‖ SHA-256(key BIT STRING value)). Derived, so it survives a rename of the issuer's id and a
+ * renewal of the CA certificate; two keys of one name differ (design decision 2, C-32). A clash is refused at start.
+ */
+export type IssuerTag = string & { readonly [tagBrand]: true };
+
+/** One certificate or precertificate that the CA has issued. Its existence is what permits `good` (B-20, T-25). */
+export interface Certificate {
+  readonly issuer: IssuerTag;
+  readonly serial: Serial;
+  /** Grows by one with each change of what OCSP or the CRL must say. Publication is compare-and-swap on it (P2). */
+  readonly revision: number;
+  readonly notBefore: EpochMs | undefined;
+  /** Undefined only when the certificate is known from a CRL alone: then its entry is never dropped (CT-4.10.1). */
+  readonly notAfter: EpochMs | undefined;
+  /** True while only the precertificate is known to exist (T-23). */
+  readonly precertificate: boolean;
+  readonly crlShard: string | undefined;
+  readonly revocation: Revocation | undefined;
+  /** When this revision was recorded: the clock of B-14 and B-18 starts here. */
+  readonly recordedAt: EpochMs;
+  /** Sequence number of the journal record that made this revision. */
+  readonly recordedSeq: number;
+}
+
+export interface Revocation {
+  /** What CRL entry and RevokedInfo say, whole seconds; may lie before recordedAt after a key compromise (T-30). */
+  readonly revokedAt: EpochMs;
+  readonly reason: Reason | undefined;
+}
+
+/** The four lanes, in order of priority (design §3). */
+export const LANES = ['revocation', 'issue', 'asked', 'refresh'] as const;
+export type Lane = (typeof LANES)[number];
+
+/**
+ * The variable part of the signed answers about one certificate: one per CertID hash, same times and status. The rest of
+ * each OCSPResponse is the issuer's template (design decision 8).
+ */
+export interface PublishedResponse {
+  readonly issuer: IssuerTag;
+  readonly serial: Serial;
+  /** Revision of the certificate that these answers speak of. */
+  readonly revision: number;
+  readonly revocation: Revocation | undefined;
+  /** = producedAt (conflict X-04), whole seconds. */
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  /** When the signer plans to replace it; HTTP freshness ends before (L-19). */
+  readonly refreshAt: EpochMs;
+  /** When an answer of this revision was first published: the end of the revoked-to-visible clock. */
+  readonly publishedAt: EpochMs;
+  /** First four octets, hex, of the SHA-256 of the responder certificate that signed: picks the template. */
+  readonly responder: string;
+  /** Signature BIT STRING values by CertID hash. */
+  readonly signatures: { readonly sha1: Uint8Array; readonly sha256: Uint8Array };
+}
+
+export type CertIdHash = 'sha1' | 'sha256';
+
+/** One line of a CRL. */
+export interface RevokedEntry {
+  readonly serial: Serial;
+  readonly revokedAt: EpochMs;
+  readonly reason: Reason | undefined;
+  readonly notAfter: EpochMs | undefined;
+  readonly recordedAt: EpochMs;
+}
+
+/** A published CRL; its bytes lie in the archive under issuer and number. */
+export interface CrlRecord {
+  readonly issuer: IssuerTag;
+  readonly number: bigint;
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  readonly publishedAt: EpochMs;
+  /** `scheduled` CRLs are the "regularly scheduled" ones of RFC 5280 §3.3 (C-22). */
+  readonly kind: 'scheduled' | 'revocation' | 'imported';
+  /** thisUpdate of the newest scheduled CRL up to and including this one. */
+  readonly scheduledAt: EpochMs;
+  readonly entries: number;
+  readonly bytes: number;
+  /** Hex SHA-256 of the DER. */
+  readonly sha256: string;
+  /** The newest journal record whose changes are all in this CRL. */
+  readonly asOfSeq: number;
+}

@@ -1,0 +1,98 @@
+/**
+ * The journal's records: what is in them, and the exact octets that the chain covers.
+ *
+ * One record is one line of JSON that ends in `,"hash":"<64 hex>"}`. The hash is the SHA-256 of the line without that
+ * member (so of the text up to it plus `}`), and the text holds the previous record's hash: altering, removing or
+ * reordering a record breaks the chain at that record (CT-5.4.1, P8).
+ */
+import { createHash } from 'node:crypto';
+import type { Reason } from './reason.ts';
+import { Problem } from './problem.ts';
+
+/** A certificate's new state as journalled: the replay at start puts exactly this into the ledger. */
+export interface JournalledChange {
+  readonly issuer: string;
+  readonly serial: string;
+  readonly revision: number;
+  readonly notBefore?: string;
+  readonly notAfter?: string;
+  readonly precertificate?: true;
+  readonly crlShard?: string;
+  readonly revokedAt?: string;
+  readonly reason?: Reason;
+  /** Absent: the published answer stays right. */
+  readonly lane?: 'revocation' | 'issue' | 'refresh';
+}
+
+/** What a caller hands over; the journal adds seq, at (time of the record), prev and hash. */
+export interface JournalEntry {
+  /** `certificates.issued`, `certificates.revoked`, `certificates.imported`, `ocsp.signed`, `crl.published`, `service.started`, … */
+  readonly type: JournalEntryType;
+  /** The person, client certificate or service role that did it (CT-5.4.1-d). */
+  readonly actor: string;
+  /** The issuer's id, where there is one. */
+  readonly issuer?: string;
+  /** Time of the event, where it differs from the time of the record (C17). */
+  readonly eventAt?: string;
+  readonly description: string;
+  readonly changes?: readonly JournalledChange[];
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+export type JournalEntryType =
+  | 'service.started'
+  | 'service.stopped'
+  | 'configuration.loaded'
+  | 'journal.recovered'
+  | 'certificates.issued'
+  | 'certificates.revoked'
+  | 'certificates.imported'
+  | 'access.denied'
+  | 'ocsp.signed'
+  | 'ocsp.refused'
+  | 'crl.published'
+  | 'crl.refused';
+
+export interface JournalRecord extends JournalEntry {
+  readonly seq: number;
+  /** Time of the record, RFC 3339 with milliseconds. */
+  readonly at: string;
+  readonly prev: string;
+  readonly hash: string;
+}
+
+/** `prev` of the first record. */
+export const GENESIS_HASH = '0'.repeat(64);
+
+const HASH_MEMBER_LENGTH = ',"hash":""}'.length + 64;
+
+/** The record that follows `prev`, and its line without the newline. */
+export function sealRecord(entry: JournalEntry, seq: number, at: string, prev: string): { line: string; hash: string } {
+  const covered = JSON.stringify({ seq, at, prev, ...entry });
+  const hash = createHash('sha256').update(covered).digest('hex');
+  return { line: `${covered.slice(0, -1)},"hash":"${hash}"}`, hash };
+}
+
+/**
+ * Reads a line back and checks it against the record before it.
+ * @throws Problem `corrupt` saying what is wrong: not a record, altered, missing or reordered.
+ */
+export function openRecord(line: string, expected: { seq: number; prev: string }, where: string): JournalRecord {
+  const covered = `${line.slice(0, -HASH_MEMBER_LENGTH)}}`;
+  let record: JournalRecord;
+  try {
+    record = JSON.parse(line) as JournalRecord;
+  } catch {
+    throw new Problem('corrupt', 'not a journal record', { field: where, value: line.slice(0, 40) });
+  }
+  if (createHash('sha256').update(covered).digest('hex') !== record.hash) {
+    throw new Problem('corrupt', 'the record was altered: its hash does not match its text', { field: where, value: `record ${record.seq}` });
+  }
+  if (record.seq !== expected.seq) {
+    throw new Problem('corrupt', `record ${expected.seq} is missing or out of order`, { field: where, value: `record ${record.seq}` });
+  }
+  if (record.prev !== expected.prev) {
+    throw new Problem('corrupt', 'the record does not follow the one before it', { field: where, value: `record ${record.seq}` });
+  }
+  return record;
+}

@@ -1,0 +1,46 @@
+/**
+ * A profile: the numbers and choices that a CA's documents fix for one issuer. Read from a preset and the issuer's own
+ * file (apps/config.ts), checked against the documents' limits (limits.ts), used by freshness.ts, status.ts and the signer.
+ */
+import type { KeyType } from '../signature-algorithm.ts';
+import type { Reason } from '../reason.ts';
+
+export interface Profile {
+  /** Name of the preset it came from. */
+  readonly preset: string;
+  /** Whose rules bind it: picks the limit tables of limits.ts. */
+  readonly authorities: readonly Authority[];
+  readonly ocsp: {
+    /** v: nextUpdate = thisUpdate + v − 1 s, because the bound is inclusive (T-01). */
+    readonly validityMs: number;
+    /** Planned age at re-signing; a jitter by serial takes off up to a fifth. */
+    readonly refreshAfterMs: number;
+    /** Longest max-age on an answer: bounds the exposure after a revocation without purging (design decision 7). */
+    readonly maxAgeMs: number;
+    /** How long after notAfter a certificate is still answered for; then `unauthorized` (RFC 9919 §3.2.3, T-33). */
+    readonly afterExpiryMs: number;
+  };
+  readonly crl: {
+    /** Between two scheduled CRLs. */
+    readonly periodMs: number;
+    /** nextUpdate = thisUpdate + validity − 1 s. */
+    readonly validityMs: number;
+    /** From a recorded revocation to the build of the CRL that lists it: what comes meanwhile goes into the same CRL. */
+    readonly coalesceMs: number;
+    /** CT-B-CRL-11, conflict C33: an invalidityDate equal to revocationDate, or none. */
+    readonly invalidityDate: 'omit' | 'revocation-date';
+  };
+  readonly responder: {
+    /** Longest validity of a responder certificate, counted inclusively (SR-6.3.2-a/b). */
+    readonly maxValidityMs: number;
+    readonly keyTypes: readonly KeyType[];
+  };
+  readonly reasons: {
+    readonly permitted: readonly Reason[];
+    /** certificateHold and its release (CT-4.9.13, B-06, SM-03). */
+    readonly hold: 'refuse' | 'allow';
+  };
+}
+
+/** `cybertrust` = seed document 004, `secom` = 001/003; the rest as in standards.md. */
+export type Authority = 'rfc' | 'cabf-tls' | 'mozilla' | 'microsoft' | 'cybertrust' | 'secom';

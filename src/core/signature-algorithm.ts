@@ -1,0 +1,69 @@
+/**
+ * The signature algorithms that may stand on a response or CRL, with their exact AlgorithmIdentifier octets
+ * (BR 7.1.3.2, standards.md §16, T-10): RSA with explicit NULL, ECDSA with no parameters. No SHA-1 (B-35).
+ */
+import { Problem } from './problem.ts';
+import type { KeyObject } from 'node:crypto';
+
+export interface SignatureAlgorithm {
+  readonly name: string;
+  /** DER of the AlgorithmIdentifier. */
+  readonly identifier: Buffer;
+  readonly hash: 'sha256' | 'sha384' | 'sha512';
+  readonly keyType: KeyType;
+}
+
+/** Key types as profiles name them. */
+export type KeyType = 'RSA-2048' | 'RSA-3072' | 'RSA-4096' | 'P-256' | 'P-384' | 'P-521';
+
+const hex = (text: string): Buffer => Buffer.from(text, 'hex');
+const RSA = {
+  sha256: hex('300d06092a864886f70d01010b0500'),
+  sha384: hex('300d06092a864886f70d01010c0500'),
+  sha512: hex('300d06092a864886f70d01010d0500'),
+};
+const ECDSA = {
+  sha256: hex('300a06082a8648ce3d040302'),
+  sha384: hex('300a06082a8648ce3d040303'),
+  sha512: hex('300a06082a8648ce3d040304'),
+};
+
+/** BR 7.1.3.2.2: the hash of an ECDSA signature follows the curve. */
+const CURVES: Record<string, { keyType: KeyType; hash: 'sha256' | 'sha384' | 'sha512' }> = {
+  prime256v1: { keyType: 'P-256', hash: 'sha256' },
+  secp384r1: { keyType: 'P-384', hash: 'sha384' },
+  secp521r1: { keyType: 'P-521', hash: 'sha512' },
+};
+
+/**
+ * The algorithm that a key signs with. RSA uses `rsaHash` (SHA-256 unless the CA's profile says SHA-384).
+ * @throws Problem `config` for a key that no profile permits.
+ */
+export function algorithmFor(key: KeyObject, field: string, rsaHash: 'sha256' | 'sha384' | 'sha512' = 'sha256'): SignatureAlgorithm {
+  const details = key.asymmetricKeyDetails;
+  if (key.asymmetricKeyType === 'rsa') {
+    const bits = details?.modulusLength ?? 0;
+    if (bits !== 2048 && bits !== 3072 && bits !== 4096) {
+      throw new Problem('config', 'RSA keys of 2048, 3072 or 4096 bits are supported', { field, value: `RSA-${bits}`, rule: 'BR 6.1.5' });
+    }
+    return { name: `${rsaHash}WithRSAEncryption`, identifier: RSA[rsaHash], hash: rsaHash, keyType: `RSA-${bits}` };
+  }
+  const curve = key.asymmetricKeyType === 'ec' ? CURVES[details?.namedCurve ?? ''] : undefined;
+  if (curve === undefined) {
+    throw new Problem('config', 'not an RSA, P-256, P-384 or P-521 key', {
+      field,
+      value: `${key.asymmetricKeyType ?? 'unknown'} ${details?.namedCurve ?? ''}`.trim(),
+      rule: 'BR 6.1.5',
+    });
+  }
+  return { name: `ecdsa-with-${curve.hash.toUpperCase()}`, identifier: ECDSA[curve.hash], hash: curve.hash, keyType: curve.keyType };
+}
+
+/** The algorithm with this AlgorithmIdentifier, for verifying; undefined for any other octets. */
+export function algorithmOf(identifier: Uint8Array): { kind: 'rsa' | 'ecdsa'; hash: 'sha256' | 'sha384' | 'sha512' } | undefined {
+  for (const hash of ['sha256', 'sha384', 'sha512'] as const) {
+    if (RSA[hash].equals(identifier)) return { kind: 'rsa', hash };
+    if (ECDSA[hash].equals(identifier)) return { kind: 'ecdsa', hash };
+  }
+  return undefined;
+}

@@ -1,0 +1,53 @@
+/**
+ * What an HTTP front hands in, and what it gets back. A front owns sockets, framing, limits and the Date and Connection
+ * headers; it knows nothing of OCSP. The rest is decided behind `Answer`.
+ */
+
+/** A request, whole. `target` is the request-target exactly as received: not decoded, not normalised (T-49). */
+export interface Question {
+  /** Upper-case method token as received. */
+  readonly method: string;
+  readonly target: string;
+  /** Host header value without normalisation; empty when absent (HTTP/1.0). */
+  readonly host: string;
+  /** Present for POST. At most MAX_BODY_BYTES. */
+  readonly body: Uint8Array | undefined;
+  readonly ifNoneMatch: string | undefined;
+  readonly ifModifiedSince: string | undefined;
+  /** For metrics: `1.0` or `1.1`. */
+  readonly httpVersion: string;
+}
+
+/**
+ * A reply. `headers` is a prebuilt block of whole lines (`Name: value\r\n`…), Content-Type and Content-Length included and
+ * without Date, Connection or the blank line. It and `body` are shared between requests: a front never changes them.
+ * For 304 and HEAD the front sends the headers and no body (a 304 block carries no Content-Length of its own).
+ */
+export interface Reply {
+  readonly status: 200 | 304 | 400 | 404 | 405 | 413 | 503;
+  readonly headers: string;
+  readonly body: Buffer;
+}
+
+/**
+ * Never throws and never rejects. Synchronous when the answer is at hand (the fast path of a front relies on it), a promise
+ * when it must be fetched or signed. The Question may be reused by the front once the reply is there.
+ */
+export type Answer = (question: Question) => Reply | Promise<Reply>;
+
+/** T-56: an OCSPRequest is 80–200 octets; anything over this is not one. */
+export const MAX_BODY_BYTES = 8192;
+/** Request line plus header fields. A GET of 2 kB must pass (L-15); nginx and NSS send less than 1 kB. */
+export const MAX_HEAD_BYTES = 16_384;
+
+export interface Front {
+  /** Where it listens. */
+  readonly address: { readonly host: string; readonly port: number };
+  /** Which engine answers: the metric label `listener`. */
+  readonly engine: string;
+  /**
+   * Stops accepting, answers every request that has arrived whole or in part within `graceMs`, then closes the rest.
+   * Resolves when the port is free.
+   */
+  close(graceMs: number): Promise<void>;
+}

@@ -1,0 +1,22 @@
+/**
+ * The journal: intake's durable log of accepted events and the audit log of everything that was signed (P1, P8), one
+ * hash chain. Written before anything else; what follows from a record is derived and can be derived again.
+ */
+import type { JournalEntry, JournalRecord } from '../core/journal-record.ts';
+
+export interface Journal {
+  /** The last record written. */
+  readonly head: { readonly seq: number; readonly hash: string };
+  /**
+   * Appends the entries in order, without gaps between them, and resolves when they are durable (fsync). Calls under way at
+   * the same time share one fsync.
+   * @throws Problem `unavailable` when they could not be made durable; then none of them is in the log, and whoever was
+   *   about to acknowledge, sign or publish on their strength must not.
+   */
+  append(entries: readonly JournalEntry[]): Promise<readonly JournalRecord[]>;
+  /** Why the journal cannot be written now; undefined when it can. Signing stops while this is set (P8). */
+  readonly failure: string | undefined;
+  /** Records with seq > after, in order. @throws Problem `corrupt` naming file and record. */
+  read(after: number): AsyncIterable<JournalRecord>;
+  close(): Promise<void>;
+}
