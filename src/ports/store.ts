@@ -26,7 +26,7 @@ export interface Ledger {
    */
   apply(changes: readonly Change[], seq: number): Promise<void>;
   /** Revoked entries in ascending order of serial octets, in pages, as of one instant; `asOfSeq` is that instant. */
-  revokedEntries(issuer: IssuerTag): { readonly asOfSeq: number; readonly pages: AsyncIterable<readonly RevokedEntry[]> };
+  revokedEntries(issuer: IssuerTag): { readonly asOfSeq: Promise<number>; readonly pages: AsyncIterable<readonly RevokedEntry[]> };
   /** Every certificate of an issuer in ascending order, in pages, as of one instant. */
   certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]>;
 }
@@ -54,7 +54,7 @@ export type PublishOutcome =
   | 'published'
   /** The certificate's revision has moved on: the answer is dropped, the queue holds newer work. */
   | 'superseded'
-  /** thisUpdate would go back (clock stepped): dropped, the published answer stays. */
+  /** The published answer is of the same revision and not older (the clock stepped, or it was asked for meanwhile): it stays, and the item stays leased. */
   | 'older';
 
 export interface RefreshQueue {
@@ -69,8 +69,8 @@ export interface RefreshQueue {
    * Not synced: an answer lost with the power is still queued and will be signed again.
    */
   publish(responses: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]>;
-  /** Items waiting per lane, leased ones included; for `refresh`, only what is due at `nowMs`. At most `cap` is counted. */
-  backlog(lane: Lane, nowMs: EpochMs, cap: number): Promise<number>;
+  /** Items of the lane that are due at `nowMs`, leased ones included. From memory: cheap enough for every scrape. */
+  backlog(lane: Lane, nowMs: EpochMs): number;
   /** Every published answer, in pages: for the freshness gauges at start. */
   published(): AsyncIterable<readonly PublishedResponse[]>;
 }

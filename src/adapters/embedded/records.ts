@@ -1,0 +1,117 @@
+/** Values of the embedded store. Fixed offsets, 48-bit milliseconds (good until the year 10889), 0 for an absent instant. */
+import type { Certificate, CrlRecord, IssuerTag, PublishedResponse, RevokedEntry, Revocation } from '../../core/certificate.ts';
+import { REASON_CODES, reasonName, type Reason } from '../../core/reason.ts';
+import type { Serial } from '../../core/serial.ts';
+
+const NO_REASON = 0xff;
+const PRECERTIFICATE = 1;
+const REVOKED = 2;
+const HAS_NOT_BEFORE = 4;
+const HAS_NOT_AFTER = 8;
+
+/** flags 1 | revision 4 | recordedAt 6 | recordedSeq 6 | notBefore 6 | notAfter 6 | revokedAt 6 | reason 1 | crlShard … */
+export function encodeCertificate(certificate: Certificate): Buffer {
+  const shard = certificate.crlShard ?? '';
+  const bytes = Buffer.allocUnsafe(36 + Buffer.byteLength(shard));
+  bytes[0] =
+    (certificate.precertificate ? PRECERTIFICATE : 0) |
+    (certificate.revocation === undefined ? 0 : REVOKED) |
+    (certificate.notBefore === undefined ? 0 : HAS_NOT_BEFORE) |
+    (certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER);
+  bytes.writeUInt32BE(certificate.revision, 1);
+  bytes.writeUIntBE(certificate.recordedAt, 5, 6);
+  bytes.writeUIntBE(certificate.recordedSeq, 11, 6);
+  bytes.writeUIntBE(certificate.notBefore ?? 0, 17, 6);
+  bytes.writeUIntBE(certificate.notAfter ?? 0, 23, 6);
+  writeRevocation(bytes, 29, certificate.revocation);
+  bytes.write(shard, 36);
+  return bytes;
+}
+
+export function decodeCertificate(issuer: IssuerTag, serial: Serial, bytes: Buffer): Certificate {
+  const flags = bytes[0] as number;
+  return {
+    issuer,
+    serial,
+    revision: bytes.readUInt32BE(1),
+    recordedAt: bytes.readUIntBE(5, 6),
+    recordedSeq: bytes.readUIntBE(11, 6),
+    notBefore: flags & HAS_NOT_BEFORE ? bytes.readUIntBE(17, 6) : undefined,
+    notAfter: flags & HAS_NOT_AFTER ? bytes.readUIntBE(23, 6) : undefined,
+    precertificate: (flags & PRECERTIFICATE) !== 0,
+    revocation: flags & REVOKED ? readRevocation(bytes, 29) : undefined,
+    crlShard: bytes.length > 36 ? bytes.toString('utf8', 36) : undefined,
+  };
+}
+
+/** flags 1 | revision 4 | thisUpdate 6 | nextUpdate 6 | refreshAt 6 | publishedAt 6 | responder 4 | revokedAt 6 | reason 1 | length 2 | signatures */
+export function encodeResponse(response: PublishedResponse): Buffer {
+  const { sha1, sha256 } = response.signatures;
+  const bytes = Buffer.allocUnsafe(42 + sha1.length + sha256.length);
+  bytes[0] = response.revocation === undefined ? 0 : REVOKED;
+  bytes.writeUInt32BE(response.revision, 1);
+  bytes.writeUIntBE(response.thisUpdate, 5, 6);
+  bytes.writeUIntBE(response.nextUpdate, 11, 6);
+  bytes.writeUIntBE(response.refreshAt, 17, 6);
+  bytes.writeUIntBE(response.publishedAt, 23, 6);
+  bytes.write(response.responder, 29, 4, 'hex');
+  writeRevocation(bytes, 33, response.revocation);
+  bytes.writeUInt16BE(sha1.length, 40);
+  bytes.set(sha1, 42);
+  bytes.set(sha256, 42 + sha1.length);
+  return bytes;
+}
+
+export function decodeResponse(issuer: IssuerTag, serial: Serial, bytes: Buffer): PublishedResponse {
+  const split = 42 + bytes.readUInt16BE(40);
+  return {
+    issuer,
+    serial,
+    revision: bytes.readUInt32BE(1),
+    thisUpdate: bytes.readUIntBE(5, 6),
+    nextUpdate: bytes.readUIntBE(11, 6),
+    refreshAt: bytes.readUIntBE(17, 6),
+    publishedAt: bytes.readUIntBE(23, 6),
+    responder: bytes.toString('hex', 29, 33),
+    revocation: (bytes[0] as number) & REVOKED ? readRevocation(bytes, 33) : undefined,
+    signatures: { sha1: bytes.subarray(42, split), sha256: bytes.subarray(split) },
+  };
+}
+
+/** flags 1 | revokedAt 6 | reason 1 | notAfter 6 | recordedAt 6 */
+export function encodeEntry(certificate: Certificate, revocation: Revocation): Buffer {
+  const bytes = Buffer.allocUnsafe(20);
+  bytes[0] = certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER;
+  writeRevocation(bytes, 1, revocation);
+  bytes.writeUIntBE(certificate.notAfter ?? 0, 8, 6);
+  bytes.writeUIntBE(certificate.recordedAt, 14, 6);
+  return bytes;
+}
+
+export function decodeEntry(serial: Serial, bytes: Buffer): RevokedEntry {
+  return {
+    serial,
+    ...readRevocation(bytes, 1),
+    notAfter: (bytes[0] as number) & HAS_NOT_AFTER ? bytes.readUIntBE(8, 6) : undefined,
+    recordedAt: bytes.readUIntBE(14, 6),
+  };
+}
+
+export function encodeCrlRecord(record: CrlRecord): Buffer {
+  return Buffer.from(JSON.stringify({ ...record, number: record.number.toString() }));
+}
+
+export function decodeCrlRecord(bytes: Buffer): CrlRecord {
+  const record = JSON.parse(bytes.toString()) as Omit<CrlRecord, 'number'> & { number: string };
+  return { ...record, number: BigInt(record.number) };
+}
+
+function writeRevocation(bytes: Buffer, at: number, revocation: Revocation | undefined): void {
+  bytes.writeUIntBE(revocation?.revokedAt ?? 0, at, 6);
+  bytes[at + 6] = revocation?.reason === undefined ? NO_REASON : REASON_CODES[revocation.reason];
+}
+
+function readRevocation(bytes: Buffer, at: number): Revocation {
+  const code = bytes[at + 6] as number;
+  return { revokedAt: bytes.readUIntBE(at, 6), reason: code === NO_REASON ? undefined : (reasonName(code) as Reason) };
+}

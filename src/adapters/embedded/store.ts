@@ -1,0 +1,403 @@
+/**
+ * The store of a single machine: LevelDB, owned by one process, plus the CRL archive as files beside it.
+ *
+ * Writes are not synced one by one: the journal is, and it is replayed from `appliedSeq` at start, which LevelDB keeps in the
+ * same atomic batch as what was applied. CRL numbers and CRL publications are synced, because they are not derived.
+ *
+ * Crash table: after a journal append and before apply → replayed at start. After apply and before the write reached the disk
+ * → appliedSeq is old as well: replayed. After signing and before publish → the item is still queued. In publishCrl after the
+ * file and before the record → the file is not current, the number is never used again.
+ */
+import { ClassicLevel } from 'classic-level';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  LANES,
+  type Certificate,
+  type CrlRecord,
+  type IssuerTag,
+  type Lane,
+  type PublishedResponse,
+  type RevokedEntry,
+} from '../../core/certificate.ts';
+import { supersedes } from '../../core/policy/freshness.ts';
+import { Problem } from '../../core/problem.ts';
+import type { Serial } from '../../core/serial.ts';
+import type { EpochMs } from '../../core/time.ts';
+import type { Change, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import { CrlArchive } from './crl-archive.ts';
+import {
+  APPLIED_SEQ_KEY,
+  crlKey,
+  crlNumberKey,
+  laneKey,
+  LAYOUT_KEY,
+  LAYOUT_VERSION,
+  queueItem,
+  queueKey,
+  range,
+  serialKey,
+  serialOf,
+} from './keys.ts';
+import {
+  decodeCertificate,
+  decodeCrlRecord,
+  decodeEntry,
+  decodeResponse,
+  encodeCertificate,
+  encodeCrlRecord,
+  encodeEntry,
+  encodeResponse,
+} from './records.ts';
+
+type Database = ClassicLevel<Buffer, Buffer>;
+type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer };
+
+const EMPTY = Buffer.alloc(0);
+/** Items per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
+const PAGE = 1000;
+
+export class EmbeddedStore implements Store {
+  readonly #db: Database;
+  readonly #archive: CrlArchive;
+  readonly #followers: ((event: StoreEvent) => void)[] = [];
+  readonly #queue: QueueCounter;
+  /** Keys (hex) of work that a caller holds. Leases die with the process, which is the only one that can hold them. */
+  readonly #leased = new Set<string>();
+  /** Where the next takeDue starts, per lane: what lies before is deleted or leased. Reset by an insertion before it. */
+  readonly #cursor: Record<Lane, Buffer>;
+  /** Serialises read-modify-write on certificates, so that compare-and-swap is one. */
+  #writing: Promise<unknown> = Promise.resolve();
+
+  private constructor(db: Database, archive: CrlArchive) {
+    this.#db = db;
+    this.#archive = archive;
+    this.#queue = new QueueCounter();
+    this.#cursor = Object.fromEntries(LANES.map((lane) => [lane, laneKey(lane, 0)])) as Record<Lane, Buffer>;
+  }
+
+  /**
+   * Opens or creates the store in `<dataDir>/store` and `<dataDir>/crl`.
+   * @throws Problem `unavailable` when another process owns it, `config` when the directory cannot be used.
+   */
+  static async open(dataDir: string): Promise<EmbeddedStore> {
+    const location = join(dataDir, 'store');
+    try {
+      mkdirSync(location, { recursive: true });
+    } catch (error) {
+      throw new Problem('config', `cannot create the directory: ${(error as Error).message}`, { field: 'dataDir', value: dataDir });
+    }
+    const db: Database = new ClassicLevel<Buffer, Buffer>(location, {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      writeBufferSize: 16 << 20,
+      cacheSize: 32 << 20,
+    });
+    try {
+      await db.open();
+    } catch (error) {
+      const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+      if (cause?.code === 'LEVEL_LOCKED') {
+        throw new Problem('unavailable', 'another certstatus process has this data directory open', { field: 'dataDir', value: dataDir });
+      }
+      throw new Problem('config', `cannot open the store: ${cause?.message ?? (error as Error).message}`, { field: 'dataDir', value: dataDir });
+    }
+    const layout = await db.get(LAYOUT_KEY);
+    if (layout === undefined) await db.put(LAYOUT_KEY, Buffer.from(LAYOUT_VERSION), { sync: true });
+    else if (layout.toString() !== LAYOUT_VERSION) {
+      await db.close();
+      throw new Problem('config', `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}`, { field: 'dataDir', value: dataDir });
+    }
+    const store = new EmbeddedStore(db, new CrlArchive(join(dataDir, 'crl')));
+    // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
+    void store.#queue.load(store.#scan(range('q'), (key) => queueItem(key))).catch(() => undefined);
+    return store;
+  }
+
+  // Ledger
+
+  async appliedSeq(): Promise<number> {
+    const value = await this.#db.get(APPLIED_SEQ_KEY);
+    return value === undefined ? 0 : Number(value.toString());
+  }
+
+  async find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]> {
+    const values = await this.#db.getMany(serials.map((serial) => serialKey('c', issuer, serial)));
+    return values.map((value, i) => (value === undefined ? undefined : decodeCertificate(issuer, serials[i] as Serial, value)));
+  }
+
+  apply(changes: readonly Change[], seq: number): Promise<void> {
+    return this.#exclusively(async () => {
+      const recorded = await this.#db.getMany(changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial)));
+      const operations: Operation[] = [{ type: 'put', key: APPLIED_SEQ_KEY, value: Buffer.from(String(seq)) }];
+      const events: StoreEvent[] = [];
+      const queued: QueueItem[] = [];
+      changes.forEach((change, i) => {
+        const { certificate, lane } = change;
+        const { issuer, serial } = certificate;
+        const value = recorded[i];
+        const current = value === undefined ? undefined : decodeCertificate(issuer, serial, value);
+        // A replay: this change, or a later one, is already in.
+        if (current !== undefined && current.recordedSeq >= certificate.recordedSeq) return;
+        operations.push({ type: 'put', key: serialKey('c', issuer, serial), value: encodeCertificate(certificate) });
+        if (certificate.revocation !== undefined) {
+          operations.push({ type: 'put', key: serialKey('r', issuer, serial), value: encodeEntry(certificate, certificate.revocation) });
+        } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: serialKey('r', issuer, serial) });
+        if (lane !== undefined) {
+          const item = { issuer, serial, lane, dueAt: certificate.recordedAt };
+          operations.push({ type: 'put', key: queueKey(item), value: EMPTY });
+          queued.push(item);
+        }
+        events.push({ type: 'recorded', change });
+      });
+      await this.#db.batch(operations);
+      for (const item of queued) this.#inserted(item);
+      for (const event of events) this.#tell(event);
+    });
+  }
+
+  revokedEntries(issuer: IssuerTag): { readonly asOfSeq: Promise<number>; readonly pages: AsyncIterable<readonly RevokedEntry[]> } {
+    const snapshot = this.#db.snapshot();
+    const asOfSeq = this.#db.get(APPLIED_SEQ_KEY, { snapshot }).then((value) => (value === undefined ? 0 : Number(value.toString())));
+    const scan = this.#scan(range('r', issuer), (key, value) => decodeEntry(serialOf(key).serial, value), snapshot);
+    return {
+      asOfSeq,
+      pages: (async function* () {
+        try {
+          yield* scan;
+        } finally {
+          await snapshot.close();
+        }
+      })(),
+    };
+  }
+
+  certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
+    return this.#scan(range('c', issuer), (key, value) => decodeCertificate(issuer, serialOf(key).serial, value));
+  }
+
+  // ResponseSource
+
+  async lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup> {
+    const [recorded, published] = await this.#db.getMany([serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+    if (recorded === undefined) return { kind: 'unknown' };
+    const certificate = decodeCertificate(issuer, serial, recorded);
+    if (published === undefined) return { kind: 'pending', certificate };
+    const response = decodeResponse(issuer, serial, published);
+    // P2: an answer of an older revision is never handed out, wherever a crash left it.
+    return response.revision === certificate.revision ? { kind: 'published', certificate, response } : { kind: 'pending', certificate };
+  }
+
+  // RefreshQueue
+
+  async takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
+    const items: QueueItem[] = [];
+    const end = laneKey(lane, nowMs + 1);
+    while (items.length < limit) {
+      const start = this.#cursor[lane];
+      if (start.compare(end) >= 0) break;
+      const keys = await this.#db.keys({ gte: start, lt: end, limit: Math.min(PAGE, limit - items.length) }).all();
+      // An insertion before the cursor while we were reading: start over from there next time.
+      if (this.#cursor[lane] !== start) continue;
+      const last = keys.at(-1);
+      if (last === undefined) break;
+      this.#cursor[lane] = Buffer.concat([last, Buffer.of(0)]);
+      for (const key of keys) {
+        const id = key.toString('hex');
+        if (this.#leased.has(id)) continue;
+        this.#leased.add(id);
+        items.push(queueItem(key));
+      }
+    }
+    return this.#dropStale(items);
+  }
+
+  /** An entry that a later publication has overtaken is no work any more: it is deleted when its time comes. */
+  async #dropStale(items: readonly QueueItem[]): Promise<readonly QueueItem[]> {
+    if (items.length === 0) return items;
+    const keys = items.flatMap(({ issuer, serial }) => [serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+    const values = await this.#db.getMany(keys);
+    const live = items.filter((item, i) => {
+      const [recorded, published] = [values[2 * i], values[2 * i + 1]];
+      if (recorded === undefined) return false;
+      if (published === undefined) return true;
+      const response = decodeResponse(item.issuer, item.serial, published);
+      const revision = decodeCertificate(item.issuer, item.serial, recorded).revision;
+      return response.revision < revision || (item.lane === 'refresh' && response.refreshAt <= item.dueAt);
+    });
+    const kept = new Set(live);
+    await this.drop(items.filter((item) => !kept.has(item)));
+    return live;
+  }
+
+  async postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void> {
+    if (items.length === 0) return;
+    const later = items.map((item) => ({ ...item, dueAt }));
+    await this.#db.batch([
+      ...items.map((item): Operation => ({ type: 'del', key: queueKey(item) })),
+      ...later.map((item): Operation => ({ type: 'put', key: queueKey(item), value: EMPTY })),
+    ]);
+    for (const item of items) this.#removed(item);
+    for (const item of later) this.#inserted(item);
+  }
+
+  async drop(items: readonly QueueItem[]): Promise<void> {
+    if (items.length === 0) return;
+    await this.#db.batch(items.map((item): Operation => ({ type: 'del', key: queueKey(item) })));
+    for (const item of items) this.#removed(item);
+  }
+
+  publish(answers: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]> {
+    return this.#exclusively(async () => {
+      const keys = answers.flatMap(({ response: { issuer, serial } }) => [serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+      const values = await this.#db.getMany(keys);
+      const operations: Operation[] = [];
+      const events: StoreEvent[] = [];
+      const queued: QueueItem[] = [];
+      const outcomes = answers.map(({ response, item }, i): PublishOutcome => {
+        const { issuer, serial } = response;
+        const recorded = values[2 * i];
+        const certificate = recorded === undefined ? undefined : decodeCertificate(issuer, serial, recorded);
+        const current = certificate !== undefined && certificate.revision === response.revision;
+        const published = values[2 * i + 1];
+        const previous = published === undefined ? undefined : decodeResponse(issuer, serial, published);
+        if (current && previous !== undefined && !supersedes(response, previous)) return 'older';
+        operations.push({ type: 'del', key: queueKey(item) });
+        if (!current) return 'superseded';
+        const first = previous?.revision === response.revision ? previous.publishedAt : response.publishedAt;
+        const next: PublishedResponse = { ...response, publishedAt: first };
+        const refresh: QueueItem = { issuer, serial, lane: 'refresh', dueAt: response.refreshAt };
+        operations.push({ type: 'put', key: serialKey('o', issuer, serial), value: encodeResponse(next) });
+        operations.push({ type: 'put', key: queueKey(refresh), value: EMPTY });
+        queued.push(refresh);
+        events.push({ type: 'published', certificate, response: next });
+        return 'published';
+      });
+      await this.#db.batch(operations);
+      answers.forEach(({ item }, i) => outcomes[i] !== 'older' && this.#removed(item));
+      for (const item of queued) this.#inserted(item);
+      for (const event of events) this.#tell(event);
+      return outcomes;
+    });
+  }
+
+  backlog(lane: Lane, nowMs: EpochMs): number {
+    return this.#queue.due(lane, nowMs);
+  }
+
+  published(): AsyncIterable<readonly PublishedResponse[]> {
+    return this.#scan(range('o'), (key, value) => {
+      const { issuer, serial } = serialOf(key);
+      return decodeResponse(issuer, serial, value);
+    });
+  }
+
+  // CrlShelf
+
+  async current(issuer: IssuerTag): Promise<CrlRecord | undefined> {
+    for await (const record of this.list(issuer)) return record;
+    return undefined;
+  }
+
+  body(record: CrlRecord): Promise<Buffer> {
+    return this.#archive.read(record);
+  }
+
+  reserveNumber(issuer: IssuerTag, atLeast: bigint): Promise<bigint> {
+    return this.#exclusively(async () => {
+      const value = await this.#db.get(crlNumberKey(issuer));
+      const next = value === undefined ? 1n : BigInt(value.toString()) + 1n;
+      const number = next > atLeast ? next : atLeast;
+      await this.#db.put(crlNumberKey(issuer), Buffer.from(number.toString()), { sync: true });
+      return number;
+    });
+  }
+
+  publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
+    return this.#exclusively(async () => {
+      const current = await this.current(record.issuer);
+      if (current?.number !== previous) return false;
+      await this.#archive.write(record, der);
+      await this.#db.put(crlKey(record.issuer, record.number), encodeCrlRecord(record), { sync: true });
+      this.#tell({ type: 'crl', record, der });
+      return true;
+    });
+  }
+
+  async *list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
+    for await (const value of this.#db.values({ ...range('l', issuer), reverse: true })) yield decodeCrlRecord(value);
+  }
+
+  // ChangeFeed
+
+  follow(follower: (event: StoreEvent) => void): void {
+    this.#followers.push(follower);
+  }
+
+  async close(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    await this.#db.close();
+  }
+
+  #tell(event: StoreEvent): void {
+    for (const follower of this.#followers) follower(event);
+  }
+
+  #inserted(item: QueueItem): void {
+    this.#queue.add(item, 1);
+    const key = queueKey(item);
+    if (key.compare(this.#cursor[item.lane]) < 0) this.#cursor[item.lane] = key;
+  }
+
+  #removed(item: QueueItem): void {
+    // An `asked` item was never written: it has no lease and no key, and deleting it was no deletion.
+    if (this.#leased.delete(queueKey(item).toString('hex'))) this.#queue.add(item, -1);
+  }
+
+  #exclusively<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#writing.then(run);
+    this.#writing = result.catch(() => undefined);
+    return result;
+  }
+
+  async *#scan<T>(
+    bounds: { gte: Buffer; lt: Buffer },
+    decode: (key: Buffer, value: Buffer) => T,
+    snapshot?: ReturnType<Database['snapshot']>,
+  ): AsyncGenerator<readonly T[]> {
+    const iterator = this.#db.iterator({ ...bounds, ...(snapshot === undefined ? {} : { snapshot }) });
+    try {
+      for (;;) {
+        const entries = await iterator.nextv(PAGE);
+        if (entries.length === 0) return;
+        yield entries.map(([key, value]) => decode(key, value));
+      }
+    } finally {
+      await iterator.close();
+    }
+  }
+}
+
+/** How much work waits, per lane and minute of its due time: the backlog gauge without a scan. */
+class QueueCounter {
+  readonly #minutes = Object.fromEntries(LANES.map((lane) => [lane, new Map<number, number>()])) as Record<Lane, Map<number, number>>;
+
+  async load(pages: AsyncIterable<readonly QueueItem[]>): Promise<void> {
+    for await (const page of pages) for (const item of page) this.add(item, 1);
+  }
+
+  add(item: QueueItem, count: 1 | -1): void {
+    const minutes = this.#minutes[item.lane];
+    const minute = Math.floor(item.dueAt / 60_000);
+    const sum = (minutes.get(minute) ?? 0) + count;
+    if (sum === 0) minutes.delete(minute);
+    else minutes.set(minute, sum);
+  }
+
+  due(lane: Lane, nowMs: EpochMs): number {
+    let sum = 0;
+    for (const [minute, count] of this.#minutes[lane]) if (minute * 60_000 <= nowMs) sum += count;
+    return sum;
+  }
+}
+

@@ -1,0 +1,126 @@
+/**
+ * Every rule about when: thisUpdate, nextUpdate, when to sign again, what may still be served, what replaces what.
+ * The only place with such arithmetic; `nowMs` comes from the caller.
+ *
+ * BR 4.9.9 counts a validity interval inclusively, so v = nextUpdate − thisUpdate + 1 s (T-01).
+ */
+import type { CrlRecord, IssuerTag, PublishedResponse } from '../certificate.ts';
+import type { Serial } from '../serial.ts';
+import { DAY, HOUR, SECOND, wholeSecond, type EpochMs } from '../time.ts';
+import type { Profile } from './profile.ts';
+
+/** BR 4.9.9, P-16: no interval shorter than this is signed, so none with less left of the responder certificate either. */
+export const MIN_VALIDITY_MS = 8 * HOUR;
+
+export interface ResponseTimes {
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  readonly refreshAt: EpochMs;
+}
+
+/**
+ * The times of an answer signed now.
+ *
+ * nextUpdate is clamped to the responder certificate's notAfter (Mozilla policy §6, R-10): a signed answer never outlives
+ * it. Undefined when less than 8 h of it remain, or before its notBefore (R-11): then nothing may be signed with it.
+ */
+export function planResponse(
+  profile: Profile,
+  responder: { readonly notBefore: EpochMs; readonly notAfter: EpochMs },
+  key: { readonly issuer: IssuerTag; readonly serial: Serial },
+  nowMs: EpochMs,
+): ResponseTimes | undefined {
+  const thisUpdate = wholeSecond(nowMs);
+  if (thisUpdate < responder.notBefore) return undefined;
+  const nextUpdate = Math.min(thisUpdate + profile.ocsp.validityMs - SECOND, wholeSecond(responder.notAfter));
+  const validityMs = nextUpdate - thisUpdate + SECOND;
+  if (validityMs < MIN_VALIDITY_MS) return undefined;
+  // A clamped interval is refreshed in proportion: at the same share of its length as a full one.
+  const refreshAfter = Math.min(profile.ocsp.refreshAfterMs, (profile.ocsp.refreshAfterMs / profile.ocsp.validityMs) * validityMs);
+  const refreshAt = thisUpdate + Math.floor(refreshAfter * (1 - JITTER_SHARE * jitter(key)));
+  return { thisUpdate, nextUpdate, refreshAt: Math.min(refreshAt, refreshDeadline(thisUpdate, nextUpdate)) };
+}
+
+/**
+ * The last instant at which an answer may be the newest: the earliest of v/2 (Microsoft 3.2.2, P-16; BR 4.9.9 for
+ * v < 16 h), nextUpdate − 8 h for v ≥ 16 h, and thisUpdate + 4 d (BR 4.9.9, CT-4.9.10-c/d).
+ */
+export function refreshDeadline(thisUpdate: EpochMs, nextUpdate: EpochMs): EpochMs {
+  const validityMs = nextUpdate - thisUpdate + SECOND;
+  const eightHoursBefore = validityMs >= 16 * HOUR ? nextUpdate - 8 * HOUR : Infinity;
+  return Math.min(thisUpdate + validityMs / 2, eightHoursBefore, thisUpdate + 4 * DAY);
+}
+
+/** P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. */
+export function servable(times: { readonly thisUpdate: EpochMs; readonly nextUpdate: EpochMs }, nowMs: EpochMs): boolean {
+  return times.thisUpdate <= nowMs && nowMs < times.nextUpdate + SECOND;
+}
+
+/**
+ * May `next` stand where `current` stands? A higher revision always; the same revision only with a later thisUpdate.
+ * Never by the clock alone: a late `good` of revision 1 cannot replace `revoked` of revision 2, however new its
+ * thisUpdate is (P2).
+ */
+export function supersedes(
+  next: Pick<PublishedResponse, 'revision' | 'thisUpdate'>,
+  current: Pick<PublishedResponse, 'revision' | 'thisUpdate'>,
+): boolean {
+  return next.revision !== current.revision ? next.revision > current.revision : next.thisUpdate > current.thisUpdate;
+}
+
+/** Is the certificate still answered for? Until its notAfter and the profile's grace; always when notAfter is not known. */
+export function answerable(profile: Profile, notAfter: EpochMs | undefined, nowMs: EpochMs): boolean {
+  return notAfter === undefined || nowMs <= notAfter + profile.ocsp.afterExpiryMs;
+}
+
+export interface CrlTimes {
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+}
+
+/**
+ * The times of a CRL built now. thisUpdate must be later than the previous one's (C-10, CRLite refuses an older one);
+ * undefined when the clock has not moved on or has stepped back. nextUpdate never comes before the previous CRL's (C-08)
+ * nor after the CA certificate's end.
+ */
+export function planCrl(
+  profile: Profile,
+  previous: Pick<CrlRecord, 'thisUpdate' | 'nextUpdate'> | undefined,
+  caNotAfter: EpochMs,
+  nowMs: EpochMs,
+): CrlTimes | undefined {
+  const thisUpdate = wholeSecond(nowMs);
+  if (previous !== undefined && thisUpdate <= previous.thisUpdate) return undefined;
+  const planned = thisUpdate + profile.crl.validityMs - SECOND;
+  // C-08 holds as far as the profile's validity allows: a validity that was shortened may not be exceeded for its sake.
+  const nextUpdate = Math.min(planned, wholeSecond(caNotAfter));
+  return nextUpdate <= thisUpdate ? undefined : { thisUpdate, nextUpdate };
+}
+
+/**
+ * May an entry leave the CRL? Only after it was on a regularly scheduled CRL issued after the certificate's notAfter
+ * (RFC 5280 §3.3, C-22, BR 7.2): so when the newest scheduled CRL so far is later than notAfter and the revocation was
+ * recorded before that CRL. An entry without notAfter never leaves (CT-4.10.1).
+ */
+export function mayLeaveCrl(
+  entry: { readonly notAfter: EpochMs | undefined; readonly recordedAt: EpochMs },
+  lastScheduledThisUpdate: EpochMs | undefined,
+): boolean {
+  return (
+    entry.notAfter !== undefined &&
+    lastScheduledThisUpdate !== undefined &&
+    entry.notAfter < lastScheduledThisUpdate &&
+    entry.recordedAt < lastScheduledThisUpdate
+  );
+}
+
+/** Of the planned age at re-signing, how much the jitter may take off: a bulk load does not come due at once. */
+const JITTER_SHARE = 0.2;
+
+/** 0 … 1, fixed per certificate. */
+function jitter(key: { readonly issuer: IssuerTag; readonly serial: Serial }): number {
+  // The last four octets of a serial are random for any CA that follows BR 7.1 (64 bits of CSPRNG); sequential serials are
+  // spread by the multiplication.
+  const tail = parseInt(key.serial.slice(-8), 16) >>> 0;
+  return (Math.imul(tail ^ parseInt(key.issuer, 16), 0x9e3779b1) >>> 0) / 0x1_0000_0000;
+}

@@ -1,0 +1,154 @@
+/**
+ * Which events may change a certificate, and into what. Pure: current state and event in, new state or Problem out.
+ * Sending an event again changes nothing (idempotent); what contradicts the record is a conflict; nothing is ever
+ * un-revoked (T-29), except a hold where the profile permits holds.
+ */
+import type { Certificate, IssuerTag, Lane, Revocation } from './certificate.ts';
+import { Problem } from './problem.ts';
+import type { Profile } from './policy/profile.ts';
+import { REASON_CODES, type Reason, type ReasonName } from './reason.ts';
+import type { Serial } from './serial.ts';
+import { rfc3339, wholeSecond, type EpochMs } from './time.ts';
+
+export interface Issuance {
+  readonly serial: Serial;
+  readonly notBefore: EpochMs | undefined;
+  readonly notAfter: EpochMs;
+  readonly precertificate: boolean;
+  readonly crlShard: string | undefined;
+}
+
+export interface RevocationEvent {
+  readonly serial: Serial;
+  readonly reason: ReasonName | undefined;
+  /** Undefined: the time at which the event is recorded. */
+  readonly revokedAt: EpochMs | undefined;
+}
+
+/** Undefined certificate: nothing changes. Undefined lane: recorded, but the published answer stays right. */
+export interface Transition {
+  readonly certificate: Certificate | undefined;
+  readonly lane: Lane | undefined;
+}
+
+const NO_CHANGE: Transition = { certificate: undefined, lane: undefined };
+
+/** A certificate or precertificate was issued. `seq` is filled in by whoever journals. */
+export function issue(issuer: IssuerTag, current: Certificate | undefined, event: Issuance, nowMs: EpochMs): Transition {
+  if (event.serial === '00') {
+    throw new Problem('invalid', 'a serial number is greater than zero', { field: '/serial', value: event.serial, rule: 'RFC 5280 §4.1.2.2' });
+  }
+  if (event.notBefore !== undefined && event.notAfter < event.notBefore) {
+    throw new Problem('invalid', 'ends before it begins', { field: '/notAfter', value: rfc3339(event.notAfter), rule: 'RFC 5280 §4.1.2.5' });
+  }
+  if (current === undefined) {
+    const certificate: Certificate = { ...event, issuer, revision: 1, revocation: undefined, recordedAt: nowMs, recordedSeq: 0 };
+    return { certificate, lane: 'issue' };
+  }
+  for (const field of ['notBefore', 'notAfter', 'crlShard'] as const) {
+    // What the record does not know yet is learnt; what it knows must agree: two certificates never share a serial (C-28).
+    if (current[field] !== undefined && event[field] !== undefined && current[field] !== event[field]) {
+      const [recorded, given] = [current[field], event[field]].map((value) => (typeof value === 'number' ? rfc3339(value) : value));
+      throw new Problem('conflict', `this serial is recorded with ${field} ${recorded}`, { field: `/${field}`, value: given, rule: 'RFC 5280 §4.1.2.2' });
+    }
+  }
+  const learnt: Certificate = {
+    ...current,
+    notBefore: current.notBefore ?? event.notBefore,
+    notAfter: current.notAfter ?? event.notAfter,
+    crlShard: current.crlShard ?? event.crlShard,
+    // The final certificate supersedes its precertificate, never the reverse (RFC 6962 §3.1, T-23).
+    precertificate: current.precertificate && event.precertificate,
+  };
+  const same = (['notBefore', 'notAfter', 'crlShard', 'precertificate'] as const).every((field) => learnt[field] === current[field]);
+  return same ? NO_CHANGE : { certificate: { ...learnt, revision: current.revision + 1, recordedAt: nowMs }, lane: 'issue' };
+}
+
+/**
+ * A certificate was revoked, or the reason or date of its revocation changed.
+ * @param nowMs the time of recording; revokedAt may not lie after it (T-32).
+ */
+export function revoke(profile: Profile, current: Certificate | undefined, event: RevocationEvent, nowMs: EpochMs): Transition {
+  if (current === undefined) {
+    throw new Problem('not-found', 'no certificate or precertificate with this serial has been issued by this issuer', {
+      field: '/serial',
+      value: event.serial,
+      rule: 'BR 4.9.9',
+    });
+  }
+  if (event.reason === 'removeFromCRL') return release(profile, current, nowMs);
+  const reason = permittedReason(profile, event.reason);
+  const revokedAt = event.revokedAt === undefined ? undefined : wholeSecond(event.revokedAt);
+  if (revokedAt !== undefined) checkDate(current, revokedAt, nowMs);
+
+  if (current.revocation === undefined) {
+    // A certificate that is not valid yet cannot be revoked before it begins (T-30).
+    const at = revokedAt ?? Math.max(wholeSecond(nowMs), current.notBefore ?? 0);
+    return revoked(current, { revokedAt: Math.min(at, wholeSecond(nowMs)), reason }, nowMs);
+  }
+  const was = current.revocation;
+  const sameReason = was.reason === reason;
+  if (sameReason && (revokedAt === undefined || revokedAt === was.revokedAt)) return NO_CHANGE;
+
+  // B-31, BR 7.2.2: a verified key compromise replaces any other reason and may move the date back (T-30), never forward.
+  if (reason === 'keyCompromise') {
+    if (revokedAt !== undefined && revokedAt > was.revokedAt) {
+      throw new Problem('conflict', `this certificate is revoked since ${rfc3339(was.revokedAt)}; the date may only move back`, {
+        field: '/revokedAt',
+        value: rfc3339(revokedAt),
+        rule: 'BR 7.2.2',
+      });
+    }
+    return revoked(current, { revokedAt: revokedAt ?? was.revokedAt, reason }, nowMs);
+  }
+  if (was.reason === 'certificateHold') return revoked(current, { revokedAt: revokedAt ?? was.revokedAt, reason }, nowMs);
+  throw new Problem(
+    'conflict',
+    `this certificate is revoked since ${rfc3339(was.revokedAt)} with reason ${was.reason ?? 'none'}; only keyCompromise may replace it`,
+    sameReason
+      ? { field: '/revokedAt', value: revokedAt === undefined ? undefined : rfc3339(revokedAt), rule: 'BR 7.2.2' }
+      : { field: '/reason', value: event.reason ?? 'none', rule: 'BR 7.2.2' },
+  );
+}
+
+/** The reason as it is published: none for `unspecified` (C-23, CT-7.2-b). @throws Problem `refused` with the profile's rule. */
+export function permittedReason(profile: Profile, reason: ReasonName | undefined): Reason | undefined {
+  if (reason === undefined || reason === 'unspecified') return undefined;
+  if (reason === 'certificateHold') {
+    if (profile.reasons.hold === 'allow') return reason;
+    throw new Problem('refused', 'certificates are not suspended under this profile', { field: '/reason', value: reason, rule: 'CT-4.9.13, BR 4.9.13' });
+  }
+  if (reason === 'removeFromCRL' || !profile.reasons.permitted.includes(reason)) {
+    throw new Problem('refused', `not a permitted reason; permitted: none, ${profile.reasons.permitted.join(', ')}`, {
+      field: '/reason',
+      value: `${reason} (${REASON_CODES[reason]})`,
+      rule: 'CT-7.2-c, BR 7.2.2',
+    });
+  }
+  return reason;
+}
+
+function release(profile: Profile, current: Certificate, nowMs: EpochMs): Transition {
+  if (profile.reasons.hold !== 'allow' || (current.revocation !== undefined && current.revocation.reason !== 'certificateHold')) {
+    throw new Problem('refused', 'a revocation cannot be undone', { field: '/reason', value: 'removeFromCRL', rule: 'CT-4.9.13, BR 4.10.1' });
+  }
+  if (current.revocation === undefined) return NO_CHANGE;
+  return { certificate: { ...current, revision: current.revision + 1, revocation: undefined, recordedAt: nowMs }, lane: 'revocation' };
+}
+
+function revoked(current: Certificate, revocation: Revocation, nowMs: EpochMs): Transition {
+  return { certificate: { ...current, revision: current.revision + 1, revocation, recordedAt: nowMs }, lane: 'revocation' };
+}
+
+function checkDate(current: Certificate, revokedAt: EpochMs, nowMs: EpochMs): void {
+  if (revokedAt > nowMs) {
+    throw new Problem('refused', `lies in the future; the time here is ${rfc3339(nowMs)}`, { field: '/revokedAt', value: rfc3339(revokedAt), rule: 'T-32' });
+  }
+  if (current.notBefore !== undefined && revokedAt < current.notBefore) {
+    throw new Problem('refused', `before the certificate's notBefore ${rfc3339(current.notBefore)}`, {
+      field: '/revokedAt',
+      value: rfc3339(revokedAt),
+      rule: 'BR 7.2.2, T-30',
+    });
+  }
+}
