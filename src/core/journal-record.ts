@@ -6,12 +6,14 @@
  * reordering a record breaks the chain at that record (CT-5.4.1, P8).
  */
 import { createHash } from 'node:crypto';
+import type { Certificate, IssuerTag, Lane } from './certificate.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
+import type { Serial } from './serial.ts';
+import { rfc3339 } from './time.ts';
 
 /** A certificate's new state as journalled: the replay at start puts exactly this into the ledger. */
 export interface JournalledChange {
-  readonly issuer: string;
   readonly serial: string;
   readonly revision: number;
   readonly notBefore?: string;
@@ -21,7 +23,7 @@ export interface JournalledChange {
   readonly revokedAt?: string;
   readonly reason?: Reason;
   /** Absent: the published answer stays right. */
-  readonly lane?: 'revocation' | 'issue' | 'refresh';
+  readonly lane?: Lane;
 }
 
 /** What a caller hands over; the journal adds seq, at (time of the record), prev and hash. */
@@ -30,8 +32,9 @@ export interface JournalEntry {
   readonly type: JournalEntryType;
   /** The person, client certificate or service role that did it (CT-5.4.1-d). */
   readonly actor: string;
-  /** The issuer's id, where there is one. */
+  /** The issuer's id, where there is one, and its tag, by which the ledger knows it. */
   readonly issuer?: string;
+  readonly issuerTag?: string;
   /** Time of the event, where it differs from the time of the record (C17). */
   readonly eventAt?: string;
   readonly description: string;
@@ -59,6 +62,40 @@ export interface JournalRecord extends JournalEntry {
   readonly at: string;
   readonly prev: string;
   readonly hash: string;
+}
+
+export function journalChange(certificate: Certificate, lane: Lane | undefined): JournalledChange {
+  return {
+    serial: certificate.serial,
+    revision: certificate.revision,
+    ...(certificate.notBefore !== undefined && { notBefore: rfc3339(certificate.notBefore) }),
+    ...(certificate.notAfter !== undefined && { notAfter: rfc3339(certificate.notAfter) }),
+    ...(certificate.precertificate && { precertificate: true as const }),
+    ...(certificate.crlShard !== undefined && { crlShard: certificate.crlShard }),
+    ...(certificate.revocation !== undefined && { revokedAt: rfc3339(certificate.revocation.revokedAt) }),
+    ...(certificate.revocation?.reason !== undefined && { reason: certificate.revocation.reason }),
+    ...(lane !== undefined && { lane }),
+  };
+}
+
+/** The certificates that a record brings into the ledger: the same now as at any replay. */
+export function changesOf(record: JournalRecord): { readonly certificate: Certificate; readonly lane: Lane | undefined }[] {
+  const recordedAt = Date.parse(record.at);
+  return (record.changes ?? []).map((change) => ({
+    certificate: {
+      issuer: record.issuerTag as IssuerTag,
+      serial: change.serial as Serial,
+      revision: change.revision,
+      notBefore: change.notBefore === undefined ? undefined : Date.parse(change.notBefore),
+      notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
+      precertificate: change.precertificate === true,
+      crlShard: change.crlShard,
+      revocation: change.revokedAt === undefined ? undefined : { revokedAt: Date.parse(change.revokedAt), reason: change.reason },
+      recordedAt,
+      recordedSeq: record.seq,
+    },
+    lane: change.lane,
+  }));
 }
 
 /** `prev` of the first record. */

@@ -61,7 +61,8 @@ export function issue(issuer: IssuerTag, current: Certificate | undefined, event
     precertificate: current.precertificate && event.precertificate,
   };
   const same = (['notBefore', 'notAfter', 'crlShard', 'precertificate'] as const).every((field) => learnt[field] === current[field]);
-  return same ? NO_CHANGE : { certificate: { ...learnt, revision: current.revision + 1, recordedAt: nowMs }, lane: 'issue' };
+  // Same revision, no lane: what OCSP and CRL say does not change.
+  return same ? NO_CHANGE : { certificate: { ...learnt, recordedAt: nowMs }, lane: undefined };
 }
 
 /**

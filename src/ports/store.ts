@@ -21,7 +21,7 @@ export interface Ledger {
   find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]>;
   /**
    * Applies the changes of journal record `seq` in one atomic write: certificates, revoked index, queue, appliedSeq.
-   * Idempotent: a change whose revision is not greater than the recorded one is skipped, so a replay does no harm.
+   * Idempotent: a change whose recordedSeq is not greater than the recorded one's is skipped, so a replay does no harm.
    * A lost write is repaired by the replay of the journal at the next start.
    */
   apply(changes: readonly Change[], seq: number): Promise<void>;

@@ -132,13 +132,16 @@ export class EmbeddedStore implements Store {
       const operations: Operation[] = [{ type: 'put', key: APPLIED_SEQ_KEY, value: Buffer.from(String(seq)) }];
       const events: StoreEvent[] = [];
       const queued: QueueItem[] = [];
+      /** State after the changes so far: several changes of one certificate may come in one call. */
+      const state = new Map<string, Certificate>();
       changes.forEach((change, i) => {
         const { certificate, lane } = change;
         const { issuer, serial } = certificate;
         const value = recorded[i];
-        const current = value === undefined ? undefined : decodeCertificate(issuer, serial, value);
+        const current = state.get(issuer + serial) ?? (value === undefined ? undefined : decodeCertificate(issuer, serial, value));
         // A replay: this change, or a later one, is already in.
         if (current !== undefined && current.recordedSeq >= certificate.recordedSeq) return;
+        state.set(issuer + serial, certificate);
         operations.push({ type: 'put', key: serialKey('c', issuer, serial), value: encodeCertificate(certificate) });
         if (certificate.revocation !== undefined) {
           operations.push({ type: 'put', key: serialKey('r', issuer, serial), value: encodeEntry(certificate, certificate.revocation) });

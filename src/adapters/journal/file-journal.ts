@@ -64,7 +64,12 @@ export class FileJournal implements Journal {
       return new FileJournal(dir, clock, { seq: 0, hash: GENESIS_HASH }, await open(join(dir, segmentName(1)), 'a', 0o640), 0);
     }
     const path = join(dir, last);
-    const { head, size, torn } = await checkSegment(path, segments.length === 1);
+    let { head, size, torn } = await checkSegment(path, segments.length === 1);
+    const before = segments.at(-2);
+    if (size === 0 && before !== undefined) {
+      // Killed between beginning this file and its first record: the chain goes on from the file before.
+      head = (await checkSegment(join(dir, before), segments.length === 2)).head;
+    }
     if (torn.length > 0) {
       await writeFile(`${path}.torn-${head.seq + 1}`, torn);
       await truncate(path, size);
@@ -136,7 +141,8 @@ export class FileJournal implements Journal {
       this.#dirty = false;
     } catch (error) {
       this.#failure = (error as Error).message;
-      // Nothing of the group counts, even if the disk kept a part: the next write first cuts it off.
+      // Nothing of the group counts, even if the disk kept a part: it is cut off now, or else before the next write.
+      if (this.#dirty) await this.#file.truncate(this.#size).then(() => (this.#dirty = false), () => undefined);
       for (const { reject } of group) {
         reject(new Problem('unavailable', `the audit log cannot be written: ${this.#failure}`, { field: 'audit directory', value: this.#dir, rule: 'CT-5.4.6' }));
       }

@@ -1,0 +1,71 @@
+/**
+ * Which of the public paths a request-target means: an OCSP mount, a CRL, a CA certificate, or nothing. Paths are compared
+ * as sent, octet for octet: nothing is decoded, merged or folded (T-49).
+ *
+ * An OCSP mount is not tied to an issuer: the CertID says which issuer is meant, so any mount answers for all of them. Host
+ * names only tell equal paths of different CAs apart; a request for an unknown host, or without one (HTTP/1.0), gets the first
+ * that has the path.
+ */
+
+export interface PublicUrl {
+  /** Undefined: any host. Compared without case and port. */
+  readonly host?: string | undefined;
+  /** Begins with `/`; for OCSP a trailing slash makes no difference. */
+  readonly path: string;
+}
+
+export type Route<File> =
+  /** `rest` is what follows the mount path: for a GET the encoded request, with or without leading slashes. */
+  | { readonly kind: 'ocsp'; readonly rest: string; readonly atRoot: boolean }
+  | { readonly kind: 'file'; readonly file: File }
+  | { readonly kind: 'none' };
+
+const NONE = { kind: 'none' } as const;
+
+export class RouteTable<File> {
+  /** Longest first, so that `/ocsp/ev` wins over `/ocsp`. */
+  readonly #mounts: readonly string[];
+  readonly #files = new Map<string, File>();
+
+  constructor(ocsp: readonly PublicUrl[], files: readonly (PublicUrl & { readonly file: File })[]) {
+    const mounts = new Set(ocsp.map(({ path }) => (path.endsWith('/') ? path.slice(0, -1) : path)));
+    this.#mounts = [...mounts].sort((a, b) => b.length - a.length);
+    for (const { host, path, file } of files) {
+      for (const key of host === undefined ? [path] : [`${host.toLowerCase()}${path}`, path]) {
+        if (!this.#files.has(key)) this.#files.set(key, file);
+      }
+    }
+  }
+
+  /** `target` is the raw request-target, origin-form or absolute-form. */
+  find(target: string, host: string): Route<File> {
+    let path = target;
+    let authority = host;
+    if (path.charCodeAt(0) !== SLASH) {
+      // RFC 9112 §3.2.2: a server accepts the absolute-form, and its authority counts instead of Host.
+      const found = /^https?:\/\/([^/?#]*)/i.exec(path);
+      if (found === null) return NONE;
+      authority = found[1] as string;
+      path = path.slice(found[0].length) || '/';
+    }
+    if (this.#files.size > 0) {
+      const end = path.search(/[?#]/);
+      const plain = end === -1 ? path : path.slice(0, end);
+      // Only a known path pays for the look at the host name.
+      if (this.#files.has(plain)) {
+        const name = authority.replace(/:\d*$/, '').toLowerCase();
+        return { kind: 'file', file: this.#files.get(name + plain) ?? (this.#files.get(plain) as File) };
+      }
+    }
+    for (const mount of this.#mounts) {
+      if (!path.startsWith(mount)) continue;
+      const next = path.charCodeAt(mount.length);
+      // `/OcspServer`, `/OcspServer/…`, `/OcspServer?…`; not `/OcspServers`.
+      if (next === SLASH || Number.isNaN(next) || next === QUESTION_MARK) return { kind: 'ocsp', rest: path.slice(mount.length), atRoot: mount === '' };
+    }
+    return NONE;
+  }
+}
+
+const SLASH = 0x2f;
+const QUESTION_MARK = 0x3f;

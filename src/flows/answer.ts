@@ -1,0 +1,181 @@
+/**
+ * From a request to its reply. Synchronous when the answer is at hand; a look into the store, and if need be a signature, when
+ * it is not. Never throws, never rejects.
+ *
+ *  1. route        OCSP mount, CRL, CA certificate, or 404 (core/route.ts).
+ *  2. read         GET path or POST body → OCSPRequest (core/ocsp). Not one → malformedRequest.
+ *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
+ *  4. table hit    prebuilt reply, or 304. Done, no await.
+ *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
+ *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
+ *                  beyond them tryLater.
+ */
+import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
+import { decodeGetPath } from '../core/ocsp/get-path.ts';
+import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/request.ts';
+import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
+import { answerable } from '../core/policy/freshness.ts';
+import { RouteTable, type PublicUrl } from '../core/route.ts';
+import type { Serial } from '../core/serial.ts';
+import { SECOND } from '../core/time.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Answer, Question, Reply } from '../ports/front.ts';
+import type { ServedIssuer } from './issuer-setup.ts';
+import type { Log } from './log.ts';
+import type { AnswerMetrics, Outcome } from './metrics.ts';
+import type { PublicFile, PublicFiles } from './public-files.ts';
+import type { Entry, Loaded, ResponseTable } from './response-table.ts';
+
+/** Apple 2020 (peers.md): a client is never left hanging. After this long it is told tryLater. */
+const WAIT_MS = 2 * SECOND;
+/** A certificate may change while it is being signed: look again, but not for ever. */
+const ATTEMPTS = 3;
+
+export interface AnswerParts {
+  readonly issuers: readonly ServedIssuer[];
+  readonly ocspUrls: readonly PublicUrl[];
+  readonly files: readonly (PublicUrl & { readonly file: PublicFile })[];
+  readonly publicFiles: PublicFiles;
+  readonly table: ResponseTable;
+  /** Undefined in a process without the signer role, or when too much is waiting. */
+  readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: AnswerMetrics;
+}
+
+export function makeAnswer(parts: AnswerParts): Answer {
+  const responder = new Responder(parts);
+  return (question) => responder.answer(question);
+}
+
+class Responder {
+  readonly #parts: AnswerParts;
+  readonly #routes: RouteTable<PublicFile>;
+  readonly #issuers: Record<CertIdHash, ReadonlyMap<string, ServedIssuer>>;
+
+  constructor(parts: AnswerParts) {
+    this.#parts = parts;
+    this.#routes = new RouteTable(parts.ocspUrls, parts.files);
+    this.#issuers = { sha1: issuersBy('sha1', parts.issuers), sha256: issuersBy('sha256', parts.issuers) };
+  }
+
+  answer(question: Question): Reply | Promise<Reply> {
+    try {
+      const { method } = question;
+      if (method !== 'GET' && method !== 'POST' && method !== 'HEAD') return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
+      const route = this.#routes.find(question.target, question.host);
+      if (route.kind === 'ocsp') {
+        if (method === 'POST') return this.#ocsp(question, question.body ?? NOTHING);
+        // A load balancer's probe, or a person with a browser: the root is no OCSP request (peers.md Part 2 §4.3).
+        if (route.atRoot && (route.rest === '/' || route.rest === '')) return this.#plain(question, 'root', ROOT);
+        const der = decodeGetPath(route.rest);
+        if (typeof der !== 'string' && (!route.atRoot || der[0] === SEQUENCE)) return this.#ocsp(question, der);
+        // Mounted at the root, every unknown path would be "OCSP"; what cannot be a request at all is an unknown path.
+        if (route.atRoot) return this.#plain(question, 'not-found', plainReplies.notFound);
+        return this.#malformed(question, `get-path ${typeof der === 'string' ? der : 'encoding'}`);
+      }
+      if (route.kind === 'file' && method !== 'POST') return this.#file(question, route.file);
+      return route.kind === 'file' ? this.#plain(question, 'method-not-allowed', FILE_METHODS) : this.#plain(question, 'not-found', plainReplies.notFound);
+    } catch (error) {
+      return this.#broken(question, error);
+    }
+  }
+
+  #ocsp(question: Question, der: Uint8Array): Reply | Promise<Reply> {
+    const { metrics, table, clock } = this.#parts;
+    const request = parseRequest(der);
+    if (request.kind === 'malformed') return this.#malformed(question, request.reason);
+    const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
+    // T-56, L-01: several certificates in one request are valid syntax, but no pre-signed answer fits.
+    if (asked === undefined || request.kind === 'too-many') return this.#refused(question, 'unauthorized-many', undefined);
+    if (request.criticalUnknown) return this.#refused(question, 'unauthorized-many', asked.hash); // O-19: no successful response
+    if (request.nonce !== undefined) metrics.withNonce.value += 1; // L-08: answered without it
+    // T-09: never an answer in another hash than the one asked.
+    if (asked.hash === undefined) return this.#refused(question, 'unauthorized-hash', undefined);
+    const issuer = this.#issuers[asked.hash].get(asked.issuerKey);
+    if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
+    const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
+    if (entry !== undefined) return this.#entry(question, asked.hash, issuer, entry);
+    return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
+  }
+
+  #entry(question: Question, hash: CertIdHash, issuer: ServedIssuer, entry: Entry): Reply {
+    // RFC 9919 §3.2.3, T-33: records of expired certificates may be dropped, never before notAfter (B-07).
+    if (!answerable(issuer.profile, entry.notAfter, this.#parts.clock.now())) return this.#refused(question, 'unauthorized-expired', hash);
+    const { ifNoneMatch, ifModifiedSince, method, httpVersion } = question;
+    if ((ifNoneMatch !== undefined || ifModifiedSince !== undefined) && method !== 'POST' && isNotModified(entry.block.etag, entry.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)) {
+      this.#parts.metrics.count('not-modified', method, httpVersion, hash);
+      return entry.notModified;
+    }
+    this.#parts.metrics.count(entry.response.revocation === undefined ? 'good' : 'revoked', method, httpVersion, hash);
+    return entry.reply;
+  }
+
+  async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
+    const { table, clock, ask, metrics } = this.#parts;
+    const until = clock.now() + WAIT_MS;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const now = clock.now();
+      const loaded: Loaded = await table.load(hash, issuer.tag, asked.serial, now);
+      if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
+      if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
+      if (!answerable(issuer.profile, loaded.certificate.notAfter, now)) return this.#refused(question, 'unauthorized-expired', hash);
+      metrics.signOnMiss.value += 1;
+      const signing = ask?.(issuer.tag, asked.serial);
+      if (signing === undefined || now >= until) break;
+      await Promise.race([signing, this.#elapsed(until - now)]);
+    }
+    // P4: nothing servable is left. Said loudly by the freshness gauges; to the client, tryLater, never an expired answer.
+    metrics.count('try-later', question.method, question.httpVersion, hash);
+    return ocspErrors.tryLater;
+  }
+
+  #file(question: Question, file: PublicFile): Reply {
+    const found = this.#parts.publicFiles.get(file, this.#parts.clock.now());
+    if (found === undefined) return this.#plain(question, 'try-later', plainReplies.unavailable);
+    const { ifNoneMatch, ifModifiedSince, method, httpVersion } = question;
+    if (isNotModified(found.block.etag, found.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)) {
+      this.#parts.metrics.count('not-modified', method, httpVersion, undefined);
+      return found.notModified;
+    }
+    this.#parts.metrics.count(file.kind, method, httpVersion, undefined);
+    return found.reply;
+  }
+
+  #malformed(question: Question, reason: string): Reply {
+    this.#parts.metrics.malformed(reason);
+    this.#parts.metrics.count('malformed', question.method, question.httpVersion, undefined);
+    return ocspErrors.malformedRequest;
+  }
+
+  #refused(question: Question, outcome: Outcome, hash: CertIdHash | undefined): Reply {
+    this.#parts.metrics.count(outcome, question.method, question.httpVersion, hash);
+    return ocspErrors.unauthorized;
+  }
+
+  #plain(question: Question, outcome: Outcome, reply: Reply): Reply {
+    this.#parts.metrics.count(outcome, question.method, question.httpVersion, undefined);
+    return reply;
+  }
+
+  /** Our own fault, or the store's: internalError, uncacheable, logged without the question (it may be personal data). */
+  #broken(question: Question, error: unknown): Reply {
+    this.#parts.metrics.count('internal-error', question.method, question.httpVersion, undefined);
+    this.#parts.log.error({ err: error }, 'a request could not be answered');
+    return ocspErrors.internalError;
+  }
+
+  #elapsed(delayMs: number): Promise<void> {
+    return new Promise((resolve) => void this.#parts.clock.after(delayMs, resolve));
+  }
+}
+
+function issuersBy(hash: CertIdHash, issuers: readonly ServedIssuer[]): ReadonlyMap<string, ServedIssuer> {
+  return new Map(issuers.map((served) => [issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key), served]));
+}
+
+const NOTHING = Buffer.alloc(0);
+const SEQUENCE = 0x30;
+const ROOT = plainReply(200, 'OCSP and CRL responder\n');
+const FILE_METHODS = plainReply(405, 'Method not allowed\n', 'Allow: GET, HEAD\r\n');

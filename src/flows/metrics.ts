@@ -1,0 +1,142 @@
+/**
+ * Every metric of the system that a flow moves, with its name, unit and help. Labels come from closed lists, so that their
+ * number is bounded whatever a client sends.
+ */
+import type { Lane } from '../core/certificate.ts';
+import { MetricSet, type Histogram, type Slot } from '../core/metric.ts';
+import type { PublishOutcome } from '../ports/store.ts';
+
+/** What a client was told, or why not. The word is the same in metrics, logs and `explain`. */
+export const OUTCOMES = [
+  'good',
+  'revoked',
+  'not-modified',
+  'malformed',
+  'unauthorized-issuer',
+  'unauthorized-serial',
+  'unauthorized-expired',
+  'unauthorized-hash',
+  'unauthorized-many',
+  'try-later',
+  'internal-error',
+  'crl',
+  'ca-certificate',
+  'not-found',
+  'method-not-allowed',
+  'root',
+] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+const METHODS = ['GET', 'POST', 'HEAD', 'other'] as const;
+const VERSIONS = ['1.0', '1.1', 'other'] as const;
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 60, 300, 900, 3600, 86400];
+
+export interface AnswerMetrics {
+  /** One more answer. */
+  count(outcome: Outcome, method: string, httpVersion: string, hash: 'sha1' | 'sha256' | undefined): void;
+  /** Why a request was not OCSP: a reason of the request parser's closed list. */
+  malformed(reason: string): void;
+  readonly signOnMiss: Slot;
+  readonly withNonce: Slot;
+}
+
+export interface SignerMetrics {
+  answers(lane: Lane, outcome: PublishOutcome): Slot;
+  refused(reason: 'audit-log' | 'responder-certificate' | 'check' | 'key-holder'): Slot;
+  recordedToPublished(lane: 'revocation' | 'issue', seconds: number): void;
+}
+
+export interface CrlMetrics {
+  readonly published: Slot;
+  readonly failed: Slot;
+  readonly recordedToListed: Histogram;
+}
+
+export interface FlowMetrics {
+  readonly set: MetricSet;
+  readonly answer: AnswerMetrics;
+  readonly signer: SignerMetrics;
+  crl(issuer: string): CrlMetrics;
+}
+
+export function flowMetrics(): FlowMetrics {
+  const set = new MetricSet();
+  return { set, answer: answerMetrics(set), signer: signerMetrics(set), crl: crlMetrics(set) };
+}
+
+function answerMetrics(set: MetricSet): AnswerMetrics {
+  const slots = new Map<string, Slot>();
+  const reasons = new Map<string, Slot>();
+  return {
+    count(outcome, method, httpVersion, hash) {
+      const labels = {
+        outcome,
+        method: (METHODS as readonly string[]).includes(method) ? method : 'other',
+        http_version: (VERSIONS as readonly string[]).includes(httpVersion) ? httpVersion : 'other',
+        certid_hash: hash ?? 'none',
+      };
+      const key = `${outcome} ${labels.method} ${labels.http_version} ${labels.certid_hash}`;
+      let slot = slots.get(key);
+      if (slot === undefined) {
+        slot = set.counter('certstatus_answers_total', 'Answers on the public and origin listeners, by what was answered and how it was asked.', labels);
+        slots.set(key, slot);
+      }
+      slot.value += 1;
+    },
+    malformed(reason) {
+      let slot = reasons.get(reason);
+      if (slot === undefined) {
+        slot = set.counter('certstatus_malformed_requests_total', 'Requests answered with malformedRequest, by what was wrong with them.', { reason });
+        reasons.set(reason, slot);
+      }
+      slot.value += 1;
+    },
+    signOnMiss: set.counter('certstatus_sign_on_miss_total', 'Questions that had to wait for a signature, because no answer was published yet.'),
+    withNonce: set.counter('certstatus_nonce_requests_total', 'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).'),
+  };
+}
+
+function signerMetrics(set: MetricSet): SignerMetrics {
+  const answers = new Map<string, Slot>();
+  const refused = new Map<string, Slot>();
+  const clocks = {
+    revocation: set.histogram('certstatus_revocation_to_ocsp_seconds', 'From recording a revocation to publishing the OCSP answer that says so.', SECONDS),
+    issue: set.histogram('certstatus_issuance_to_ocsp_seconds', 'From recording an issued certificate to publishing its first OCSP answer.', SECONDS),
+  };
+  return {
+    answers(lane, outcome) {
+      const key = `${lane} ${outcome}`;
+      let slot = answers.get(key);
+      if (slot === undefined) {
+        slot = set.counter('certstatus_signed_certificates_total', 'Certificates whose answers were signed (one signature per CertID hash), by lane and what became of them.', { lane, outcome });
+        answers.set(key, slot);
+      }
+      return slot;
+    },
+    refused(reason) {
+      let slot = refused.get(reason);
+      if (slot === undefined) {
+        slot = set.counter('certstatus_signing_refused_total', 'Signatures not made or answers not published, by reason. Anything but a constant needs a person.', { reason });
+        refused.set(reason, slot);
+      }
+      return slot;
+    },
+    recordedToPublished(lane, seconds) {
+      clocks[lane].observe(seconds);
+    },
+  };
+}
+
+function crlMetrics(set: MetricSet): (issuer: string) => CrlMetrics {
+  const recordedToListed = set.histogram(
+    'certstatus_revocation_to_crl_seconds',
+    'From recording a revocation to publishing the CRL that lists it (oldest revocation of each CRL). Limit 24 h (BR 4.9.7).',
+    SECONDS,
+  );
+  return (issuer) => ({
+    published: set.counter('certstatus_crls_published_total', 'CRLs published.', { issuer }),
+    failed: set.counter('certstatus_crls_failed_total', 'CRL builds that were not published; the previous CRL stays.', { issuer }),
+    recordedToListed,
+  });
+}
+

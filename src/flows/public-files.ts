@@ -1,0 +1,96 @@
+/** The files of the public port: each issuer's current CRL and its CA certificate, with prebuilt replies. */
+import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
+import { certificateCaching, crlCaching, type CachingBlock } from '../core/policy/caching.ts';
+import { HOUR, type EpochMs } from '../core/time.ts';
+import type { Reply } from '../ports/front.ts';
+import type { ChangeFeed, CrlShelf } from '../ports/store.ts';
+import type { ServedIssuer } from './issuer-setup.ts';
+
+export type PublicFile = { readonly kind: 'crl' | 'ca-certificate'; readonly issuer: IssuerTag };
+
+export interface Dressed {
+  readonly reply: Reply;
+  readonly notModified: Reply;
+  readonly block: CachingBlock;
+}
+
+/** How long a CA certificate may be kept by a cache: it changes once in years, and then nobody is in a hurry. */
+const CA_CERTIFICATE_MAX_AGE_MS = 24 * HOUR;
+/** Longest max-age of a CRL: the exposure of a CRL client after a revocation, T-44. */
+const CRL_MAX_AGE_MS = HOUR;
+const EMPTY = Buffer.alloc(0);
+
+export class PublicFiles {
+  readonly #issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
+  readonly #crls = new Map<IssuerTag, { record: CrlRecord; der: Buffer; dressed: Dressed | undefined }>();
+  readonly #certificates = new Map<IssuerTag, Dressed>();
+
+  private constructor(issuers: readonly ServedIssuer[], nowMs: EpochMs) {
+    this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
+    for (const { tag, issuer } of issuers) {
+      const certificate = issuer.certificates[0];
+      if (certificate === undefined) continue;
+      // notBefore, so that Last-Modified is the same on every node and after every start.
+      const block = certificateCaching(
+        { body: certificate.der, since: certificate.notBefore, notAfter: certificate.notAfter, maxAgeMs: CA_CERTIFICATE_MAX_AGE_MS },
+        nowMs,
+      );
+      this.#certificates.set(tag, dress(certificate.der, block));
+    }
+  }
+
+  /** Loads the current CRLs and follows the feed. A CRL that cannot be read is reported and left out, not fatal: OCSP goes on. */
+  static async open(
+    issuers: readonly ServedIssuer[],
+    store: CrlShelf & ChangeFeed,
+    nowMs: EpochMs,
+    unreadable: (issuer: ServedIssuer, error: unknown) => void,
+  ): Promise<PublicFiles> {
+    const files = new PublicFiles(issuers, nowMs);
+    store.follow((event) => {
+      if (event.type === 'crl') files.#replace(event.record, event.der);
+    });
+    for (const issuer of issuers) {
+      try {
+        const record = await store.current(issuer.tag);
+        if (record !== undefined) files.#replace(record, await store.body(record));
+      } catch (error) {
+        unreadable(issuer, error);
+      }
+    }
+    return files;
+  }
+
+  /** The CRL that is being served. */
+  crl(issuer: IssuerTag): CrlRecord | undefined {
+    return this.#crls.get(issuer)?.record;
+  }
+
+  /** Undefined when there is none, or it has expired: an expired CRL is never served (P4). */
+  get(file: PublicFile, nowMs: EpochMs): Dressed | undefined {
+    if (file.kind === 'ca-certificate') return this.#certificates.get(file.issuer);
+    const crl = this.#crls.get(file.issuer);
+    if (crl === undefined || nowMs > crl.record.nextUpdate) return undefined;
+    if (crl.dressed === undefined || nowMs >= crl.dressed.block.goodUntil) {
+      const { record, der } = crl;
+      const periodMs = this.#issuers.get(file.issuer)?.profile.crl.periodMs ?? 0;
+      const refreshAt = record.scheduledAt + periodMs;
+      crl.dressed = dress(der, crlCaching({ body: der, ...record, refreshAt, maxAgeCapMs: CRL_MAX_AGE_MS }, nowMs));
+    }
+    return crl.dressed;
+  }
+
+  #replace(record: CrlRecord, der: Buffer): void {
+    const current = this.#crls.get(record.issuer);
+    if (current !== undefined && current.record.number >= record.number) return;
+    this.#crls.set(record.issuer, { record, der, dressed: undefined });
+  }
+}
+
+function dress(body: Buffer, block: CachingBlock): Dressed {
+  return {
+    block,
+    reply: { status: 200, headers: block.headers, body },
+    notModified: { status: 304, headers: block.notModifiedHeaders, body: EMPTY },
+  };
+}

@@ -1,0 +1,289 @@
+/**
+ * CRLs: a complete one per issuer, on schedule and soon after each revocation.
+ *
+ *  1. reserve   a number greater than every number before, durably. A crash anywhere below leaves a gap, never a repeat (C-10).
+ *  2. build     from the revoked index as of one instant, dropping only what may leave (freshness.mayLeaveCrl).
+ *  3. sign      with the issuer's CRL key.
+ *  4. check     re-read by the reader, signature verified, linted, and held against the CRL that it would replace: no unexpired
+ *               entry may be lost, number and thisUpdate must grow. A finding keeps the old CRL and raises an alarm.
+ *  5. journal   one record with number, times, count and digest (P8).
+ *  6. publish   archive file, then record, by compare-and-swap on the number. A crash before the record: the old CRL stays
+ *               current; the next build finds the revocations again, because they are in the index.
+ *
+ * Revocations that arrive within `coalesceMs` of the first, or while a build is running, share the next CRL.
+ */
+import { createHash } from 'node:crypto';
+import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
+import { assembleCrl, CrlBuilder } from '../core/crl/crl.ts';
+import { readCrl } from '../core/crl/crl-reader.ts';
+import { lintCrl } from '../core/lint/lint.ts';
+import { mayLeaveCrl, planCrl } from '../core/policy/freshness.ts';
+import { Problem } from '../core/problem.ts';
+import type { Serial } from '../core/serial.ts';
+import { rfc3339, SECOND, type EpochMs } from '../core/time.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
+import type { Journal } from '../ports/journal.ts';
+import type { ChangeFeed, CrlShelf, Ledger } from '../ports/store.ts';
+import type { Log } from './log.ts';
+import type { CrlMetrics } from './metrics.ts';
+import { verified, type SignerIssuer } from './sign.ts';
+
+/** After a failed or refused build. */
+const RETRY_MS = 10 * SECOND;
+
+/** Publishes the CRLs of one issuer. */
+export class CrlPublisher {
+  readonly #at: SignerIssuer;
+  readonly #store: Ledger & CrlShelf & ChangeFeed;
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #metrics: CrlMetrics;
+  #current: CrlRecord | undefined;
+  /** When the oldest revocation that is on no CRL yet was recorded: the clock of B-14. */
+  #oldestUnlisted: EpochMs | undefined;
+  /** The same for what was recorded after the build under way took its snapshot. */
+  #arrivedMeanwhile: EpochMs | undefined;
+  #timer: Timer | undefined;
+  #building: Promise<void> | undefined;
+  #stopped = true;
+
+  constructor(at: SignerIssuer, store: Ledger & CrlShelf & ChangeFeed, journal: Journal, clock: Clock, log: Log, metrics: CrlMetrics) {
+    this.#at = at;
+    this.#store = store;
+    this.#journal = journal;
+    this.#clock = clock;
+    this.#log = log;
+    this.#metrics = metrics;
+    store.follow((event) => {
+      if (event.type !== 'recorded') return;
+      const { certificate, lane } = event.change;
+      if (certificate.issuer !== at.served.tag) return;
+      // Not every change in the revocation lane revokes (a hold may end), and an import revokes in the refresh lane.
+      if (certificate.revocation === undefined && lane !== 'revocation') return;
+      this.#oldestUnlisted ??= certificate.recordedAt;
+      this.#arrivedMeanwhile ??= certificate.recordedAt;
+      this.#schedule();
+    });
+  }
+
+  get issuer(): IssuerTag {
+    return this.#at.served.tag;
+  }
+
+  get current(): CrlRecord | undefined {
+    return this.#current;
+  }
+
+  get oldestUnlisted(): EpochMs | undefined {
+    return this.#oldestUnlisted;
+  }
+
+  /** Publishes at once when there is no CRL, it is due, or revocations were recorded after it. */
+  async start(): Promise<void> {
+    this.#stopped = false;
+    this.#current = await this.#store.current(this.issuer);
+    const { asOfSeq, pages } = this.#store.revokedEntries(this.issuer);
+    if (this.#current !== undefined && (await asOfSeq) > this.#current.asOfSeq) {
+      for await (const page of pages) {
+        for (const entry of page) {
+          if (entry.recordedAt >= this.#current.thisUpdate) this.#oldestUnlisted = Math.min(entry.recordedAt, this.#oldestUnlisted ?? Infinity);
+        }
+      }
+    } else for await (const _ of pages) break;
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#building;
+  }
+
+  /** Builds and publishes now, on top of the schedule. @throws Problem saying why it was not published. */
+  async publishNow(): Promise<CrlRecord> {
+    while (this.#building !== undefined) await this.#building;
+    const build = this.#build('scheduled');
+    this.#building = build.then(
+      () => undefined,
+      () => undefined,
+    );
+    return build.finally(() => {
+      this.#building = undefined;
+      this.#schedule();
+    });
+  }
+
+  /** The instant at which the next build begins. */
+  #due(nowMs: EpochMs): EpochMs {
+    if (this.#current === undefined) return nowMs;
+    const scheduled = this.#current.scheduledAt + this.#at.served.profile.crl.periodMs;
+    const unlisted = this.#oldestUnlisted === undefined ? Infinity : this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs;
+    // thisUpdate has whole seconds and must grow: not before the next second.
+    return Math.max(Math.min(scheduled, unlisted), this.#current.thisUpdate + SECOND);
+  }
+
+  #schedule(notBefore: EpochMs = 0): void {
+    if (this.#stopped || this.#building !== undefined) return;
+    this.#timer?.cancel();
+    const now = this.#clock.now();
+    // Timers hold at most 2^31 ms; a day is soon enough to look again.
+    const delay = Math.min(Math.max(this.#due(now), notBefore) - now, 86_400_000);
+    this.#timer = this.#clock.after(Math.max(0, delay), () => {
+      if (this.#due(this.#clock.now()) > this.#clock.now()) return this.#schedule();
+      const kind = this.#oldestUnlisted === undefined || this.#scheduledIsDue() ? 'scheduled' : 'revocation';
+      this.#building = this.#build(kind)
+        .then(
+          () => 0,
+          (error: unknown) => {
+            this.#metrics.failed.value += 1;
+            this.#log.error({ err: error, issuer: this.#at.served.id }, 'no CRL was published; the previous one stays');
+            return this.#clock.now() + RETRY_MS;
+          },
+        )
+        .then((retryAt) => {
+          this.#building = undefined;
+          this.#schedule(retryAt);
+        });
+    });
+  }
+
+  #scheduledIsDue(): boolean {
+    const current = this.#current;
+    return current === undefined || this.#clock.now() >= current.scheduledAt + this.#at.served.profile.crl.periodMs;
+  }
+
+  async #build(kind: 'scheduled' | 'revocation'): Promise<CrlRecord> {
+    const { served, keys } = this.#at;
+    const key = keys.crl;
+    if (key === undefined) throw new Problem('config', 'no CRL key', { field: `issuers/${served.id}/crl.key` });
+    const previous = this.#current ?? (await this.#store.current(this.issuer));
+    const now = this.#clock.now();
+    const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
+    if (times === undefined) {
+      throw new Problem('refused', `thisUpdate would not be later than that of CRL ${previous?.number} (${rfc3339(previous?.thisUpdate ?? 0)}), or the CA certificate has ended`, {
+        field: 'thisUpdate',
+        value: rfc3339(now),
+        rule: 'RFC 5280 §5.2.3',
+      });
+    }
+    // Seconds since 1970 as the least number: it goes on growing even when the data directory was restored from a backup (T-34).
+    const number = await this.#store.reserveNumber(this.issuer, max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + 1n));
+
+    // What is recorded before this line is in the snapshot; what comes after it is for the next CRL.
+    this.#arrivedMeanwhile = undefined;
+    const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.issuer);
+    const asOfSeq = await asOf;
+    const builder = new CrlBuilder({
+      issuerName: served.issuer.nameDer,
+      authorityKeyIdentifier: served.issuer.subjectKeyIdentifier,
+      algorithm: key.holder.algorithm,
+      ...times,
+      number,
+      invalidityDate: served.profile.crl.invalidityDate,
+    });
+    const dropped = new Set<Serial>();
+    let entries = 0;
+    for await (const page of pages) {
+      for (const entry of page) {
+        if (mayLeaveCrl(entry, previous?.scheduledAt)) dropped.add(entry.serial);
+        else {
+          builder.add(entry);
+          entries += 1;
+        }
+      }
+    }
+    const tbs = builder.tbs();
+    const [signed] = await key.holder.sign([tbs]);
+    if (signed === undefined || !signed.ok) throw signed?.error ?? new Error('the key holder returned no signature');
+    const der = assembleCrl(tbs, key.holder.algorithm, signed.signature);
+    await this.#check(der, previous, dropped);
+
+    const record: CrlRecord = {
+      issuer: this.issuer,
+      number,
+      ...times,
+      publishedAt: this.#clock.now(),
+      kind,
+      scheduledAt: kind === 'scheduled' ? times.thisUpdate : (previous?.scheduledAt ?? times.thisUpdate),
+      entries,
+      bytes: der.length,
+      sha256: createHash('sha256').update(der).digest('hex'),
+      asOfSeq,
+    };
+    await this.#journal.append([
+      {
+        type: 'crl.published',
+        actor: 'signer',
+        issuer: served.id,
+        issuerTag: served.tag,
+        description: `CRL ${number} with ${entries} entries (${kind})`,
+        detail: {
+          number: number.toString(),
+          thisUpdate: rfc3339(times.thisUpdate),
+          nextUpdate: rfc3339(times.nextUpdate),
+          entries,
+          removed: [...dropped],
+          bytes: der.length,
+          sha256: record.sha256,
+          asOfSeq,
+        },
+      },
+    ]);
+    if (!(await this.#store.publishCrl(record, der, previous?.number))) {
+      this.#current = await this.#store.current(this.issuer);
+      throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, { field: 'cRLNumber', value: number.toString(), rule: 'T-34' });
+    }
+    this.#current = record;
+    if (this.#oldestUnlisted !== undefined) {
+      this.#metrics.recordedToListed.observe((record.publishedAt - this.#oldestUnlisted) / SECOND);
+      this.#oldestUnlisted = this.#arrivedMeanwhile;
+    }
+    this.#metrics.published.value += 1;
+    this.#log.info({ issuer: served.id, number: number.toString(), entries, bytes: der.length, kind }, 'CRL published');
+    return record;
+  }
+
+  /** The publish gate. @throws Problem `corrupt` or `refused`. */
+  async #check(der: Buffer, previous: CrlRecord | undefined, dropped: ReadonlySet<Serial>): Promise<void> {
+    const { served, keys } = this.#at;
+    const view = readCrl(der);
+    const findings = lintCrl(der, { issuer: served.issuer, profile: served.profile, previous }).filter((finding) => finding.severity === 'error');
+    if (findings.length > 0) {
+      throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'CertificateList' });
+    }
+    const key = keys.crl as NonNullable<typeof keys.crl>;
+    if (!(await verified(view.tbs, view.signature, key.publicKey, view.signatureAlgorithm))) {
+      throw new Problem('corrupt', 'the signature does not verify with the CA certificate', { field: 'CertificateList', rule: 'RFC 5280 §5.1.1.3' });
+    }
+    if (previous === undefined) return;
+    for (const lost of missing(readCrl(await this.#store.body(previous)).entries(), view.entries())) {
+      if (dropped.has(lost)) continue;
+      // A hold that was released leaves the full CRL at once (RFC 5280 §5.3.1, T-29).
+      if (served.profile.reasons.hold === 'allow') {
+        const [certificate] = await this.#store.find(this.issuer, [lost]);
+        if (certificate !== undefined && certificate.revocation === undefined) continue;
+      }
+      throw new Problem('refused', `serial ${lost} stands on CRL ${previous.number} and would be lost before its certificate has expired`, {
+        field: 'revokedCertificates',
+        value: lost,
+        rule: 'RFC 5280 §3.3, BR 4.10.1',
+      });
+    }
+  }
+}
+
+/** Serials of the old list that are not on the new one. Both lists ascend (ours always do). */
+function* missing(before: Iterable<{ readonly serial: Serial }>, now: Iterable<{ readonly serial: Serial }>): Generator<Serial> {
+  const rest = now[Symbol.iterator]();
+  let next = rest.next();
+  for (const { serial } of before) {
+    while (next.done !== true && next.value.serial < serial) next = rest.next();
+    if (next.done === true || next.value.serial !== serial) yield serial;
+  }
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+

@@ -1,0 +1,292 @@
+/**
+ * From an event to the ledger: decide, journal, apply, acknowledge. The only writer of certificates.
+ *
+ *  1. decide    the request against the ledger (core/status.ts). A request is taken whole or not at all; a Problem in any of
+ *               its items rejects it, and nothing has happened.
+ *  2. journal   one record per request, fsync shared by all requests that wait. A crash before: nothing happened, the caller
+ *               sends it again. A crash after: the replay at start applies it; sending it again changes nothing.
+ *  3. apply     to the ledger, atomically; this also queues the signing.
+ *  4. acknowledge.
+ *
+ * Requests that arrive while a group is at work form the next group, so a busy intake costs one fsync per group.
+ */
+import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
+import { changesOf, journalChange, type JournalEntry } from '../core/journal-record.ts';
+import { Problem } from '../core/problem.ts';
+import type { Serial } from '../core/serial.ts';
+import { issue, revoke, type Issuance, type RevocationEvent, type Transition } from '../core/status.ts';
+import type { ImportRow, RejectedRow } from '../core/import/row.ts';
+import type { EpochMs } from '../core/time.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Journal } from '../ports/journal.ts';
+import type { Change, Ledger } from '../ports/store.ts';
+import type { ServedIssuer } from './issuer-setup.ts';
+
+/** What the caller gets for each item, in order. */
+export interface Receipt {
+  /** `<issuer>.<serial>.<revision>`: whoever has it can ask when that revision is live. */
+  readonly id: string;
+  readonly serial: Serial;
+  readonly revision: number;
+}
+
+export interface ImportOutcome {
+  readonly accepted: number;
+  readonly unchanged: number;
+  readonly rejected: readonly RejectedRow[];
+}
+
+/** Facts about a revocation that the auditor wants and the ledger does not need. */
+export interface RevocationCase {
+  readonly clause?: string | undefined;
+  readonly requestedBy?: string | undefined;
+  readonly awareAt?: string | undefined;
+  readonly deadline?: string | undefined;
+}
+
+interface Job<T> {
+  readonly issuer: IssuerTag;
+  readonly serials: readonly Serial[];
+  /** Throws a Problem to reject the request. No entry: nothing changes, nothing to journal. */
+  readonly decide: (known: (serial: Serial) => Certificate | undefined, nowMs: EpochMs) => { entry: JournalEntry | undefined; result: T };
+  readonly resolve: (result: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Recorder {
+  readonly #ledger: Ledger;
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  #waiting: Job<unknown>[] = [];
+  #working: Promise<void> | undefined;
+  /** Journalled but not applied, because the ledger failed: nothing else is taken before it is in. */
+  #unapplied: { changes: readonly Change[]; seq: number } | undefined;
+
+  constructor(ledger: Ledger, journal: Journal, clock: Clock) {
+    this.#ledger = ledger;
+    this.#journal = journal;
+    this.#clock = clock;
+  }
+
+  /** Applies what the journal holds and the ledger does not: run once, before anything else. Returns the number of records. */
+  async recover(): Promise<number> {
+    const after = await this.#ledger.appliedSeq();
+    if (after > this.#journal.head.seq) {
+      throw new Problem('corrupt', `the ledger has applied record ${after}, but the journal ends at record ${this.#journal.head.seq}: records are missing`, {
+        field: 'audit log',
+        rule: 'P1',
+      });
+    }
+    let count = 0;
+    for await (const record of this.#journal.read(after)) {
+      await this.#ledger.apply(changesOf(record), record.seq);
+      count += 1;
+    }
+    return count;
+  }
+
+  issue(at: ServedIssuer, events: readonly Issuance[], actor: string): Promise<readonly Receipt[]> {
+    return this.#submit(at, events, actor, 'certificates.issued', '/certificates', (current, event, nowMs) => issue(at.tag, current, event, nowMs));
+  }
+
+  revoke(at: ServedIssuer, events: readonly (RevocationEvent & { readonly about?: RevocationCase })[], actor: string): Promise<readonly Receipt[]> {
+    return this.#submit(at, events, actor, 'certificates.revoked', '/revocations', (current, event, nowMs) => revoke(at.profile, current, event, nowMs));
+  }
+
+  /** Rows of an existing CA's records: good rows go in, rejected ones come back; in the refresh lane, behind every event. */
+  import(at: ServedIssuer, rows: readonly ImportRow[], actor: string, source: string): Promise<ImportOutcome> {
+    return this.#enqueue(
+      at.tag,
+      rows.map((row) => row.serial),
+      (known, nowMs) => {
+        const rejected: RejectedRow[] = [];
+        const changed = new Map<Serial, { certificate: Certificate; lane: Lane }>();
+        let accepted = 0;
+        for (const row of rows) {
+          try {
+            const before = known(row.serial);
+            const certificate = importRow(at, changed.get(row.serial)?.certificate ?? before, row, nowMs);
+            if (certificate === undefined) continue;
+            // Where an answer may be out already, its change is as urgent as any revocation; the rest is backlog.
+            const lane = before !== undefined && before.revision < certificate.revision ? 'revocation' : 'refresh';
+            changed.set(row.serial, { certificate, lane });
+            accepted += 1;
+          } catch (error) {
+            if (!(error instanceof Problem)) throw error;
+            rejected.push({ line: row.line, problem: error });
+          }
+        }
+        const entry: JournalEntry | undefined =
+          changed.size === 0
+            ? undefined
+            : {
+                type: 'certificates.imported',
+                actor,
+                issuer: at.id,
+                issuerTag: at.tag,
+                description: `${changed.size} certificates imported from ${source}`,
+                changes: [...changed.values()].map(({ certificate, lane }) => journalChange(certificate, lane)),
+              };
+        return { entry, result: { accepted, unchanged: rows.length - accepted - rejected.length, rejected } };
+      },
+    );
+  }
+
+  /** Resolves when nothing is being recorded. */
+  async idle(): Promise<void> {
+    await this.#working;
+  }
+
+  #submit<E extends { readonly serial: Serial }>(
+    at: ServedIssuer,
+    events: readonly E[],
+    actor: string,
+    type: 'certificates.issued' | 'certificates.revoked',
+    list: string,
+    decide: (current: Certificate | undefined, event: E, nowMs: EpochMs) => Transition,
+  ): Promise<readonly Receipt[]> {
+    return this.#enqueue(
+      at.tag,
+      events.map((event) => event.serial),
+      (known, nowMs) => {
+        const seen = new Set<Serial>();
+        const changes: { certificate: Certificate; lane: Transition['lane'] }[] = [];
+        const receipts = events.map((event, i): Receipt => {
+          if (seen.has(event.serial)) {
+            throw new Problem('invalid', 'this serial stands twice in the request', { field: `${list}/${i}/serial`, value: event.serial });
+          }
+          seen.add(event.serial);
+          const current = known(event.serial);
+          let transition: Transition;
+          try {
+            transition = decide(current, event, nowMs);
+          } catch (error) {
+            throw error instanceof Problem ? error.within(`${list}/${i}`) : error;
+          }
+          const { certificate, lane } = transition;
+          if (certificate !== undefined) changes.push({ certificate, lane });
+          const revision = (certificate ?? (current as Certificate)).revision;
+          return { id: receiptId(at.id, event.serial, revision), serial: event.serial, revision };
+        });
+        const about = events.flatMap((event) => ('about' in event && event.about !== undefined ? [{ serial: event.serial, ...event.about }] : []));
+        const entry: JournalEntry | undefined =
+          changes.length === 0
+            ? undefined
+            : {
+                type,
+                actor,
+                issuer: at.id,
+                issuerTag: at.tag,
+                description: `${changes.length} ${type === 'certificates.issued' ? 'issued' : 'revoked'}`,
+                changes: changes.map(({ certificate, lane }) => journalChange(certificate, lane)),
+                ...(about.length > 0 && { detail: { cases: about } }),
+              };
+        return { entry, result: receipts };
+      },
+    );
+  }
+
+  #enqueue<T>(issuer: IssuerTag, serials: readonly Serial[], decide: Job<T>['decide']): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ issuer, serials, decide, resolve, reject } as Job<unknown>);
+      this.#working ??= this.#drain().finally(() => (this.#working = undefined));
+    });
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const jobs = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#group(jobs);
+      } catch (error) {
+        for (const job of jobs) job.reject(error);
+      }
+    }
+  }
+
+  async #group(jobs: readonly Job<unknown>[]): Promise<void> {
+    await this.#applyPending();
+    const nowMs = this.#clock.now();
+    /** State as of the jobs decided so far in this group. */
+    const state = new Map<string, Certificate | undefined>();
+    for (const job of jobs) {
+      const certificates = await this.#ledger.find(job.issuer, job.serials);
+      job.serials.forEach((serial, i) => {
+        const key = job.issuer + serial;
+        if (!state.has(key)) state.set(key, certificates[i]);
+      });
+    }
+    const decided: { job: Job<unknown>; entry: JournalEntry | undefined; result: unknown }[] = [];
+    for (const job of jobs) {
+      try {
+        const { entry, result } = job.decide((serial) => state.get(job.issuer + serial), nowMs);
+        if (entry !== undefined) {
+          // The record's seq and time are not known yet; the next decision in this group needs the status only.
+          const provisional = changesOf({ ...entry, seq: 0, at: new Date(nowMs).toISOString(), prev: '', hash: '' });
+          for (const { certificate } of provisional) state.set(job.issuer + certificate.serial, certificate);
+        }
+        decided.push({ job, entry, result });
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    const entries = decided.flatMap(({ entry }) => (entry === undefined ? [] : [entry]));
+    try {
+      if (entries.length > 0) {
+        const records = await this.#journal.append(entries);
+        this.#unapplied = { changes: records.flatMap(changesOf), seq: (records.at(-1) as { seq: number }).seq };
+        await this.#applyPending();
+      }
+    } catch (error) {
+      for (const { job } of decided) job.reject(error);
+      return;
+    }
+    for (const { job, result } of decided) job.resolve(result);
+  }
+
+  async #applyPending(): Promise<void> {
+    if (this.#unapplied === undefined) return;
+    try {
+      await this.#ledger.apply(this.#unapplied.changes, this.#unapplied.seq);
+    } catch (error) {
+      throw new Problem('unavailable', `the ledger cannot be written: ${(error as Error).message}`, { rule: 'P1' });
+    }
+    this.#unapplied = undefined;
+  }
+}
+
+export function receiptId(issuer: string, serial: Serial, revision: number): string {
+  return `${issuer}.${serial}.${revision}`;
+}
+
+/** One imported row onto what is known: the certificate, and then its revocation if the row has one. Undefined: no change. */
+function importRow(at: ServedIssuer, current: Certificate | undefined, row: ImportRow, nowMs: EpochMs): Certificate | undefined {
+  let certificate = current;
+  if (row.notAfter !== undefined) {
+    certificate = issue(at.tag, current, { ...row, notAfter: row.notAfter }, nowMs).certificate ?? current;
+  } else if (current === undefined && row.revocation !== undefined) {
+    // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
+    const { serial, precertificate, crlShard } = row;
+    certificate = {
+      issuer: at.tag,
+      serial,
+      revision: 1,
+      notBefore: row.notBefore,
+      notAfter: undefined,
+      precertificate,
+      crlShard,
+      revocation: undefined,
+      recordedAt: nowMs,
+      recordedSeq: 0,
+    };
+  }
+  if (row.revocation !== undefined) {
+    const event: RevocationEvent = { serial: row.serial, reason: row.revocation.reason, revokedAt: row.revocation.revokedAt };
+    certificate = revoke(at.profile, certificate, event, nowMs).certificate ?? certificate;
+  }
+  if (certificate === current) return undefined;
+  if (certificate !== undefined && current === undefined && certificate.revision > 1) return { ...certificate, revision: 1 };
+  return certificate;
+}
