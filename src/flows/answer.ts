@@ -89,7 +89,8 @@ class Responder {
     const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
     // T-56, L-01: several certificates in one request are valid syntax, but no pre-signed answer fits.
     if (asked === undefined || request.kind === 'too-many') return this.#refused(question, 'unauthorized-many', undefined);
-    if (request.criticalUnknown) return this.#refused(question, 'unauthorized-many', asked.hash); // O-19: no successful response
+    // O-19: a critical extension that is not understood gets no successful response.
+    if (request.criticalUnknown) return this.#refused(question, 'unauthorized-extension', asked.hash);
     if (request.nonce !== undefined) metrics.withNonce.value += 1; // L-08: answered without it
     // T-09: never an answer in another hash than the one asked.
     if (asked.hash === undefined) return this.#refused(question, 'unauthorized-hash', undefined);

@@ -17,6 +17,7 @@ export const OUTCOMES = [
   'unauthorized-expired',
   'unauthorized-hash',
   'unauthorized-many',
+  'unauthorized-extension',
   'try-later',
   'internal-error',
   'crl',

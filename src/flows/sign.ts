@@ -242,16 +242,19 @@ export class Signer {
     );
     const responder = activeResponder(at, now);
     const dropped: QueueItem[] = [];
+    const expired: QueueItem[] = [];
     const later: QueueItem[] = [];
     const work: Work[] = [];
     items.forEach((item, i) => {
       const certificate = certificates[i];
-      if (certificate === undefined || !answerable(served.profile, certificate.notAfter, now)) return void dropped.push(item);
+      if (certificate === undefined) return void dropped.push(item);
+      if (!answerable(served.profile, certificate.notAfter, now)) return void expired.push(item);
       const times = responder && planResponse(served.profile, responder.served.certificate, certificate, now);
       if (times === undefined) later.push(item);
       else work.push({ item, certificate, times });
     });
     await this.#store.drop(dropped);
+    if (expired.length > 0) await this.#store.retire(expired);
     if (later.length > 0) {
       await this.#postpone(later);
       this.#metrics.refused('responder-certificate').value += later.length;

@@ -62,8 +62,10 @@ export interface RefreshQueue {
   takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]>;
   /** Gives leased items back, to be due again at `dueAt`. */
   postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void>;
-  /** Drops leased items that need no answer any more (expired certificates). */
+  /** Drops leased items for which there is nothing to do. */
   drop(items: readonly QueueItem[]): Promise<void>;
+  /** Drops leased items and the published answers of their certificates, which have expired (RFC 9919 §3.2.3). */
+  retire(items: readonly QueueItem[]): Promise<void>;
   /**
    * Compare-and-swap on the certificate's revision, per item; moves the item to the refresh lane at `refreshAt`.
    * Not synced: an answer lost with the power is still queued and will be signed again.
@@ -71,6 +73,8 @@ export interface RefreshQueue {
   publish(responses: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]>;
   /** Items of the lane that are due at `nowMs`, leased ones included. From memory: cheap enough for every scrape. */
   backlog(lane: Lane, nowMs: EpochMs): number;
+  /** When the oldest item of the lane was or will be due; seconds, for `refresh` minutes. From memory. */
+  oldestDue(lane: Lane): EpochMs | undefined;
   /** Every published answer, in pages: for the freshness gauges at start. */
   published(): AsyncIterable<readonly PublishedResponse[]>;
 }
@@ -96,7 +100,13 @@ export interface CrlShelf {
 /** What followers are told. Delivery is in order and in process; a follower that throws is the process's bug. */
 export type StoreEvent =
   | { readonly type: 'recorded'; readonly change: Change }
-  | { readonly type: 'published'; readonly certificate: Certificate; readonly response: PublishedResponse }
+  | {
+      readonly type: 'published';
+      readonly certificate: Certificate;
+      readonly response: PublishedResponse;
+      readonly previous: PublishedResponse | undefined;
+    }
+  | { readonly type: 'retired'; readonly previous: PublishedResponse }
   | { readonly type: 'crl'; readonly record: CrlRecord; readonly der: Buffer };
 
 export interface ChangeFeed {

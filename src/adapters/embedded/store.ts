@@ -23,7 +23,7 @@ import {
 import { supersedes } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
-import type { EpochMs } from '../../core/time.ts';
+import { MINUTE, SECOND, type EpochMs } from '../../core/time.ts';
 import type { Change, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
 import { CrlArchive } from './crl-archive.ts';
 import {
@@ -250,6 +250,19 @@ export class EmbeddedStore implements Store {
     for (const item of items) this.#removed(item);
   }
 
+  retire(items: readonly QueueItem[]): Promise<void> {
+    return this.#exclusively(async () => {
+      const keys = items.map(({ issuer, serial }) => serialKey('o', issuer, serial));
+      const values = await this.#db.getMany(keys);
+      await this.#db.batch(keys.map((key): Operation => ({ type: 'del', key })));
+      await this.drop(items);
+      values.forEach((value, i) => {
+        const { issuer, serial } = items[i] as QueueItem;
+        if (value !== undefined) this.#tell({ type: 'retired', previous: decodeResponse(issuer, serial, value) });
+      });
+    });
+  }
+
   publish(answers: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]> {
     return this.#exclusively(async () => {
       const keys = answers.flatMap(({ response: { issuer, serial } }) => [serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
@@ -273,7 +286,7 @@ export class EmbeddedStore implements Store {
         operations.push({ type: 'put', key: serialKey('o', issuer, serial), value: encodeResponse(next) });
         operations.push({ type: 'put', key: queueKey(refresh), value: EMPTY });
         queued.push(refresh);
-        events.push({ type: 'published', certificate, response: next });
+        events.push({ type: 'published', certificate, response: next, previous });
         return 'published';
       });
       await this.#db.batch(operations);
@@ -286,6 +299,10 @@ export class EmbeddedStore implements Store {
 
   backlog(lane: Lane, nowMs: EpochMs): number {
     return this.#queue.due(lane, nowMs);
+  }
+
+  oldestDue(lane: Lane): EpochMs | undefined {
+    return this.#queue.oldest(lane);
   }
 
   published(): AsyncIterable<readonly PublishedResponse[]> {
@@ -381,26 +398,35 @@ export class EmbeddedStore implements Store {
   }
 }
 
-/** How much work waits, per lane and minute of its due time: the backlog gauge without a scan. */
+/** How much work waits, per lane and second (refresh: minute) of its due time: the backlog gauges without a scan. */
 class QueueCounter {
-  readonly #minutes = Object.fromEntries(LANES.map((lane) => [lane, new Map<number, number>()])) as Record<Lane, Map<number, number>>;
+  readonly #buckets = Object.fromEntries(LANES.map((lane) => [lane, new Map<number, number>()])) as Record<Lane, Map<number, number>>;
 
   async load(pages: AsyncIterable<readonly QueueItem[]>): Promise<void> {
     for await (const page of pages) for (const item of page) this.add(item, 1);
   }
 
   add(item: QueueItem, count: 1 | -1): void {
-    const minutes = this.#minutes[item.lane];
-    const minute = Math.floor(item.dueAt / 60_000);
-    const sum = (minutes.get(minute) ?? 0) + count;
-    if (sum === 0) minutes.delete(minute);
-    else minutes.set(minute, sum);
+    const buckets = this.#buckets[item.lane];
+    const bucket = Math.floor(item.dueAt / widthOf(item.lane));
+    const sum = (buckets.get(bucket) ?? 0) + count;
+    if (sum === 0) buckets.delete(bucket);
+    else buckets.set(bucket, sum);
   }
 
   due(lane: Lane, nowMs: EpochMs): number {
     let sum = 0;
-    for (const [minute, count] of this.#minutes[lane]) if (minute * 60_000 <= nowMs) sum += count;
+    for (const [bucket, count] of this.#buckets[lane]) if (bucket * widthOf(lane) <= nowMs) sum += count;
     return sum;
+  }
+
+  oldest(lane: Lane): EpochMs | undefined {
+    let least = Infinity;
+    for (const [bucket, count] of this.#buckets[lane]) if (count > 0 && bucket < least) least = bucket;
+    return least === Infinity ? undefined : least * widthOf(lane);
   }
 }
 
+function widthOf(lane: Lane): number {
+  return lane === 'refresh' ? MINUTE : SECOND;
+}

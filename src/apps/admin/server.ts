@@ -1,0 +1,37 @@
+/** The operators' port: metrics, health, status page. Loopback by default; it has no write path. */
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Exporter } from '../../adapters/prometheus/exporter.ts';
+import type { Status } from './status.ts';
+import { statusPage } from './page.ts';
+
+export interface AdminParts {
+  readonly exporter: Exporter;
+  readonly status: () => Status;
+  /** Why this process should get no traffic; undefined when it should. */
+  readonly notReady: () => string | undefined;
+}
+
+export function makeAdmin(parts: AdminParts): FastifyInstance {
+  const app = Fastify();
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
+  app.get('/', (_request, reply) =>
+    reply
+      .type('text/html; charset=utf-8')
+      .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
+      .send(statusPage(parts.status())),
+  );
+  app.get('/status.json', () => parts.status());
+  app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(await parts.exporter.text()));
+  // Alive: the event loop answers. Anything more here would have a restart "repair" a broken disk.
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
+  app.get('/readyz', (_request, reply) => {
+    const reason = parts.notReady();
+    return reply
+      .code(reason === undefined ? 200 : 503)
+      .type('text/plain')
+      .send(`${reason ?? 'ok'}\n`);
+  });
+  return app;
+}

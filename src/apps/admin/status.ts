@@ -1,0 +1,92 @@
+/** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
+import { LANES } from '../../core/certificate.ts';
+import { refreshDeadline } from '../../core/policy/freshness.ts';
+import { DAY, HOUR, MINUTE, rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
+import type { GaugeSources } from '../../flows/gauges.ts';
+
+export interface Status {
+  readonly at: string;
+  readonly verdict: 'ok' | 'warning' | 'failing';
+  readonly problems: readonly { readonly severity: 'warning' | 'failing'; readonly what: string; readonly todo: string }[];
+  readonly issuers: readonly IssuerStatus[];
+  readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
+  readonly audit: { readonly seq: number; readonly writable: boolean };
+}
+
+export interface IssuerStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly preset: string;
+  readonly certificates: number;
+  readonly oldestThisUpdate: string | undefined;
+  readonly leastNextUpdate: string | undefined;
+  readonly crl: { readonly number: string; readonly thisUpdate: string; readonly nextUpdate: string; readonly entries: number; readonly bytes: number } | undefined;
+  readonly nextScheduledCrl: string | undefined;
+  readonly responders: readonly { readonly id: string; readonly notAfter: string; readonly days: number }[];
+}
+
+/** A responder certificate's successor is due this long before its end: time for a ceremony and a change-over. */
+const RESPONDER_WARNING_MS = 21 * DAY;
+/** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h. */
+const REVOCATION_WARNING_MS = 5 * MINUTE;
+
+export function statusOf(sources: GaugeSources): Status {
+  const now = sources.clock.now();
+  const problems: { severity: 'warning' | 'failing'; what: string; todo: string }[] = [];
+  const warn = (what: string, todo: string): void => void problems.push({ severity: 'warning', what, todo });
+  const fail = (what: string, todo: string): void => void problems.push({ severity: 'failing', what, todo });
+  const optional = (instant: EpochMs | undefined): string | undefined => (instant === undefined ? undefined : rfc3339(instant));
+
+  if (sources.journal.failure !== undefined) {
+    fail(`The audit log cannot be written: ${sources.journal.failure}. No event is taken and nothing is signed.`, 'Free space on, or repair, the disk of the data directory; signing resumes by itself.');
+  }
+  const revocation = sources.store.oldestDue('revocation');
+  if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
+    fail(`A revocation recorded ${rfc3339(revocation)} is not in OCSP yet.`, 'See the log for signing errors; check the key holder and the responder certificate.');
+  }
+  const issuers = sources.issuers.map((issuer): IssuerStatus => {
+    const fresh = sources.freshness.of(issuer.tag);
+    const crl = sources.files.crl(issuer.tag);
+    const publisher = sources.publishers.get(issuer.tag);
+    if (fresh.oldestThisUpdate !== undefined) {
+      const validityMs = issuer.profile.ocsp.validityMs;
+      const deadline = refreshDeadline(fresh.oldestThisUpdate, fresh.oldestThisUpdate + validityMs - SECOND);
+      if (now > deadline) fail(`${issuer.id}: OCSP answers are older than their deadline (oldest ${rfc3339(fresh.oldestThisUpdate)}).`, 'The signer is behind or stopped: see the lanes below and the log.');
+      else if (now - fresh.oldestThisUpdate > validityMs / 3) warn(`${issuer.id}: OCSP answers are being refreshed late (oldest ${rfc3339(fresh.oldestThisUpdate)}).`, 'The signer is behind: see the lanes below and the log.');
+    }
+    if (crl === undefined) fail(`${issuer.id}: no CRL is being served.`, 'See the log: the CRL key may be missing or the first build refused.');
+    else if (now > crl.nextUpdate) fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
+    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR) warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
+    if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
+      fail(`${issuer.id}: a revocation recorded ${rfc3339(publisher.oldestUnlisted)} is on no CRL yet.`, 'See the log for refused or failed builds.');
+    }
+    const responders = issuer.responders.map(({ certificate }) => ({
+      id: certificate.id,
+      notAfter: rfc3339(certificate.notAfter),
+      days: Math.floor((certificate.notAfter - now) / DAY),
+    }));
+    const last = Math.max(...issuer.responders.map(({ certificate }) => certificate.notAfter));
+    if (issuer.responders.length > 0 && last - now < RESPONDER_WARNING_MS) {
+      (last - now < 8 * HOUR ? fail : warn)(`${issuer.id}: the last responder certificate ends ${rfc3339(last)}.`, 'Have the CA issue its successor and add it to the issuer.');
+    }
+    return {
+      id: issuer.id,
+      name: issuer.issuer.name,
+      preset: issuer.profile.preset,
+      certificates: fresh.count,
+      oldestThisUpdate: optional(fresh.oldestThisUpdate),
+      leastNextUpdate: optional(fresh.leastNextUpdate),
+      crl: crl && { number: crl.number.toString(), thisUpdate: rfc3339(crl.thisUpdate), nextUpdate: rfc3339(crl.nextUpdate), entries: crl.entries, bytes: crl.bytes },
+      nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
+      responders,
+    };
+  });
+  return {
+    at: rfc3339(now),
+    verdict: problems.some(({ severity }) => severity === 'failing') ? 'failing' : problems.length > 0 ? 'warning' : 'ok',
+    problems,
+    issuers,
+    lanes: LANES.filter((lane) => lane !== 'asked').map((lane) => ({ lane, waiting: sources.store.backlog(lane, now) })),
+    audit: { seq: sources.journal.head.seq, writable: sources.journal.failure === undefined },
+  };
+}

@@ -1,0 +1,86 @@
+/** The OpenAPI document of the intake, made from the schemas that validate it. */
+import { z } from 'zod';
+import { importRequest, issueRequest, revokeRequest } from './schema.ts';
+
+export function openApi(): object {
+  const body = (schema: z.ZodType): object => ({
+    required: true,
+    content: { 'application/json': { schema: z.toJSONSchema(schema, { target: 'openapi-3.0', unrepresentable: 'any', io: 'input' }) } },
+  });
+  const json = (description: string): object => ({ description, content: { 'application/json': {} } });
+  const problems = {
+    '400': { description: 'Bad input; names field, value and rule. Nothing is stored.', content: { 'application/problem+json': {} } },
+    '403': { description: 'This client certificate may not do this.', content: { 'application/problem+json': {} } },
+    '404': { description: 'No such issuer, serial or receipt.', content: { 'application/problem+json': {} } },
+    '409': { description: 'Contradicts what is recorded.', content: { 'application/problem+json': {} } },
+    '422': { description: "The profile's document forbids it.", content: { 'application/problem+json': {} } },
+    '503': { description: 'Cannot be made durable now; send it again.', content: { 'application/problem+json': {} } },
+  };
+  const parameter = (name: string, where: string, description: string, required = true): object => ({ name, in: where, required, description, schema: { type: 'string' } });
+  const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
+  return {
+    openapi: '3.0.3',
+    info: {
+      title: 'certstatus intake',
+      version: '1',
+      description: 'Events of a CA: certificates issued, certificates revoked. TLS with a client certificate. A request is taken whole or not at all, may be sent again without harm, and is answered when everything is durable.',
+    },
+    paths: {
+      '/v1/issuers': { get: { summary: 'Issuers that this client may see', responses: { '200': json('The issuers') } } },
+      '/v1/issuers/{issuer}/certificates': {
+        post: {
+          summary: 'Certificates or precertificates were issued',
+          parameters: [issuer],
+          requestBody: body(issueRequest),
+          responses: { '200': json('Durable; one receipt per certificate'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/revocations': {
+        post: {
+          summary: 'Certificates were revoked, or the reason of a revocation became keyCompromise',
+          parameters: [issuer],
+          requestBody: body(revokeRequest),
+          responses: { '200': json('Durable; one receipt per certificate, with the deadline of the clause'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/import': {
+        post: {
+          summary: "Rows of an existing CA's records; good rows go in, the others are reported",
+          parameters: [issuer],
+          requestBody: body(importRequest),
+          responses: { '200': json('Counts and rejected rows'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/certificates/{serial}': {
+        get: {
+          summary: 'What is recorded and published about one certificate',
+          parameters: [issuer, parameter('serial', 'path', 'Hex.')],
+          responses: { '200': json('Status, revision, times of the published answers, CRL'), ...problems },
+        },
+      },
+      '/v1/receipts/{id}': {
+        get: {
+          summary: 'How far an acknowledged event has come: recorded, signed, visible',
+          parameters: [parameter('id', 'path', 'As given by the acknowledgement.')],
+          responses: { '200': json('State and instants'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crls': {
+        get: {
+          summary: 'Published CRLs, newest first',
+          parameters: [issuer, parameter('limit', 'query', 'At most this many (20).', false)],
+          responses: { '200': json('The CRLs'), ...problems },
+        },
+        post: { summary: 'Publish a CRL now', parameters: [issuer], responses: { '200': json('Its number'), ...problems } },
+      },
+      '/v1/explain': {
+        get: {
+          summary: 'One OCSP request through every decision',
+          parameters: [parameter('request', 'query', 'URL, base64 or hex.')],
+          responses: { '200': json('Answer and steps'), ...problems },
+        },
+      },
+      '/v1/audit/head': { get: { summary: 'Sequence number and hash of the last audit record', responses: { '200': json('The head'), ...problems } } },
+    },
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * What the intake accepts, as zod schemas: the validation, the types and the OpenAPI document come from here. Unknown members
+ * are refused, so that a misspelt `revokedAt` is not silently "now".
+ */
+import { z } from 'zod';
+import { isReasonName, REASON_CODES, type ReasonName } from '../../core/reason.ts';
+import { Problem } from '../../core/problem.ts';
+
+/** Items per request: about a second of work, and a few megabytes. */
+export const MAX_ITEMS = 10_000;
+/** 10,000 certificates as base64 do not fit; a sender of whole certificates sends fewer at a time. */
+export const MAX_BODY_BYTES = 16 << 20;
+
+const serial = z.string().max(128).describe('Serial number in hex, as the INTEGER content of the certificate.');
+const instant = z.string().max(40).describe('RFC 3339 instant in UTC, like 2026-11-20T08:00:00Z.');
+const reason = z
+  .custom<ReasonName>((value) => typeof value === 'string' && isReasonName(value), {
+    error: `is not a reason of RFC 5280 §5.3.1: ${Object.keys(REASON_CODES).join(', ')}`,
+  })
+  .describe('Reason by its RFC 5280 name. Absent or `unspecified`: no reason is published.')
+  .meta({ type: 'string', enum: Object.keys(REASON_CODES) });
+
+export const issuedCertificate = z.union([
+  z.strictObject({
+    serial,
+    notBefore: instant.optional(),
+    notAfter: instant,
+    precertificate: z.boolean().optional().describe('True when only the precertificate exists so far (it counts as issued, BR 4.9.9).'),
+    crlShard: z.string().min(1).max(2048).optional().describe('URL of the CRL that the certificate names.'),
+  }),
+  z.strictObject({
+    certificate: z
+      .string()
+      .max(64 << 10)
+      .describe('The certificate or precertificate, base64 of its DER.'),
+  }),
+]);
+
+export const issueRequest = z.strictObject({ certificates: z.array(issuedCertificate).min(1).max(MAX_ITEMS) });
+
+export const revocation = z.strictObject({
+  serial,
+  reason: reason.optional(),
+  revokedAt: instant.optional().describe('When it took effect; default: when it is recorded. Earlier only as far back as notBefore, never in the future.'),
+  clause: z.string().max(64).optional().describe('Clause of the CP/CPS that calls for it, e.g. `4.9.1.1-3`; fixes deadline and reason.'),
+  awareAt: instant.optional().describe('When the CA became aware: the deadline counts from here. Default: when it is recorded.'),
+  requestedBy: z.string().max(256).optional().describe('Who asked, for the audit log.'),
+});
+
+export const revokeRequest = z.strictObject({ revocations: z.array(revocation).min(1).max(MAX_ITEMS) });
+
+export const importRow = z.strictObject({
+  line: z.int().nonnegative(),
+  serial,
+  notBefore: instant.optional(),
+  notAfter: instant.optional(),
+  precertificate: z.boolean().optional(),
+  crlShard: z.string().min(1).max(2048).optional(),
+  revokedAt: instant.optional(),
+  reason: reason.optional(),
+});
+
+export const importRequest = z.strictObject({ source: z.string().max(256), rows: z.array(importRow).max(MAX_ITEMS) });
+
+/** @throws Problem `invalid` or `too-large`, naming the first bad field by JSON pointer, with its value. */
+export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const issue = deepest(result.error.issues);
+  const value = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key as string], body);
+  const code = issue.code === 'too_big' && issue.path.length <= 1 ? 'too-large' : 'invalid';
+  throw new Problem(code, issue.message, { field: `/${issue.path.join('/')}`, value });
+}
+
+/** Of a union's failures the branch that got furthest says what was meant. */
+function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  const first = issues[0] as z.core.$ZodIssue;
+  if (first.code !== 'invalid_union' || first.errors.length === 0) return first;
+  const branches = first.errors.filter((errors) => errors.length > 0).sort((a, b) => a.length - b.length);
+  const inner = branches[0] === undefined ? first : deepest(branches[0]);
+  return inner === first ? first : { ...inner, path: [...first.path, ...inner.path] };
+}

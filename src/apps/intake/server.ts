@@ -1,0 +1,257 @@
+/**
+ * The intake's HTTP interface (design §6): JSON in and out, OpenAPI at /openapi.json. A request is taken whole or not at all,
+ * sending it again changes nothing, and the answer is sent when everything is durable. Served over TLS with client
+ * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
+ */
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { ImportRow } from '../../core/import/row.ts';
+import { applyClause } from '../../core/policy/clause.ts';
+import { Problem, type ProblemCode } from '../../core/problem.ts';
+import { serialFromHex } from '../../core/serial.ts';
+import type { Issuance, RevocationEvent } from '../../core/status.ts';
+import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
+import { explain } from '../../flows/explain.ts';
+import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import type { Receipt, RevocationCase } from '../../flows/record.ts';
+import type { Core } from '../core.ts';
+import { authorise, type Client, type Permission } from './clients.ts';
+import { issuerCertificateFields } from './certificate.ts';
+import { openApi } from './openapi.ts';
+import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
+
+const STATUS: Record<ProblemCode, number> = {
+  invalid: 400,
+  forbidden: 403,
+  'not-found': 404,
+  conflict: 409,
+  'too-large': 413,
+  refused: 422,
+  unavailable: 503,
+  corrupt: 500,
+  config: 500,
+};
+
+export interface IntakeParts {
+  readonly core: Core;
+  readonly identify: (request: FastifyRequest) => Client;
+  /** Undefined in a process that does not sign: CRLs are then published by the one that does. */
+  readonly publishers: ReadonlyMap<string, CrlPublisher>;
+  readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
+}
+
+export function makeIntake(parts: IntakeParts): FastifyInstance {
+  const { core } = parts;
+  const { recorder, store, issuers } = core;
+  const app = Fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    routerOptions: { maxParamLength: 512 },
+    requestTimeout: 30_000,
+    // The one place where a client is kept out before it has said anything (CT-4.9.5, NS-02).
+    ...(parts.tls && { https: { ...parts.tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const } }),
+  }) as unknown as FastifyInstance;
+
+  const issuerOf = (request: FastifyRequest, permission: Permission): { issuer: ServedIssuer; client: Client } => {
+    const { issuer: id } = request.params as { issuer: string };
+    const client = parts.identify(request);
+    // Authorisation before existence: who may not ask does not learn which issuers there are.
+    authorise(client, permission, id);
+    return { issuer: issuerNamed(issuers, id), client };
+  };
+
+  app.post('/v1/issuers/:issuer/certificates', async (request) => {
+    const { issuer, client } = issuerOf(request, 'issue');
+    const { certificates } = parseBody(issueRequest, request.body);
+    const events = certificates.map((item, i): Issuance => {
+      const field = `/certificates/${i}`;
+      if ('certificate' in item) return issuerCertificateFields(item.certificate, issuer.issuer, `${field}/certificate`);
+      return {
+        serial: serialFromHex(item.serial, `${field}/serial`),
+        notBefore: instant(item.notBefore, `${field}/notBefore`),
+        notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
+        precertificate: item.precertificate === true,
+        crlShard: item.crlShard,
+      };
+    });
+    return accepted(await recorder.issue(issuer, events, client.actor));
+  });
+
+  app.post('/v1/issuers/:issuer/revocations', async (request) => {
+    const { issuer, client } = issuerOf(request, 'revoke');
+    const { revocations } = parseBody(revokeRequest, request.body);
+    const now = core.clock.now();
+    const deadlines: (EpochMs | undefined)[] = [];
+    const events = revocations.map((item, i): RevocationEvent & { about: RevocationCase } => {
+      const field = `/revocations/${i}`;
+      const awareAt = instant(item.awareAt, `${field}/awareAt`) ?? now;
+      if (awareAt > now) throw new Problem('refused', 'lies in the future', { field: `${field}/awareAt`, value: item.awareAt, rule: 'CT-4.9.1.1' });
+      const { reason, deadline } = byClause(item.clause, item.reason, awareAt, field);
+      deadlines.push(deadline);
+      const about: RevocationCase = {
+        clause: item.clause,
+        requestedBy: item.requestedBy,
+        awareAt: item.awareAt,
+        deadline: deadline === undefined ? undefined : rfc3339(deadline),
+      };
+      return { serial: serialFromHex(item.serial, `${field}/serial`), reason, revokedAt: instant(item.revokedAt, `${field}/revokedAt`), about };
+    });
+    return accepted(await recorder.revoke(issuer, events, client.actor), deadlines);
+  });
+
+  app.post('/v1/issuers/:issuer/import', async (request) => {
+    const { issuer, client } = issuerOf(request, 'import');
+    const { source, rows } = parseBody(importRequest, request.body);
+    const parsed = rows.map((row, i): ImportRow => {
+      const field = `/rows/${i}`;
+      const revokedAt = instant(row.revokedAt, `${field}/revokedAt`);
+      return {
+        line: row.line,
+        serial: serialFromHex(row.serial, `${field}/serial`),
+        notBefore: instant(row.notBefore, `${field}/notBefore`),
+        notAfter: instant(row.notAfter, `${field}/notAfter`),
+        precertificate: row.precertificate === true,
+        crlShard: row.crlShard,
+        revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
+      };
+    });
+    const { accepted: count, unchanged, rejected } = await recorder.import(issuer, parsed, client.actor, source);
+    return { accepted: count, unchanged, rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })) };
+  });
+
+  app.get('/v1/issuers', (request) => {
+    const client = parts.identify(request);
+    const visible = [...issuers.values()].filter(({ id }) => client.issuers.includes('*') || client.issuers.includes(id));
+    return { issuers: visible.map(({ id, tag, issuer, profile }) => ({ id, tag, name: issuer.name, preset: profile.preset, notAfter: rfc3339(issuer.notAfter) })) };
+  });
+
+  app.get('/v1/issuers/:issuer/certificates/:serial', (request) => {
+    const { issuer } = issuerOf(request, 'read');
+    return viewCertificate(issuer, serialFromHex((request.params as { serial: string }).serial), store);
+  });
+
+  app.get('/v1/receipts/:id', (request) => {
+    const { id } = request.params as { id: string };
+    authorise(parts.identify(request), 'read', id.split('.')[0]);
+    return viewReceipt(id, issuers, store);
+  });
+
+  app.get('/v1/issuers/:issuer/crls', async (request) => {
+    const { issuer } = issuerOf(request, 'read');
+    const { limit } = request.query as { limit?: string };
+    const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
+    const crls: object[] = [];
+    for await (const crl of store.list(issuer.tag)) {
+      crls.push({
+        number: crl.number.toString(),
+        kind: crl.kind,
+        thisUpdate: rfc3339(crl.thisUpdate),
+        nextUpdate: rfc3339(crl.nextUpdate),
+        publishedAt: rfc3339(crl.publishedAt),
+        entries: crl.entries,
+        bytes: crl.bytes,
+        sha256: crl.sha256,
+      });
+      if (crls.length === most) break;
+    }
+    return { crls };
+  });
+
+  app.post('/v1/issuers/:issuer/crls', async (request) => {
+    const { issuer } = issuerOf(request, 'revoke');
+    const publisher = parts.publishers.get(issuer.id);
+    if (publisher === undefined) throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', { field: 'issuer', value: issuer.id });
+    const record = await publisher.publishNow();
+    return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
+  });
+
+  app.get('/v1/explain', (request) => {
+    const client = parts.identify(request);
+    authorise(client, 'read', undefined);
+    const { request: asked } = request.query as { request?: string };
+    if (typeof asked !== 'string') throw new Problem('invalid', 'is missing', { field: 'request' });
+    return explain(asked, [...issuers.values()], core.urls, store, core.clock.now());
+  });
+
+  app.get('/v1/audit/head', (request) => {
+    authorise(parts.identify(request), 'read', undefined);
+    return core.journal.head;
+  });
+
+  app.get('/openapi.json', () => openApi());
+
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, new Problem('not-found', 'no such resource; see /openapi.json', { field: 'path', value: request.url })));
+  app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
+    const problem = error instanceof Problem ? error : ofFramework(error);
+    if (problem === undefined) {
+      core.log.error({ err: error }, 'the intake could not answer');
+      return sendProblem(reply, new Problem('corrupt', 'an internal error; it is in the log'));
+    }
+    if (problem.code === 'forbidden') void denied(core, problem, `${request.method} ${request.url}`);
+    return sendProblem(reply, problem);
+  });
+  return app;
+}
+
+export function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): ServedIssuer {
+  const issuer = issuers.get(id);
+  if (issuer === undefined) throw new Problem('not-found', `no such issuer; configured: ${[...issuers.keys()].join(', ') || 'none'}`, { field: 'issuer', value: id });
+  return issuer;
+}
+
+function instant(text: string | undefined, field: string): EpochMs | undefined {
+  return text === undefined ? undefined : parseRfc3339(text, field);
+}
+
+function byClause(
+  clause: string | undefined,
+  reason: RevocationEvent['reason'],
+  awareAt: EpochMs,
+  field: string,
+): { reason: RevocationEvent['reason']; deadline: EpochMs | undefined } {
+  if (clause === undefined) return { reason, deadline: undefined };
+  try {
+    return applyClause(clause, reason, awareAt);
+  } catch (error) {
+    throw error instanceof Problem ? error.within(`${field}/`) : error;
+  }
+}
+
+function accepted(receipts: readonly Receipt[], deadlines: readonly (EpochMs | undefined)[] = []): object {
+  return {
+    accepted: receipts.length,
+    receipts: receipts.map((receipt, i) => ({ ...receipt, ...(deadlines[i] !== undefined && { deadline: rfc3339(deadlines[i]) }) })),
+  };
+}
+
+/** CT-5.4.1-c: an unsuccessful access attempt is an audit record. */
+async function denied(core: Core, problem: Problem, what: string): Promise<void> {
+  await core.journal
+    .append([{ type: 'access.denied', actor: problem.value ?? 'unknown', description: `${what}: ${problem.message}` }])
+    .catch((error: unknown) => core.log.error({ err: error }, 'a denied access could not be recorded'));
+}
+
+function ofFramework(error: FastifyError): Problem | undefined {
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new Problem('too-large', `the body is larger than ${MAX_BODY_BYTES} bytes`, { field: 'body' });
+  if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid', error.message, { field: 'body' });
+  return undefined;
+}
+
+/** RFC 9457. */
+function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const status = STATUS[problem.code];
+  return reply
+    .code(status)
+    .headers(problem.code === 'unavailable' ? { 'retry-after': '5' } : {})
+    .type('application/problem+json')
+    .send({
+      type: `/problems/${problem.code}`,
+      title: problem.code,
+      status,
+      detail: problem.message,
+      ...(problem.field !== undefined && { field: problem.field }),
+      ...(problem.value !== undefined && { value: problem.value }),
+      ...(problem.rule !== undefined && { rule: problem.rule }),
+    });
+}
+

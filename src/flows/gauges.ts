@@ -1,0 +1,89 @@
+/** The gauges: what is true now, computed when the scraper asks. Instants become ages, so that an alert needs no clock. */
+import type { IssuerTag } from '../core/certificate.ts';
+import { LANES } from '../core/certificate.ts';
+import type { Labels, MetricSet } from '../core/metric.ts';
+import { SECOND, type EpochMs } from '../core/time.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Journal } from '../ports/journal.ts';
+import type { RefreshQueue } from '../ports/store.ts';
+import type { FreshnessGauges } from './freshness-gauges.ts';
+import type { ServedIssuer } from './issuer-setup.ts';
+import type { PublicFiles } from './public-files.ts';
+import type { CrlPublisher } from './publish-crl.ts';
+import type { ResponseTable } from './response-table.ts';
+
+export interface GaugeSources {
+  readonly issuers: readonly ServedIssuer[];
+  readonly store: RefreshQueue;
+  readonly freshness: FreshnessGauges;
+  readonly files: PublicFiles;
+  readonly table: ResponseTable;
+  readonly journal: Journal;
+  readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  readonly clock: Clock;
+}
+
+export function registerGauges(set: MetricSet, sources: GaugeSources): void {
+  const { issuers, store, freshness, files, table, journal, publishers, clock } = sources;
+  const age = (instant: EpochMs): number => (clock.now() - instant) / SECOND;
+
+  const perIssuer = (name: string, help: string, read: (issuer: ServedIssuer) => number | undefined): void => {
+    set.gauge(name, help, function* () {
+      for (const issuer of issuers) {
+        const value = read(issuer);
+        if (value !== undefined) yield [{ issuer: issuer.id }, value] as const;
+      }
+    });
+  };
+  const single = (name: string, help: string, read: () => number): void => set.gauge(name, help, () => [[{}, read()]]);
+
+  perIssuer('certstatus_published_certificates', 'Certificates with a published OCSP answer.', ({ tag }) => freshness.of(tag).count);
+  perIssuer(
+    'certstatus_oldest_this_update_age_seconds',
+    'Age of the oldest published OCSP answer, over all of them and not only those asked for. Limit: half the validity and 4 days (BR 4.9.9).',
+    ({ tag }) => map(freshness.of(tag).oldestThisUpdate, age),
+  );
+  perIssuer(
+    'certstatus_least_time_to_next_update_seconds',
+    'Time until the first published OCSP answer runs out. Below 8 h a limit is broken (BR 4.9.9); at 0 clients get tryLater.',
+    ({ tag }) => map(freshness.of(tag).leastNextUpdate, (instant) => -age(instant)),
+  );
+  single('certstatus_freshness_complete', '1 once every published answer has been counted after the start.', () => (freshness.complete ? 1 : 0));
+
+  set.gauge('certstatus_backlog', 'Certificates that wait for a signature now, by lane.', function* () {
+    for (const lane of LANES) if (lane !== 'asked') yield [{ lane }, store.backlog(lane, clock.now())] as const;
+  });
+  set.gauge(
+    'certstatus_oldest_unpublished_revocation_seconds',
+    'How long the oldest recorded revocation has been waiting to be seen, by channel; 0 when none waits. Limit 24 h (BR 4.9.7), target seconds.',
+    function* () {
+      const ocsp = store.oldestDue('revocation');
+      yield [{ channel: 'ocsp' }, ocsp === undefined ? 0 : Math.max(0, age(ocsp))] as const;
+      const crl = Math.min(...[...publishers.values()].map((publisher) => publisher.oldestUnlisted ?? Infinity));
+      yield [{ channel: 'crl' }, crl === Infinity ? 0 : Math.max(0, age(crl))] as const;
+    },
+  );
+
+  perIssuer('certstatus_crl_age_seconds', 'Age of the CRL being served. Limit 7 days, or 4 (BR 4.9.7).', ({ tag }) => map(files.crl(tag)?.thisUpdate, age));
+  perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) => map(files.crl(tag)?.nextUpdate, (instant) => -age(instant)));
+  perIssuer('certstatus_crl_entries', 'Entries on the CRL being served.', ({ tag }) => files.crl(tag)?.entries);
+  perIssuer('certstatus_crl_bytes', 'Size of the CRL being served. Above 10 MB it must be sharded (Microsoft 3.1.10).', ({ tag }) => files.crl(tag)?.bytes);
+
+  set.gauge('certstatus_responder_certificate_remaining_seconds', 'Time until a responder certificate ends. Its successor must be signing 8 h and one validity earlier (T-17).', function* () {
+    for (const issuer of issuers) {
+      for (const { certificate } of issuer.responders) {
+        const labels: Labels = { issuer: issuer.id, certificate: certificate.id };
+        yield [labels, -age(certificate.notAfter)] as const;
+      }
+    }
+  });
+
+  single('certstatus_audit_records_total', 'Sequence number of the last audit record.', () => journal.head.seq);
+  single('certstatus_audit_writable', '0 while the audit log cannot be written: then nothing is signed and no event is taken.', () => (journal.failure === undefined ? 1 : 0));
+  single('certstatus_response_table_entries', 'OCSP answers held in memory by this process.', () => table.size);
+  single('certstatus_response_table_bytes', 'Bytes of the OCSP answers held in memory by this process.', () => table.bytes);
+}
+
+function map(instant: EpochMs | undefined, read: (instant: EpochMs) => number): number | undefined {
+  return instant === undefined ? undefined : read(instant);
+}

@@ -1,0 +1,98 @@
+/** Questions of a CA about its own certificates: the state of one, and how far an acknowledged event has come. */
+import type { Certificate, CrlRecord } from '../core/certificate.ts';
+import { Problem } from '../core/problem.ts';
+import { serialFromHex, type Serial } from '../core/serial.ts';
+import { rfc3339 } from '../core/time.ts';
+import type { CrlShelf, ResponseSource } from '../ports/store.ts';
+import type { ServedIssuer } from './issuer-setup.ts';
+
+export interface CertificateView {
+  readonly serial: string;
+  readonly status: 'good' | 'revoked';
+  readonly revision: number;
+  readonly revokedAt?: string;
+  readonly reason?: string;
+  readonly notBefore?: string;
+  readonly notAfter?: string;
+  readonly precertificate: boolean;
+  readonly recordedAt: string;
+  /** Per CertID hash; empty while nothing of this revision is published. */
+  readonly ocsp: { readonly sha1?: Times; readonly sha256?: Times };
+  /** The CRL that is current; `listed` says whether the revocation is on it. */
+  readonly crl?: { readonly number: string; readonly thisUpdate: string; readonly listed: boolean };
+}
+
+interface Times {
+  readonly thisUpdate: string;
+  readonly nextUpdate: string;
+}
+
+export interface ReceiptView {
+  readonly id: string;
+  readonly serial: string;
+  /** recorded: durable. signed: OCSP says it, the CRL not yet. visible: everything that has to say it says it. */
+  readonly state: 'recorded' | 'signed' | 'visible';
+  readonly ocspVisibleAt?: string;
+  readonly crlVisibleAt?: string;
+}
+
+export async function viewCertificate(issuer: ServedIssuer, serial: Serial, store: ResponseSource & CrlShelf): Promise<CertificateView> {
+  const found = await store.lookup(issuer.tag, serial);
+  if (found.kind === 'unknown') throw notIssued(issuer, serial);
+  const { certificate } = found;
+  const crl = await store.current(issuer.tag);
+  const times = found.kind === 'published' ? { thisUpdate: rfc3339(found.response.thisUpdate), nextUpdate: rfc3339(found.response.nextUpdate) } : undefined;
+  return {
+    serial,
+    status: certificate.revocation === undefined ? 'good' : 'revoked',
+    revision: certificate.revision,
+    ...(certificate.revocation !== undefined && { revokedAt: rfc3339(certificate.revocation.revokedAt) }),
+    ...(certificate.revocation?.reason !== undefined && { reason: certificate.revocation.reason }),
+    ...(certificate.notBefore !== undefined && { notBefore: rfc3339(certificate.notBefore) }),
+    ...(certificate.notAfter !== undefined && { notAfter: rfc3339(certificate.notAfter) }),
+    precertificate: certificate.precertificate,
+    recordedAt: rfc3339(certificate.recordedAt),
+    ocsp: times === undefined ? {} : { sha1: times, sha256: times },
+    ...(crl !== undefined && {
+      crl: { number: crl.number.toString(), thisUpdate: rfc3339(crl.thisUpdate), listed: certificate.revocation !== undefined && listedOn(crl, certificate) },
+    }),
+  };
+}
+
+export async function viewReceipt(id: string, issuers: ReadonlyMap<string, ServedIssuer>, store: ResponseSource & CrlShelf): Promise<ReceiptView> {
+  const [, issuerId, hex, revision] = /^([a-z0-9-]{1,64})\.([0-9a-f]{2,40})\.(\d{1,9})$/.exec(id) ?? [];
+  const issuer = issuerId === undefined ? undefined : issuers.get(issuerId);
+  if (issuer === undefined || hex === undefined) throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
+  const serial = serialFromHex(hex, 'id');
+  const found = await store.lookup(issuer.tag, serial);
+  if (found.kind === 'unknown' || found.certificate.revision < Number(revision)) throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
+  const { certificate } = found;
+  const ocspVisibleAt = found.kind === 'published' ? found.response.publishedAt : undefined;
+  const crlVisibleAt = certificate.revocation === undefined ? undefined : await firstListedAt(issuer, certificate, store);
+  const complete = ocspVisibleAt !== undefined && (certificate.revocation === undefined || crlVisibleAt !== undefined);
+  return {
+    id,
+    serial,
+    state: complete ? 'visible' : ocspVisibleAt === undefined ? 'recorded' : 'signed',
+    ...(ocspVisibleAt !== undefined && { ocspVisibleAt: rfc3339(ocspVisibleAt) }),
+    ...(crlVisibleAt !== undefined && { crlVisibleAt: rfc3339(crlVisibleAt) }),
+  };
+}
+
+export function notIssued(issuer: ServedIssuer, serial: Serial): Problem {
+  return new Problem('not-found', `issuer ${issuer.id} has not issued a certificate with this serial`, { field: 'serial', value: serial });
+}
+
+function listedOn(crl: CrlRecord, certificate: Certificate): boolean {
+  return crl.asOfSeq >= certificate.recordedSeq;
+}
+
+/** Publication of the first CRL whose data includes the revocation; undefined when none does yet. */
+async function firstListedAt(issuer: ServedIssuer, certificate: Certificate, store: CrlShelf): Promise<number | undefined> {
+  let at: number | undefined;
+  for await (const crl of store.list(issuer.tag)) {
+    if (!listedOn(crl, certificate)) break;
+    at = crl.publishedAt;
+  }
+  return at;
+}
