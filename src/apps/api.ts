@@ -1,0 +1,135 @@
+/**
+ * The intake's interface for commands: over TLS to a running service, or in process when none is running. The same requests,
+ * the same answers; a command does not know which.
+ */
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { connect } from 'node:net';
+import { userInfo } from 'node:os';
+import { Problem, type ProblemCode } from '../core/problem.ts';
+import type { Log } from '../flows/log.ts';
+import type { Loaded } from './config.ts';
+import { openCore } from './core.ts';
+import type { Client } from './intake/clients.ts';
+import { makeIntake } from './intake/server.ts';
+
+export interface Api {
+  /** The JSON of the answer. @throws Problem as the intake says it. */
+  call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
+  /** Where the answers come from, for people. */
+  readonly where: string;
+  close(): Promise<void>;
+}
+
+const TIMEOUT_MS = 30_000;
+
+/** Uses the running service if its intake can be reached, else the data directory itself. */
+export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
+  const { host, port } = loaded.config.listen.intake;
+  if (await listening(host, port)) return remote(loaded, host, port);
+  try {
+    return await local(loaded, log);
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'unavailable') {
+      throw new Problem('unavailable', `a certstatus process has the data directory open, but no intake answers at ${host}:${port}; give its port with --intake-port`, {
+        field: 'dataDir',
+        value: loaded.config.dataDir,
+      });
+    }
+    throw error;
+  }
+}
+
+function remote(loaded: Loaded, host: string, port: number): Api {
+  const { cli } = loaded.config;
+  if (cli === undefined) throw new Problem('config', 'the service runs, and this command has no client certificate to talk to it with: set cli in the configuration', { field: 'cli', value: loaded.config.file });
+  const read = (field: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new Problem('config', (error as Error).message, { field: `cli.${field}`, value: path });
+    }
+  };
+  const agent = new Agent({
+    keepAlive: true,
+    cert: read('certificate', cli.certificate),
+    key: read('key', cli.key),
+    ca: read('ca', cli.ca),
+    timeout: TIMEOUT_MS,
+  });
+  return {
+    where: `https://${host}:${port}`,
+    call: (method, path, body) =>
+      new Promise((resolve, reject) => {
+        const payload = body === undefined ? undefined : JSON.stringify(body);
+        const outgoing = request(
+          { agent, host, port, method, path, headers: payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) } },
+          (response) => {
+            const chunks: Buffer[] = [];
+            response.on('data', (chunk: Buffer) => chunks.push(chunk));
+            response.on('end', () => settle(response.statusCode ?? 0, Buffer.concat(chunks).toString(), resolve, reject));
+            response.on('error', reject);
+          },
+        );
+        outgoing.on('timeout', () => outgoing.destroy(new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, { field: 'intake', value: `${host}:${port}` })));
+        outgoing.on('error', (error) =>
+          reject(error instanceof Problem ? error : new Problem('unavailable', `the intake cannot be used: ${error.message}`, { field: 'intake', value: `${host}:${port}` })),
+        );
+        outgoing.end(payload);
+      }),
+    close: () => Promise.resolve(agent.destroy()),
+  };
+}
+
+async function local(loaded: Loaded, log: Log): Promise<Api> {
+  const core = await openCore(loaded, log);
+  const client: Client = {
+    name: 'local shell',
+    actor: `${userInfo().username} (local shell)`,
+    issuers: ['*'],
+    may: ['issue', 'revoke', 'import', 'read'],
+  };
+  const app = makeIntake({ core, identify: () => client, publishers: new Map(), tls: undefined });
+  return {
+    where: loaded.config.dataDir,
+    async call(method, path, body) {
+      const response = await app.inject({ method, url: path, ...(body !== undefined && { payload: body }) });
+      return new Promise((resolve, reject) => settle(response.statusCode, response.payload, resolve, reject));
+    },
+    async close() {
+      await app.close();
+      await core.close();
+    },
+  };
+}
+
+function settle(status: number, payload: string, resolve: (value: unknown) => void, reject: (error: Error) => void): void {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(payload);
+  } catch {
+    return reject(new Problem('unavailable', `the intake answered ${status} without JSON`, { field: 'intake', value: payload }));
+  }
+  if (status === 200) return resolve(answer);
+  const { title, detail, field, value, rule } = answer as { title?: ProblemCode; detail?: string; field?: string; value?: string; rule?: string };
+  reject(
+    new Problem(title ?? 'unavailable', detail ?? `the intake answered ${status}`, {
+      ...(field !== undefined && { field }),
+      ...(value !== undefined && { value }),
+      ...(rule !== undefined && { rule }),
+    }),
+  );
+}
+
+function listening(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 1000 });
+    const done = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.on('connect', () => done(true));
+    socket.on('error', () => done(false));
+    socket.on('timeout', () => done(false));
+  });
+}

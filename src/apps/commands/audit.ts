@@ -1,0 +1,104 @@
+/** `audit verify|export|show`: the journal as evidence. Reads the files; works beside a running service. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { readJournal } from '../../adapters/journal/file-journal.ts';
+import type { JournalRecord } from '../../core/journal-record.ts';
+import { Problem } from '../../core/problem.ts';
+import { serialFromHex } from '../../core/serial.ts';
+import { openApi } from '../api.ts';
+import { loadConfig } from '../config.ts';
+import { auditDir } from '../core.ts';
+import { makeLog } from '../log.ts';
+import { startProgress } from '../progress.ts';
+import { loadOptions, print } from './context.ts';
+
+export function auditCommands(program: Command): void {
+  const audit = program.command('audit').description('the audit log: hash chain, content, export');
+  audit
+    .command('verify')
+    .description('checks every record and the chain; exit 1 naming the first record that was altered, removed or reordered')
+    .option('--offline', 'check the files alone, without asking ledger or service for the last record')
+    .action(async (options: { offline?: boolean }, command: Command) => {
+      const loaded = loadConfig(loadOptions(command));
+      const dir = auditDir(loaded.config);
+      // Asked first: records that are added meanwhile only make the log longer.
+      const expected = options.offline ? undefined : await ledgerHead(loaded);
+      const progress = startProgress('audit verify', 'records');
+      let last: JournalRecord | undefined;
+      let at: JournalRecord | undefined;
+      try {
+        for await (const record of readJournal(dir, 0)) {
+          last = record;
+          if (record.seq === expected?.seq) at = record;
+          if (record.seq % 1000 === 0) progress.update({ items: record.seq, done: record.seq, total: expected?.seq });
+        }
+      } finally {
+        progress.end();
+      }
+      // The chain cannot show that its end was cut off; the ledger, which remembers the last record, can.
+      if (expected !== undefined && expected.seq > (last?.seq ?? 0)) {
+        throw new Problem('corrupt', `the log ends at record ${last?.seq ?? 0}, but record ${expected.seq} was written: records are missing at the end`, { field: dir });
+      }
+      if (expected?.hash !== undefined && at !== undefined && at.hash !== expected.hash) {
+        throw new Problem('corrupt', `record ${expected.seq} is not the one that was written: the log was rewritten`, { field: dir });
+      }
+      const result = { records: last?.seq ?? 0, head: last?.hash, until: last?.at, files: readdirSync(dir).filter((name) => name.endsWith('.ndjson')).map((name) => join(dir, name)) };
+      print(command, result, () => `verified: ${result.records} records, none altered, missing or reordered; last ${result.until ?? 'none'}, hash ${result.head ?? 'none'}`);
+    });
+  audit
+    .command('export')
+    .description('writes records as JSON lines, chain included')
+    .option('--from <instant>', 'records from this RFC 3339 instant on')
+    .option('--to <instant>', 'records before this instant')
+    .option('--type <type>', 'records of one type, e.g. crl.published')
+    .action(async (options: { from?: string; to?: string; type?: string }, command: Command) => {
+      const { config } = loadConfig(loadOptions(command));
+      for await (const record of readJournal(auditDir(config), 0)) {
+        if (options.from !== undefined && record.at < options.from) continue;
+        if (options.to !== undefined && record.at >= options.to) break;
+        if (options.type !== undefined && record.type !== options.type) continue;
+        if (!process.stdout.write(`${JSON.stringify(record)}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+      }
+    });
+  audit
+    .command('show')
+    .description('everything that was recorded, signed and published about one certificate')
+    .requiredOption('--serial <hex>', 'serial number')
+    .option('--issuer <id>', 'issuer, where several have the serial')
+    .option('--at <instant>', 'only what was so at this RFC 3339 instant or before')
+    .action(async (options: { serial: string; issuer?: string; at?: string }, command: Command) => {
+      const { config } = loadConfig(loadOptions(command));
+      const serial = serialFromHex(options.serial, '--serial');
+      const events: { at: string; seq: number; issuer: string | undefined; what: string; actor: string }[] = [];
+      for await (const record of readJournal(auditDir(config), 0)) {
+        if (options.at !== undefined && record.at > options.at) break;
+        if (options.issuer !== undefined && record.issuer !== options.issuer) continue;
+        for (const what of about(record, serial)) events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
+      }
+      print(command, events, () => events.map(({ at, seq, issuer, what, actor }) => `${at}  #${seq}  ${issuer ?? ''}  ${what}  by ${actor}`).join('\n') || `nothing is recorded about serial ${serial}`);
+    });
+}
+
+/** What a record says about one serial. */
+function* about(record: JournalRecord, serial: string): Generator<string> {
+  for (const change of record.changes ?? []) {
+    if (change.serial !== serial) continue;
+    const status = change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
+    yield `${record.type}: ${status}, revision ${change.revision}`;
+  }
+  const { responses, removed } = (record.detail ?? {}) as { responses?: readonly (readonly [string, number, string, string, string, string, string])[]; removed?: readonly string[] };
+  for (const [signed, revision, status, thisUpdate, nextUpdate, sha1, sha256] of responses ?? []) {
+    if (signed === serial) yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
+  }
+  if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
+}
+
+async function ledgerHead(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string }> {
+  const api = await openApi(loaded, makeLog('error'));
+  try {
+    return (await api.call('GET', '/v1/audit/head')) as { seq: number; hash: string };
+  } finally {
+    await api.close();
+  }
+}

@@ -1,0 +1,153 @@
+/** `issue`, `revoke`, `status`, `wait`: one event or one question from the shell. */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { certificatesFromFile } from '../../core/certificate-reader.ts';
+import { Problem } from '../../core/problem.ts';
+import { parseDuration } from '../../core/time.ts';
+import type { CertificateView, ReceiptView } from '../../flows/inspect.ts';
+import type { Api } from '../api.ts';
+import { print, withApi } from './context.ts';
+
+interface Acknowledged {
+  readonly accepted: number;
+  readonly receipts: readonly { readonly id: string; readonly serial: string; readonly revision: number; readonly deadline?: string }[];
+}
+
+const POLL_MS = 100;
+
+export function eventCommands(program: Command): void {
+  program
+    .command('issue')
+    .description('records that a certificate or precertificate was issued')
+    .requiredOption('--issuer <id>', 'issuer')
+    .option('--cert <file>', 'the certificate, PEM or DER (instead of --serial and --not-after)')
+    .option('--serial <hex>', 'serial number')
+    .option('--not-before <instant>', 'RFC 3339, UTC')
+    .option('--not-after <instant>', 'RFC 3339, UTC')
+    .option('--precertificate', 'only the precertificate exists so far')
+    .option('--wait', 'return when OCSP answers')
+    .action(async (options: IssueOptions, command: Command) => {
+      await withApi(command, async (api) => {
+        const certificates = options.cert === undefined ? [issuedFields(options)] : certificatesIn(options.cert);
+        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates`, { certificates })) as Acknowledged;
+        await acknowledge(command, api, answer, options.wait === true);
+      });
+    });
+
+  program
+    .command('revoke')
+    .description('revokes a certificate')
+    .requiredOption('--issuer <id>', 'issuer')
+    .requiredOption('--serial <hex>', 'serial number')
+    .option('--reason <name>', 'keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn; default none')
+    .option('--revoked-at <instant>', 'when it took effect, RFC 3339 UTC; default now')
+    .option('--clause <id>', 'clause of the CP/CPS, e.g. 4.9.1.1-3; fixes reason and deadline')
+    .option('--aware-at <instant>', 'when the CA became aware, RFC 3339 UTC')
+    .option('--requested-by <who>', 'for the audit log')
+    .option('--wait', 'return when OCSP and CRL say so')
+    .action(async (options: RevokeOptions, command: Command) => {
+      await withApi(command, async (api) => {
+        const { issuer, wait, ...revocation } = options;
+        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/revocations`, { revocations: [revocation] })) as Acknowledged;
+        await acknowledge(command, api, answer, wait === true);
+      });
+    });
+
+  program
+    .command('status')
+    .description('what is recorded and published about one certificate; exit 1 when it was never issued')
+    .requiredOption('--issuer <id>', 'issuer')
+    .requiredOption('--serial <hex>', 'serial number')
+    .action(async (options: { issuer: string; serial: string }, command: Command) => {
+      await withApi(command, async (api) => {
+        const view = (await api.call('GET', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates/${encodeURIComponent(options.serial)}`)) as CertificateView;
+        print(command, view, () => certificateText(view));
+      });
+    });
+
+  program
+    .command('wait')
+    .description('returns when an acknowledged event is live; exit 1 when it is not in time')
+    .argument('<receipt>', 'as given by issue, revoke or the intake')
+    .option('--timeout <duration>', 'how long to wait', '60s')
+    .action(async (receipt: string, options: { timeout: string }, command: Command) => {
+      await withApi(command, async (api) => {
+        const view = await waitFor(api, receipt, parseDuration(options.timeout, '--timeout'));
+        print(command, view, () => receiptText(view));
+      });
+    });
+}
+
+interface IssueOptions {
+  readonly issuer: string;
+  readonly cert?: string;
+  readonly serial?: string;
+  readonly notBefore?: string;
+  readonly notAfter?: string;
+  readonly precertificate?: boolean;
+  readonly wait?: boolean;
+}
+
+interface RevokeOptions {
+  readonly issuer: string;
+  readonly serial: string;
+  readonly reason?: string;
+  readonly revokedAt?: string;
+  readonly clause?: string;
+  readonly awareAt?: string;
+  readonly requestedBy?: string;
+  readonly wait?: boolean;
+}
+
+function issuedFields({ serial, notBefore, notAfter, precertificate }: IssueOptions): object {
+  if (serial === undefined || notAfter === undefined) throw new Problem('invalid', 'give --cert, or --serial and --not-after');
+  return { serial, notAfter, ...(notBefore !== undefined && { notBefore }), ...(precertificate && { precertificate }) };
+}
+
+function certificatesIn(path: string): object[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new Problem('invalid', (error as Error).message, { field: '--cert', value: path });
+  }
+  return certificatesFromFile(bytes, path).map((der) => ({ certificate: der.toString('base64') }));
+}
+
+async function acknowledge(command: Command, api: Api, answer: Acknowledged, wait: boolean): Promise<void> {
+  if (!wait) {
+    print(command, answer, () => answer.receipts.map(({ id, revision, deadline }) => `recorded: revision ${revision}, receipt ${id}${deadline === undefined ? '' : `, deadline ${deadline}`}`).join('\n'));
+    return;
+  }
+  const views: ReceiptView[] = [];
+  for (const { id } of answer.receipts) views.push(await waitFor(api, id, 60_000));
+  print(command, { ...answer, receipts: views }, () => views.map(receiptText).join('\n'));
+}
+
+async function waitFor(api: Api, receipt: string, timeoutMs: number): Promise<ReceiptView> {
+  const until = Date.now() + timeoutMs;
+  for (;;) {
+    const view = (await api.call('GET', `/v1/receipts/${encodeURIComponent(receipt)}`)) as ReceiptView;
+    if (view.state === 'visible') return view;
+    if (Date.now() >= until) {
+      throw new Problem('unavailable', `not live in time: ${view.state === 'recorded' ? 'OCSP does not say it yet' : 'the CRL does not list it yet'}${api.where.startsWith('https') ? '' : '; the service is not running'}`, { field: 'receipt', value: receipt });
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+function receiptText({ id, state, ocspVisibleAt, crlVisibleAt }: ReceiptView): string {
+  return `${state}: receipt ${id}${ocspVisibleAt === undefined ? '' : `, OCSP since ${ocspVisibleAt}`}${crlVisibleAt === undefined ? '' : `, CRL since ${crlVisibleAt}`}`;
+}
+
+function certificateText(view: CertificateView): string {
+  const { sha1 } = view.ocsp;
+  return [
+    `serial      ${view.serial}`,
+    `status      ${view.status}${view.revokedAt === undefined ? '' : ` since ${view.revokedAt}, reason ${view.reason ?? 'none'}`}`,
+    `revision    ${view.revision}, recorded ${view.recordedAt}`,
+    `validity    ${view.notBefore ?? 'unknown'} to ${view.notAfter ?? 'unknown'}${view.precertificate ? ' (precertificate only)' : ''}`,
+    `OCSP        ${sha1 === undefined ? 'not published yet' : `${sha1.thisUpdate} to ${sha1.nextUpdate}`}`,
+    `CRL         ${view.crl === undefined ? 'none' : `number ${view.crl.number} of ${view.crl.thisUpdate}${view.status === 'revoked' ? (view.crl.listed ? ', listed' : ', not listed yet') : ''}`}`,
+  ].join('\n');
+}

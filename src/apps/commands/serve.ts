@@ -1,0 +1,46 @@
+/** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
+import type { Command } from 'commander';
+import { createDemoIfNew, announceDemo } from '../demo-start.ts';
+import { loadConfig } from '../config.ts';
+import { makeLog } from '../log.ts';
+import { startService } from '../serve.ts';
+import { loadOptions } from './context.ts';
+
+/** Node's releases that are past their end of life, and when that was. */
+const ENDED: Record<string, string> = { '20': 'April 2026', '21': 'June 2024', '23': 'June 2025', '25': 'June 2026' };
+
+export function serveCommand(program: Command): void {
+  program
+    .command('serve')
+    .description('runs the responder, signer, intake and monitor')
+    .option('--demo', 'create a demo CA first, when the data directory is empty')
+    .action(async (options: { demo?: boolean }, command: Command) => {
+      const asked = loadOptions(command);
+      if (options.demo) await createDemoIfNew(asked);
+      const loaded = loadConfig(asked);
+      const log = makeLog(loaded.config.logLevel);
+      for (const { rule, message } of loaded.warnings) log.warn({ rule }, message);
+      const ended = ENDED[process.versions.node.split('.')[0] ?? ''];
+      if (ended !== undefined) log.warn({ node: process.versions.node }, `this Node release is past its end of life (${ended}); 22 or 24 is advised`);
+      const service = await startService(loaded, log);
+      log.info(service.addresses, 'serving');
+      await announceDemo(service, loaded);
+
+      await new Promise<void>((resolve) => {
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+          process.once(signal, () => {
+            log.info({ signal }, 'stopping: finishing what has arrived');
+            // A second signal does not wait.
+            process.once(signal, () => process.exit(1));
+            void service.stop(signal).then(resolve, (error: unknown) => {
+              log.error({ err: error }, 'the stop was not clean');
+              process.exitCode = 1;
+              resolve();
+            });
+          });
+        }
+      });
+      // Keep-alive agents or timers of libraries must not keep a stopped service alive.
+      process.exit();
+    });
+}

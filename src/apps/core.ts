@@ -1,0 +1,92 @@
+/**
+ * The part that every process with a ledger needs: store, journal, recorder, issuers. `serve` puts the roles on top of it; a
+ * command that finds no service running uses it alone.
+ */
+import { join } from 'node:path';
+import { EmbeddedStore } from '../adapters/embedded/store.ts';
+import { FileJournal } from '../adapters/journal/file-journal.ts';
+import { systemClock } from '../adapters/system/clock.ts';
+import { ResponseTemplate } from '../core/ocsp/response.ts';
+import type { PublicUrl } from '../core/route.ts';
+import { algorithmFor } from '../core/signature-algorithm.ts';
+import type { ServedIssuer } from '../flows/issuer-setup.ts';
+import type { Log } from '../flows/log.ts';
+import { Recorder } from '../flows/record.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Journal } from '../ports/journal.ts';
+import type { Store } from '../ports/store.ts';
+import type { Config, Loaded } from './config.ts';
+import type { IssuerSetup } from './issuer-files.ts';
+
+export interface Core {
+  readonly config: Config;
+  readonly setups: readonly IssuerSetup[];
+  readonly issuers: ReadonlyMap<string, ServedIssuer>;
+  /** OCSP mounts of all issuers. */
+  readonly urls: readonly PublicUrl[];
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Journal records that the ledger had not seen: more than none after a crash. */
+  readonly recovered: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens store and journal and brings the ledger up to date with the journal.
+ * @throws Problem `unavailable` when another process has the data directory open.
+ */
+export async function openCore({ config, issuers: setups }: Loaded, log: Log): Promise<Core> {
+  const clock = systemClock;
+  const issuers = new Map(setups.map((setup) => [setup.id, serve(setup)]));
+  // The store first: its lock is what keeps a second process out of the journal too.
+  const store = await EmbeddedStore.open(config.dataDir);
+  let journal: FileJournal | undefined;
+  try {
+    journal = await FileJournal.open(auditDir(config), clock);
+    const recorder = new Recorder(store, journal, clock);
+    const recovered = await recorder.recover();
+    const opened = journal;
+    return {
+      config,
+      setups,
+      issuers,
+      urls: setups.flatMap(({ urls }) => urls.ocsp),
+      store,
+      journal,
+      recorder,
+      clock,
+      log,
+      recovered,
+      async close() {
+        await recorder.idle();
+        await opened.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await journal?.close();
+    await store.close();
+    throw error;
+  }
+}
+
+export function auditDir(config: Config): string {
+  return join(config.dataDir, 'audit');
+}
+
+function serve(setup: IssuerSetup): ServedIssuer {
+  const { id, issuer, profile } = setup;
+  const responders = setup.responders.map(({ certificate }) => ({
+    certificate,
+    template: new ResponseTemplate({
+      issuer: issuer.hashes,
+      responderKeyHash: certificate.keyHash,
+      responderCertificate: certificate.der,
+      algorithm: algorithmFor(certificate.publicKey, `issuers/${id}/responders`),
+    }),
+  }));
+  return { id, tag: issuer.tag, issuer, profile, responders };
+}
