@@ -39,7 +39,7 @@ export default tseslint.config(
     plugins: { boundaries },
     settings: {
       'boundaries/elements': elements,
-      'import/resolver': { typescript: { alwaysTryTypes: true }, node: { extensions: ['.ts'] } },
+      'import/resolver': { node: { extensions: ['.ts'] } },
     },
     rules: {
       'boundaries/element-types': [
