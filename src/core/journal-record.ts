@@ -123,13 +123,22 @@ export function openRecord(line: string, expected: { seq: number; prev: string }
     throw new Problem('corrupt', 'not a journal record', { field: where, value: line.slice(0, 40) });
   }
   if (createHash('sha256').update(covered).digest('hex') !== record.hash) {
-    throw new Problem('corrupt', 'the record was altered: its hash does not match its text', { field: where, value: `record ${record.seq}` });
+    throw new Problem('corrupt', 'the record was altered: its hash does not match its text', {
+      field: where,
+      value: `record ${record.seq}`,
+    });
   }
   if (record.seq !== expected.seq) {
-    throw new Problem('corrupt', `record ${expected.seq} is missing or out of order`, { field: where, value: `record ${record.seq}` });
+    throw new Problem('corrupt', `record ${expected.seq} is missing or out of order`, {
+      field: where,
+      value: `record ${record.seq}`,
+    });
   }
   if (record.prev !== expected.prev) {
-    throw new Problem('corrupt', 'the record does not follow the one before it', { field: where, value: `record ${record.seq}` });
+    throw new Problem('corrupt', 'the record does not follow the one before it', {
+      field: where,
+      value: `record ${record.seq}`,
+    });
   }
   return record;
 }

@@ -25,7 +25,8 @@ export class Problem extends Error {
 
   /** One line for a terminal or a log: `field = value: message (rule)`. */
   get line(): string {
-    const where = this.field === undefined ? '' : this.value === undefined ? `${this.field}: ` : `${this.field} = ${this.value}: `;
+    const where =
+      this.field === undefined ? '' : this.value === undefined ? `${this.field}: ` : `${this.field} = ${this.value}: `;
     return `${where}${this.message}${this.rule === undefined ? '' : ` (${this.rule})`}`;
   }
 

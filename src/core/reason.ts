@@ -16,7 +16,9 @@ export type ReasonName = keyof typeof REASON_CODES;
 /** A reason as it stands in a CRL entry or RevokedInfo: never `unspecified`, which is expressed by absence (C-23, T-28). */
 export type Reason = Exclude<ReasonName, 'unspecified' | 'removeFromCRL'>;
 
-const NAMES = new Map<number, ReasonName>(Object.entries(REASON_CODES).map(([name, code]) => [code, name as ReasonName]));
+const NAMES = new Map<number, ReasonName>(
+  Object.entries(REASON_CODES).map(([name, code]) => [code, name as ReasonName]),
+);
 
 export function reasonName(code: number): ReasonName | undefined {
   return NAMES.get(code);

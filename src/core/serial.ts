@@ -28,16 +28,25 @@ export function serialFromInteger(content: Uint8Array): Serial | undefined {
  * @throws Problem `invalid` naming the text.
  */
 export function serialFromHex(text: string, field = 'serial'): Serial {
-  if (text.length > 128) throw new Problem('invalid', 'longer than any serial number', { field, value: text, rule: 'RFC 5280 §4.1.2.2' });
+  if (text.length > 128)
+    throw new Problem('invalid', 'longer than any serial number', { field, value: text, rule: 'RFC 5280 §4.1.2.2' });
   const digits = text.replace(/^0x/i, '').replace(/:/g, '').toLowerCase();
   if (!/^[0-9a-f]+$/.test(digits)) {
-    throw new Problem('invalid', 'a serial number is written in hexadecimal digits', { field, value: text, rule: 'RFC 5280 §4.1.2.2' });
+    throw new Problem('invalid', 'a serial number is written in hexadecimal digits', {
+      field,
+      value: text,
+      rule: 'RFC 5280 §4.1.2.2',
+    });
   }
   const magnitude = digits.replace(/^0+/, '');
   const even = magnitude.length === 0 ? '00' : magnitude.length % 2 ? `0${magnitude}` : magnitude;
   const content = parseInt(even.slice(0, 2), 16) & 0x80 ? `00${even}` : even;
   if (content.length > 2 * MAX_SERIAL_OCTETS) {
-    throw new Problem('invalid', `longer than ${MAX_SERIAL_OCTETS} octets`, { field, value: text, rule: 'RFC 5280 §4.1.2.2' });
+    throw new Problem('invalid', `longer than ${MAX_SERIAL_OCTETS} octets`, {
+      field,
+      value: text,
+      rule: 'RFC 5280 §4.1.2.2',
+    });
   }
   return content as Serial;
 }

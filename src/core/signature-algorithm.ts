@@ -39,12 +39,20 @@ const CURVES: Record<string, { keyType: KeyType; hash: 'sha256' | 'sha384' | 'sh
  * The algorithm that a key signs with. RSA uses `rsaHash` (SHA-256 unless the CA's profile says SHA-384).
  * @throws Problem `config` for a key that no profile permits.
  */
-export function algorithmFor(key: KeyObject, field: string, rsaHash: 'sha256' | 'sha384' | 'sha512' = 'sha256'): SignatureAlgorithm {
+export function algorithmFor(
+  key: KeyObject,
+  field: string,
+  rsaHash: 'sha256' | 'sha384' | 'sha512' = 'sha256',
+): SignatureAlgorithm {
   const details = key.asymmetricKeyDetails;
   if (key.asymmetricKeyType === 'rsa') {
     const bits = details?.modulusLength ?? 0;
     if (bits !== 2048 && bits !== 3072 && bits !== 4096) {
-      throw new Problem('config', 'RSA keys of 2048, 3072 or 4096 bits are supported', { field, value: `RSA-${bits}`, rule: 'BR 6.1.5' });
+      throw new Problem('config', 'RSA keys of 2048, 3072 or 4096 bits are supported', {
+        field,
+        value: `RSA-${bits}`,
+        rule: 'BR 6.1.5',
+      });
     }
     return { name: `${rsaHash}WithRSAEncryption`, identifier: RSA[rsaHash], hash: rsaHash, keyType: `RSA-${bits}` };
   }
@@ -56,11 +64,18 @@ export function algorithmFor(key: KeyObject, field: string, rsaHash: 'sha256' | 
       rule: 'BR 6.1.5',
     });
   }
-  return { name: `ecdsa-with-${curve.hash.toUpperCase()}`, identifier: ECDSA[curve.hash], hash: curve.hash, keyType: curve.keyType };
+  return {
+    name: `ecdsa-with-${curve.hash.toUpperCase()}`,
+    identifier: ECDSA[curve.hash],
+    hash: curve.hash,
+    keyType: curve.keyType,
+  };
 }
 
 /** The algorithm with this AlgorithmIdentifier, for verifying; undefined for any other octets. */
-export function algorithmOf(identifier: Uint8Array): { kind: 'rsa' | 'ecdsa'; hash: 'sha256' | 'sha384' | 'sha512' } | undefined {
+export function algorithmOf(
+  identifier: Uint8Array,
+): { kind: 'rsa' | 'ecdsa'; hash: 'sha256' | 'sha384' | 'sha512' } | undefined {
   for (const hash of ['sha256', 'sha384', 'sha512'] as const) {
     if (RSA[hash].equals(identifier)) return { kind: 'rsa', hash };
     if (ECDSA[hash].equals(identifier)) return { kind: 'ecdsa', hash };

@@ -26,7 +26,11 @@ export function parseRfc3339(text: string, field: string): EpochMs {
   const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/.test(text) ? Date.parse(text) : NaN;
   // Date.parse accepts 2026-02-31 by rolling over; a round trip does not.
   if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 19) !== text.slice(0, 19)) {
-    throw new Problem('invalid', 'not an RFC 3339 instant in UTC, like 2026-11-20T08:00:00Z', { field, value: text, rule: 'RFC 3339 §5.6' });
+    throw new Problem('invalid', 'not an RFC 3339 instant in UTC, like 2026-11-20T08:00:00Z', {
+      field,
+      value: text,
+      rule: 'RFC 3339 §5.6',
+    });
   }
   return ms;
 }

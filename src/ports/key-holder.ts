@@ -15,4 +15,5 @@ export interface KeyHolder {
   close(): Promise<void>;
 }
 
-export type SignResult = { readonly ok: true; readonly signature: Buffer } | { readonly ok: false; readonly error: Error };
+export type SignResult =
+  { readonly ok: true; readonly signature: Buffer } | { readonly ok: false; readonly error: Error };

@@ -27,10 +27,8 @@ export interface ByteSource {
   readonly total: number | undefined;
   /** Bytes handed out so far. */
   readonly done: number;
-  /** Ends the file handle when it ends, whichever way. */
+  /** Once through; closes the file when it ends, whichever way. */
   readonly chunks: AsyncIterable<Buffer>;
-  /** For a source that will not be read to its end. */
-  close(): Promise<void>;
 }
 
 /**
@@ -96,10 +94,6 @@ class FileSource implements ByteSource {
       await this.#handle.close();
     }
   }
-
-  close(): Promise<void> {
-    return this.#handle.close();
-  }
 }
 
 class StreamSource implements ByteSource {
@@ -123,8 +117,6 @@ class StreamSource implements ByteSource {
       yield chunk;
     }
   }
-
-  async close(): Promise<void> {}
 }
 
 /** One chunk makes one page: about 2,000 lines of index.txt, a few milliseconds of work between two awaits. */
