@@ -27,6 +27,11 @@ describe('an index.txt file', () => {
     assert.deepEqual(summary(items), ['1: 01', '2: 02', '3: 03']);
   });
 
+  it('has a byte order mark nowhere but at its beginning', async () => {
+    const items = await itemsOf(await readIndex(file('marks', `${row('01')}\n\ufeff${row('02')}\n`)));
+    assert.deepEqual(summary(items), ['1: 01', '2: line 2 status']);
+  });
+
   it('loses a bad line only', async () => {
     const text = [
       row('01'),

@@ -44,6 +44,7 @@ describe('a line of index.txt', () => {
     [',KEYCOMPROMISE', 'keyCompromise'],
     [',holdInstruction,holdInstructionReject', 'certificateHold'],
     [',holdInstruction,1.2.840.10040.2.2', 'certificateHold'],
+    [',holdInstruction,Hold Instruction Call Issuer', 'certificateHold'],
     [',keyTime,20260101000000Z', 'keyCompromise'],
     [',CAkeyTime,20260101000000Z', 'cACompromise'],
   ] as const) {
@@ -80,7 +81,15 @@ describe('a line of index.txt', () => {
   }
 
   it('may hold a backslash, an escaped tab or anything else in the subject', () => {
-    for (const subject of ['/CN=a\\b', '/CN=a\\\tb', '/CN=a\\\\', '/CN=a,b"c', '/CN=\u00e6\u0097\u00a5', '']) {
+    for (const subject of [
+      '/CN=a\\b',
+      '/CN=a\\\tb',
+      '/CN=a\\\tb\\\tc',
+      '/CN=a\\\\',
+      '/CN=a,b"c',
+      '/CN=\u00e6\u0097\u00a5',
+      '',
+    ]) {
       assert.equal(accepted(`V\t270219030716Z\t\t01\tunknown\t${subject}`).serial, '01');
     }
   });
@@ -117,11 +126,12 @@ describe('a line of index.txt, next to OpenSSL itself', () => {
   it('takes what OpenSSL takes', () => {
     for (const line of [
       'V\t270219030716Z\t\t00\tunknown\t/CN=x',
-      'V\t270219030716Z\t\tFF00\tunknown\t/CN=a\\\tb',
+      'V\t270219030716Z\t\tFF00\tunknown\t/CN=a\\\tb\\\tc',
       'E\t19990101000000Z\t\t01\tunknown\t/CN=x',
       'R\t20600101000000Z\t261121031554Z,KEYcompromise\t01\tunknown\t/CN=x',
       'R\t270219030716Z\t261121031554Z,CAkeyTime,20260101000000Z\t01\tunknown\t/CN=x',
       'R\t270219030716Z\t261121031554Z,holdInstruction,holdInstructionReject\t01\tunknown\t/CN=x',
+      'R\t270219030716Z\t261121031554Z,holdInstruction,Hold Instruction Call Issuer\t01\tunknown\t/CN=x',
       '# comment',
     ]) {
       assert.ok(opensslTakes(line), `openssl: ${line}`);
@@ -264,6 +274,10 @@ function REFUSED(): readonly (readonly [string, string, RegExp, 'takes' | 'refus
     ],
     ['V\t270229030716Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
     ['V\t21000229000000Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
+    ['V\t270219240000Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
+    ['V\t270219006000Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
+    ['V\t270219000060Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
+    ['V\t270200000000Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
     ['V\t271301000000Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'refuses'],
     ['V\t2702190307Z\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'takes'],
     ['V\t270219030716+0900\t\t01\tunknown\t/CN=x', 'expiry', /not YYMMDDHHMMSSZ/, 'takes'],

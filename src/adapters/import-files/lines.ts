@@ -54,7 +54,7 @@ class LineSplitter {
       this.#skipping = true;
       this.#carry = EMPTY;
     } else {
-      this.#carry = this.#skipping ? EMPTY : bytes.subarray(start);
+      this.#carry = bytes.subarray(start);
     }
     return page;
   }

@@ -95,7 +95,7 @@ function revocation(text: string): { revokedAt: EpochMs; reason: ReasonName | un
     }[known.argument];
     throw new Problem('invalid', `${word} ${expected}`, { field: 'revocation', value: text, rule: RULE });
   }
-  if (known.argument === 'oid' && !/^[A-Za-z0-9.]{1,64}$/.test(argument as string)) {
+  if (known.argument === 'oid' && !HOLD_INSTRUCTION.test(argument as string)) {
     throw new Problem('invalid', 'not a hold instruction', {
       field: 'revocation',
       value: text,
@@ -196,6 +196,10 @@ function wrongFields(text: string): Problem {
 }
 
 const RULE = 'OpenSSL index.txt';
+
+/** By OpenSSL's short or long name, or as an OID. */
+const HOLD_INSTRUCTION =
+  /^(?:holdInstruction(?:None|CallIssuer|Reject)|Hold Instruction (?:None|Call Issuer|Reject)|[0-2](?:\.\d{1,19}){1,20})$/;
 
 type Argument = 'none' | 'oid' | 'time';
 
