@@ -1,0 +1,202 @@
+/**
+ * HTTP caching of what is served: the header blocks of a reply, the moment until which they are right, and the answer to
+ * a conditional request. RFC 9919 §6 and §7.2 for OCSP, RFC 9110 §8.8 and §13, RFC 9111; T-44 for CRLs. Header blocks are
+ * whole lines without Date, Connection and the blank line, which belong to the front (ports/front.ts).
+ *
+ * Header names stay within [A-Za-z0-9-]: nginx drops a reply that has `_` or `.` in one (measured; peers.md Part 2 §4.2).
+ * No Vary (T-55). Made once per block, never per request (design decision 6).
+ */
+import { createHash } from 'node:crypto';
+import { SECOND, wholeSecond, type EpochMs } from '../time.ts';
+
+/** The bytes to be served and the instants that bound their freshness. */
+export interface Cacheable {
+  readonly body: Uint8Array;
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  /** When its successor is planned to be served. */
+  readonly refreshAt: EpochMs;
+  /** Longest max-age (ms): bounds the exposure after a revocation without purging (design decision 7). */
+  readonly maxAgeCapMs: number;
+  /** entityTag(body), when it is known already: a CRL need not be hashed again for each block. */
+  readonly etag?: string;
+}
+
+/** Prebuilt header blocks. */
+export interface CachingBlock {
+  /** For 200 (and HEAD). */
+  readonly headers: string;
+  /** For 304: the fields that a 200 would have had, without those of the content (RFC 9110 §15.4.5, H-05). */
+  readonly notModifiedHeaders: string;
+  /** From then on max-age would promise too much: make a new block. Never later than nextUpdate. */
+  readonly goodUntil: EpochMs;
+  readonly etag: string;
+  readonly lastModifiedMs: EpochMs;
+}
+
+/**
+ * A signed OCSP response (T-46: the content type exactly so). must-revalidate keeps a cut-off cache from serving it on
+ * (H-10), no-transform from touching the DER.
+ */
+export function ocspCaching(response: Cacheable, nowMs: EpochMs): CachingBlock {
+  return block('application/ocsp-response', 'public, no-transform, must-revalidate', response, nowMs);
+}
+
+/**
+ * A CRL. Its refreshAt is the next publication: B-14 relies on caches having it then, so nextUpdate is far too long
+ * (T-44). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
+ * a relying party is better off with it than with none.
+ */
+export function crlCaching(crl: Cacheable, nowMs: EpochMs): CachingBlock {
+  const ifErrorS = Math.max(0, Math.floor((crl.nextUpdate - Math.max(crl.refreshAt, nowMs)) / SECOND) - 1);
+  return block('application/pkix-crl', `public, no-transform, stale-if-error=${ifErrorS}`, crl, nowMs);
+}
+
+/**
+ * A CA certificate (RFC 5280 §4.2.2.1: DER, application/pkix-cert). It does not change; `since` is when it came to be
+ * served, `maxAgeMs` how long a wrong one may linger in caches.
+ */
+export function certificateCaching(
+  certificate: {
+    readonly body: Uint8Array;
+    readonly since: EpochMs;
+    readonly notAfter: EpochMs;
+    readonly maxAgeMs: number;
+  },
+  nowMs: EpochMs,
+): CachingBlock {
+  const { body, since, notAfter, maxAgeMs } = certificate;
+  const cacheable = { body, thisUpdate: since, nextUpdate: notAfter, refreshAt: notAfter, maxAgeCapMs: maxAgeMs };
+  return block('application/pkix-cert', 'public, no-transform', cacheable, nowMs);
+}
+
+/** Strong and the same on every node, because the bytes are (RFC 9919 §7.2, L-18, H-03, T-51). */
+export function entityTag(body: Uint8Array): string {
+  return `"${createHash('sha256').update(body).digest('hex')}"`;
+}
+
+function block(contentType: string, directives: string, item: Cacheable, nowMs: EpochMs): CachingBlock {
+  const etag = item.etag ?? entityTag(item.body);
+  const { maxAgeS, goodUntil } = maxAge(item, nowMs);
+  // H-02: never later than Date, whatever the signer's clock said; then the block changes once our clock has caught up.
+  const early = item.thisUpdate > nowMs;
+  const lastModifiedMs = wholeSecond(early ? nowMs : item.thisUpdate);
+  const notModifiedHeaders =
+    `Cache-Control: max-age=${maxAgeS}, ${directives}\r\n` +
+    `ETag: ${etag}\r\n` +
+    `Expires: ${httpDate(item.nextUpdate)}\r\n` +
+    `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
+  return {
+    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${notModifiedHeaders}`,
+    notModifiedHeaders,
+    goodUntil: early ? Math.min(goodUntil, item.thisUpdate) : goodUntil,
+    etag,
+    lastModifiedMs,
+  };
+}
+
+/**
+ * L-19, T-05: a cached copy must run out before its successor is due and before nextUpdate. Far from that end the cap
+ * holds and so does the block; near it, max-age falls in steps of at most an eighth of what is left, so that a block is
+ * made a hundred times in the last hour and not 3600 times.
+ */
+function maxAge(item: Cacheable, nowMs: EpochMs): { maxAgeS: number; goodUntil: EpochMs } {
+  const end = Math.min(item.refreshAt, item.nextUpdate - SECOND);
+  const leftS = Math.floor((end - nowMs) / SECOND);
+  if (leftS <= 0) return { maxAgeS: 0, goodUntil: item.nextUpdate };
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(leftS)) - 3);
+  const maxAgeS = Math.min(Math.floor(item.maxAgeCapMs / SECOND), Math.floor(leftS / step) * step);
+  // Right while now + max-age <= end; one millisecond later it is not.
+  return { maxAgeS, goodUntil: end - maxAgeS * SECOND + 1 };
+}
+
+/**
+ * Whether a GET or HEAD may be answered 304 (RFC 9110 §13.2.2, H-04): If-None-Match decides alone when it is there,
+ * by weak comparison; only then If-Modified-Since, ignored when it is no HTTP-date.
+ */
+export function isNotModified(
+  etag: string,
+  lastModifiedMs: EpochMs,
+  ifNoneMatch: string | undefined,
+  ifModifiedSince: string | undefined,
+): boolean {
+  if (ifNoneMatch !== undefined) {
+    if (ifNoneMatch === etag || ifNoneMatch.trim() === '*') return true;
+    // Commas may stand inside a tag, so take the quoted strings rather than split; W/ does not count (§8.8.3.2).
+    const tags: readonly string[] = ifNoneMatch.match(/"[^"]*"/g) ?? [];
+    return tags.includes(etag);
+  }
+  if (ifModifiedSince === undefined) return false;
+  const since = parseHttpDate(ifModifiedSince);
+  return since !== undefined && wholeSecond(lastModifiedMs) <= since;
+}
+
+/** IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. */
+export function httpDate(ms: EpochMs): string {
+  return new Date(ms).toUTCString();
+}
+
+/** All three forms of RFC 9110 §5.6.7; undefined for anything else (Date.parse alone would take `2026`). */
+function parseHttpDate(text: string): EpochMs | undefined {
+  const found = IMF_FIXDATE.exec(text) ?? RFC_850.exec(text) ?? ASCTIME.exec(text);
+  if (!found?.groups) return undefined;
+  const { day, month, year, time } = found.groups as Record<'day' | 'month' | 'year' | 'time', string>;
+  // Two digits are of this century: a date 50 years ahead, which §5.6.7 sends to the past, is none a client had from us.
+  const ms = Date.parse(`${day.trim()} ${month} ${year.length === 2 ? `20${year}` : year} ${time} GMT`);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+const IMF_FIXDATE =
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<time>\d\d:\d\d:\d\d) GMT$/;
+const RFC_850 =
+  /^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<time>\d\d:\d\d:\d\d) GMT$/;
+const ASCTIME =
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>\d\d:\d\d:\d\d) (?<year>\d{4})$/;
+
+/** Same shape as a front's Reply. Shared and never changed. */
+export interface FixedReply<Status extends number> {
+  readonly status: Status;
+  readonly headers: string;
+  readonly body: Buffer;
+}
+
+/**
+ * OCSPResponses without responseBytes (RFC 6960 §4.2.1), each prebuilt. HTTP 200, since clients drop the content of any
+ * other status (T-47), and never cached, since they are not authoritative (RFC 9919 §7.2, L-21, T-24).
+ */
+export const ocspErrors = {
+  malformedRequest: ocspError(1),
+  internalError: ocspError(2),
+  tryLater: ocspError(3),
+  unauthorized: ocspError(6),
+} as const;
+
+function ocspError(responseStatus: number): FixedReply<200> {
+  // SEQUENCE { responseStatus ENUMERATED }
+  const body = Buffer.from([0x30, 0x03, 0x0a, 0x01, responseStatus]);
+  return {
+    status: 200,
+    headers: `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n`,
+    body,
+  };
+}
+
+/** For what is not OCSP. Every one says no-store: 404 and 405 are cacheable without it (H-09, T-54). */
+export const plainReplies = {
+  badRequest: plainReply(400, 'Bad request\n'),
+  notFound: plainReply(404, 'Not found\n'),
+  /** H-07. */
+  methodNotAllowed: plainReply(405, 'Method not allowed\n', 'Allow: GET, HEAD, POST\r\n'),
+  tooLarge: plainReply(413, 'Too large\n'),
+  unavailable: plainReply(503, 'Try again later\n', 'Retry-After: 5\r\n'),
+} as const;
+
+/** A small text that nobody may cache. `extra`: whole header lines. */
+export function plainReply<const Status extends number>(status: Status, text: string, extra = ''): FixedReply<Status> {
+  const body = Buffer.from(text, 'latin1');
+  return {
+    status,
+    headers: `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n${extra}`,
+    body,
+  };
+}
