@@ -1,0 +1,203 @@
+/**
+ * Every connection that the listener does not answer itself: HEAD, chunked and fragmented requests, pipelines, Expect,
+ * absolute-form targets, and what is not HTTP at all. node:http reads them; this file adds what it leaves open: one Host
+ * and no more, a bound on bodies, no-store on every refusal (T-54), a close that does not reset the client's connection.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { plainReplies, plainReply } from '../../core/policy/caching.ts';
+import { MAX_BODY_BYTES, MAX_HEAD_BYTES, type Answer, type Question, type Reply } from '../../ports/front.ts';
+import { httpDateNow, statusLine } from './wire.ts';
+
+export interface FallbackLimits {
+  readonly idleMs: number;
+  readonly requestMs: number;
+  readonly writeMs: number;
+  /** How often time-outs are looked for. */
+  readonly sweepMs: number;
+}
+
+export class Fallback {
+  /** From then on each reply is the last of its connection. */
+  closing = false;
+  readonly #answer: Answer;
+  readonly #server: Server;
+  /** Requests under way by connection, so that a refusal keeps its place behind the replies to the requests before it. */
+  readonly #underWay = new WeakMap<Socket, number>();
+  readonly #refused = new WeakMap<Socket, Refusal>();
+
+  constructor(answer: Answer, { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits) {
+    this.#answer = answer;
+    this.#server = createServer(
+      {
+        // HTTP/1.0 has no duty to send Host; HTTP/1.1 has, see #serve.
+        requireHostHeader: false,
+        maxHeaderSize: MAX_HEAD_BYTES,
+        headersTimeout: requestMs,
+        requestTimeout: requestMs,
+        keepAliveTimeout: idleMs,
+        connectionsCheckingInterval: sweepMs,
+      },
+      (request, response) => this.#serve(request, response),
+    );
+    this.#server.timeout = writeMs;
+    this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+      if (declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
+      this.#serve(request, response);
+    });
+    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+      this.#begin(request, response);
+      this.#send(request, response, EXPECTATION_FAILED, true);
+    });
+    this.#server.on('connect', (_request: IncomingMessage, socket: Socket) =>
+      this.#refuse(socket, plainReplies.methodNotAllowed),
+    );
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+      else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse(socket, HEAD_TOO_LARGE);
+      else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#refuse(socket, TIMED_OUT);
+      else this.#refuse(socket, plainReplies.badRequest);
+    });
+    // A server that never listens starts its checks of headersTimeout and requestTimeout on this event only.
+    this.#server.emit('listening');
+  }
+
+  /** Takes a connection over for good, with the octets that were read from it. */
+  take(socket: Socket, unread: Buffer): void {
+    this.#server.emit('connection', socket);
+    socket.unshift(unread);
+  }
+
+  closeIdle(): void {
+    this.#server.closeIdleConnections();
+  }
+
+  /** Ends the checks. Connections are for the listener to close. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#begin(request, response);
+    if (!hostIsRight(request)) return this.#send(request, response, plainReplies.badRequest, true);
+    if (declaredLength(request) > MAX_BODY_BYTES) return this.#refuseBody(request, response);
+    if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
+      return this.#reply(request, response, undefined);
+    }
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+      else if (!response.headersSent) this.#refuseBody(request, response);
+    });
+    request.on('end', () => {
+      if (length <= MAX_BODY_BYTES) this.#reply(request, response, Buffer.concat(chunks));
+    });
+  }
+
+  #reply(request: IncomingMessage, response: ServerResponse, body: Buffer | undefined): void {
+    const { method = '', url = '', headers, httpVersion } = request;
+    const question: Question = {
+      method,
+      target: url,
+      host: headers.host ?? '',
+      body: method === 'POST' ? (body ?? Buffer.alloc(0)) : undefined,
+      ifNoneMatch: headers['if-none-match'],
+      ifModifiedSince: headers['if-modified-since'],
+      httpVersion,
+    };
+    const reply = this.#answer(question);
+    const close = httpVersion !== '1.1';
+    if (reply instanceof Promise) void reply.then((late) => this.#send(request, response, late, close));
+    else this.#send(request, response, reply, close);
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, reply: Reply | Refusal, close: boolean): void {
+    response.writeHead(reply.status, this.#fields(reply, close));
+    response.end(request.method === 'HEAD' ? undefined : reply.body);
+  }
+
+  /**
+   * 413 goes out at once, but the connection is closed only when the body has come or the patience is over: closing with
+   * octets unread makes the kernel reset the connection, and the client would lose the reply (RFC 9112 §9.6).
+   */
+  #refuseBody(request: IncomingMessage, response: ServerResponse): void {
+    response.writeHead(413, this.#fields(plainReplies.tooLarge, true));
+    response.write(plainReplies.tooLarge.body);
+    let discarded = 0;
+    const finish = (): void => void response.end();
+    const patience = setTimeout(finish, LINGER_MS).unref();
+    response.once('close', () => clearTimeout(patience));
+    request.once('end', finish);
+    request.on('data', (chunk: Buffer) => {
+      discarded += chunk.length;
+      if (discarded > LINGER_BYTES) finish();
+    });
+  }
+
+  /** For node:http: names and values in turn. Without a Connection field it adds its own, keep-alive. */
+  #fields(reply: Reply | Refusal, close: boolean): string[] {
+    const fields = reply.headers
+      .slice(0, -2)
+      .split('\r\n')
+      .flatMap((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]);
+    return close || this.closing ? [...fields, 'Connection', 'close'] : fields;
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    this.#underWay.set(socket, (this.#underWay.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (this.#underWay.get(socket) ?? 1) - 1;
+      this.#underWay.set(socket, left);
+      const refusal = this.#refused.get(socket);
+      if (left === 0 && refusal !== undefined) writeRefusal(socket, refusal);
+    });
+  }
+
+  /** What follows on the connection is not read as a request any more. */
+  #refuse(socket: Socket, refusal: Refusal): void {
+    if (this.#refused.has(socket)) return;
+    this.#refused.set(socket, refusal);
+    if ((this.#underWay.get(socket) ?? 0) === 0) writeRefusal(socket, refusal);
+  }
+}
+
+/** A reply that the front makes up itself. */
+interface Refusal {
+  readonly status: number;
+  readonly headers: string;
+  readonly body: Buffer;
+}
+
+/** The client's octets go on being read, into nothing, until it has seen the refusal or its time is up. */
+function writeRefusal(socket: Socket, { status, headers, body }: Refusal): void {
+  if (!socket.writable) return;
+  socket.end(
+    `${statusLine(status)}Date: ${httpDateNow()}\r\n${headers}Connection: close\r\n\r\n${body.toString('latin1')}`,
+  );
+  const patience = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('end', () => socket.destroy());
+  socket.once('close', () => clearTimeout(patience));
+  socket.resume();
+}
+
+/** RFC 9112 §3.2: 400 to HTTP/1.1 without Host and to anyone with two. Other versions than 1.0 and 1.1 have no say here. */
+function hostIsRight({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if ((rawHeaders[i] as string).toLowerCase() === 'host') hosts++;
+  return httpVersion === '1.1' ? hosts === 1 : httpVersion === '1.0' && hosts <= 1;
+}
+
+function declaredLength({ headers }: IncomingMessage): number {
+  return Number(headers['content-length'] ?? 0);
+}
+
+const TIMED_OUT = plainReply(408, 'Request took too long\n');
+const EXPECTATION_FAILED = plainReply(417, 'Expectation not supported\n');
+const HEAD_TOO_LARGE = plainReply(431, 'Head too large\n');
+
+/** How long and how much a refused client may go on sending. */
+const LINGER_MS = 1000;
+const LINGER_BYTES = 262_144;
