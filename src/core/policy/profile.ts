@@ -10,6 +10,8 @@ export interface Profile {
   readonly preset: string;
   /** Whose rules bind it: picks the limit tables of limits.ts. */
   readonly authorities: readonly Authority[];
+  /** What the CA issues: the BR set other periods for subscriber certificates (B-13, B-19) than for CA certificates (B-15, B-21). */
+  readonly issues: 'subscriber-certificates' | 'ca-certificates';
   readonly ocsp: {
     /** v: nextUpdate = thisUpdate + v − 1 s, because the bound is inclusive (T-01). */
     readonly validityMs: number;
