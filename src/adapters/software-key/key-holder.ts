@@ -1,0 +1,88 @@
+/**
+ * A private key in a PEM file, signing with node:crypto. For development and tests only: the key lies in this process's memory and
+ * on the disk, where CT-6.2.1-a wants an HSM. Signing runs on libuv's thread pool, so the event loop is never held up;
+ * UV_THREADPOOL_SIZE bounds how many signatures are made at once.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { Problem } from '../../core/problem.ts';
+import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
+import type { KeyHolder, SignResult } from '../../ports/key-holder.ts';
+
+export interface SoftwareKeyOptions {
+  /** Hash for RSA signatures; that of an EC key follows its curve (BR 7.1.3.2.2). Default sha256. */
+  readonly rsaHash?: 'sha256' | 'sha384' | 'sha512';
+  /** Told once that keys in files are for development, and when others than the owner can read this one. */
+  readonly warn?: (message: string) => void;
+}
+
+/**
+ * Opens the key: PKCS#8, PKCS#1 or SEC 1, PEM, not encrypted.
+ * @throws Problem `config` naming the file: cannot be read, is no such key, or of a kind that no profile permits.
+ */
+export async function openSoftwareKey(file: string, options: SoftwareKeyOptions = {}): Promise<KeyHolder> {
+  const { pem, mode } = await readKeyFile(file);
+  const key = parseKey(pem, file);
+  const algorithm = algorithmFor(key, file, options.rsaHash);
+  options.warn?.(`software key ${file}: for development only, CT-6.2.1-a asks for an HSM`);
+  if (mode & 0o077) {
+    options.warn?.(
+      `software key ${file}: others than its owner can read it (mode ${(mode & 0o777).toString(8)}); chmod 600 it`,
+    );
+  }
+  return new SoftwareKey(key, algorithm, file);
+}
+
+class SoftwareKey implements KeyHolder {
+  readonly algorithm: SignatureAlgorithm;
+  readonly publicKey: Buffer;
+  readonly describe: string;
+  #key: KeyObject | undefined;
+
+  constructor(key: KeyObject, algorithm: SignatureAlgorithm, file: string) {
+    this.#key = key;
+    this.algorithm = algorithm;
+    this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
+    this.describe = `software key ${file}`;
+  }
+
+  async sign(tbs: readonly Uint8Array[]): Promise<readonly SignResult[]> {
+    const key = this.#key;
+    if (key === undefined) throw new Problem('unavailable', 'the key is closed', { field: this.describe });
+    return Promise.all(tbs.map((item) => this.#signOne(key, item)));
+  }
+
+  async close(): Promise<void> {
+    this.#key = undefined;
+  }
+
+  #signOne(key: KeyObject, tbs: Uint8Array): Promise<SignResult> {
+    return new Promise((resolve) => {
+      sign(this.algorithm.hash, tbs, { key, dsaEncoding: 'der' }, (error, signature) => {
+        resolve(error ? { ok: false, error } : { ok: true, signature });
+      });
+    });
+  }
+}
+
+async function readKeyFile(file: string): Promise<{ pem: Buffer; mode: number }> {
+  try {
+    const handle = await open(file, 'r');
+    try {
+      return { pem: await handle.readFile(), mode: (await handle.stat()).mode };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw new Problem('config', `the key file cannot be read: ${(error as Error).message}`, { field: file });
+  }
+}
+
+function parseKey(pem: Buffer, file: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    // OpenSSL's message is about decoders and says nothing that helps; the key's text must not appear in it either.
+    throw new Problem('config', 'not an unencrypted private key in PEM', { field: file, rule: 'RFC 7468 §10' });
+  }
+}
