@@ -1,5 +1,5 @@
 /** The version that logs, the audit log and `--version` show. */
 import { readFileSync } from 'node:fs';
-import { PACKAGE_ROOT } from './presets.ts';
+import { deployFile } from './presets.ts';
 
-export const VERSION = (JSON.parse(readFileSync(`${PACKAGE_ROOT}/package.json`, 'utf8')) as { version: string }).version;
+export const VERSION = (JSON.parse(readFileSync(deployFile('..', 'package.json'), 'utf8')) as { version: string }).version;

@@ -24,7 +24,7 @@ export function serveCommand(program: Command): void {
       if (ended !== undefined) log.warn({ node: process.versions.node }, `this Node release is past its end of life (${ended}); 22 or 24 is advised`);
       const service = await startService(loaded, log);
       log.info(service.addresses, 'serving');
-      await announceDemo(service, loaded);
+      await announceDemo(service);
 
       await new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) {

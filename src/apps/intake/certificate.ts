@@ -1,6 +1,6 @@
 /** A whole certificate handed to the intake: is it this issuer's, and what must the ledger know of it? */
 import { X509Certificate } from 'node:crypto';
-import { readCertificate } from '../../core/certificate-reader.ts';
+import { isPrecertificate, readCertificate } from '../../core/certificate-reader.ts';
 import type { Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Issuance } from '../../core/status.ts';
@@ -22,6 +22,6 @@ export function issuerCertificateFields(text: string, issuer: Issuer, field: str
   if (!new X509Certificate(der).verify(issuer.publicKey)) {
     throw new Problem('refused', `not signed with the key of ${issuer.name}`, { field, value: certificate.serial, rule: 'RFC 5280 §6.1.3' });
   }
-  const { serial, notBefore, notAfter, precertificate } = certificate;
-  return { serial, notBefore, notAfter, precertificate, crlShard: undefined };
+  const { serial, notBefore, notAfter } = certificate;
+  return { serial, notBefore, notAfter, precertificate: isPrecertificate(certificate), crlShard: undefined };
 }

@@ -1,0 +1,56 @@
+/** `serve --demo`: the demo CA of an empty data directory, its three certificates in the ledger, and commands to paste. */
+import { existsSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { chosenDataDir, chosenPorts, type LoadOptions } from './config.ts';
+import { createDemo } from './demo.ts';
+import type { Service } from './serve.ts';
+
+/** Creates what is missing of the demo, unless a configuration was named or the directory holds something of the user's own. */
+export async function createDemoIfNew(options: LoadOptions): Promise<void> {
+  if (options.configFile !== undefined || options.env?.['CERTSTATUS_CONFIG'] !== undefined) return;
+  const dataDir = chosenDataDir(options);
+  if (existsSync(join(dataDir, 'certstatus.yaml')) && !existsSync(join(dataDir, 'issuers', 'demo'))) return;
+  await createDemo(dataDir, chosenPorts(options), options.nowMs);
+}
+
+/** Records the samples (again without effect) and prints what to try. Nothing when there is no demo issuer. */
+export async function announceDemo(service: Service): Promise<void> {
+  const { core, addresses } = service;
+  const { dataDir, listen } = core.config;
+  const issuer = core.issuers.get('demo');
+  if (issuer === undefined || !existsSync(join(dataDir, 'issuers', 'demo', 'samples', 'valid.pem'))) return;
+  const ports = { public: listen.public.port, origin: listen.origin?.port ?? ('off' as const), intake: listen.intake.port, admin: listen.admin.port };
+  const { samples, caCertificate } = await createDemo(dataDir, ports, core.clock.now());
+  const { valid, revoked, expired } = samples;
+  await core.recorder.issue(
+    issuer,
+    [valid, revoked, expired].map(({ serial, notBefore, notAfter }) => ({ serial, notBefore, notAfter, precertificate: false, crlShard: undefined })),
+    'demo',
+  );
+  await core.recorder.revoke(issuer, [{ serial: revoked.serial, reason: revoked.revocation.reason, revokedAt: revoked.revocation.revokedAt }], 'demo');
+
+  const file = (path: string): string => relative(process.cwd(), resolve(path)) || path;
+  const [ocspPath, crlPath] = [core.setups.find(({ id }) => id === 'demo')?.urls.ocsp[0]?.path ?? '/', core.setups.find(({ id }) => id === 'demo')?.urls.crl[0]?.path ?? '/'];
+  const base = `http://${addresses.public}`;
+  const ca = file(caCertificate);
+  const ask = (sample: { certificate: string }): string => `openssl ocsp -issuer ${ca} -CAfile ${ca} -cert ${file(sample.certificate)} -url ${base}${ocspPath}`;
+  const data = dataDir === resolve('data') ? '' : ` --data ${file(dataDir)}`;
+  process.stdout.write(`
+certstatus is serving a demo CA. Paste into another shell:
+
+  # a good certificate, and a revoked one (an expired one gets "unauthorized": nobody asks about it any more)
+  ${ask(valid)}
+  ${ask(revoked)}
+
+  # the CRL
+  curl -s ${base}${crlPath} | openssl crl -inform DER -noout -text
+
+  # revoke the good one; OCSP and CRL say so when the command returns
+  npx certstatus revoke${data} --issuer demo --serial ${valid.serial} --reason keyCompromise --wait
+
+  # status page, metrics
+  http://${addresses.admin}/   http://${addresses.admin}/metrics
+
+Ctrl-C stops it; what was recorded stays in ${file(dataDir) || dataDir}.
+`);
+}
