@@ -1,0 +1,284 @@
+/**
+ * The configuration: one file, `certstatus.yaml`, and one directory per issuer (issuer-files.ts). The schema below is the manual; unknown keys
+ * are refused. Environment variables and flags override the few values that differ between machines. Loaded once, before anything starts.
+ */
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import type { Finding } from '../core/lint/finding.ts';
+import { Problem } from '../core/problem.ts';
+import type { EpochMs } from '../core/time.ts';
+import { type IssuerSetup, readIssuers } from './issuer-files.ts';
+import { readYamlFile } from './yaml-file.ts';
+
+export interface Config {
+  /** The file it came from. */
+  readonly file: string;
+  /** Absolute. Ledger, journal, CRL archive and issuers lie below it. */
+  readonly dataDir: string;
+  readonly listen: {
+    readonly public: Listen;
+    readonly origin: Listen | undefined;
+    readonly intake: Listen;
+    readonly admin: Listen;
+  };
+  /** Undefined: no events are taken over the network; the intake role does not start. Files are absolute. */
+  readonly intake: IntakeConfig | undefined;
+  /** What the commands present to the intake. Files are absolute. */
+  readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
+  readonly logLevel: LogLevel;
+  readonly limits: { readonly intakeBytes: number; readonly intakeItems: number; readonly signingsInFlight: number };
+}
+
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface IntakeConfig {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientCa: string;
+  readonly clients: readonly IntakeClient[];
+}
+
+/** A client certificate, known by the CN of its subject, and what it may do. Everybody else is refused. */
+export interface IntakeClient {
+  readonly name: string;
+  /** Issuer ids, or `*`. */
+  readonly issuers: readonly string[];
+  readonly may: readonly IntakeRight[];
+}
+
+export type IntakeRight = 'issue' | 'revoke' | 'import' | 'read';
+export type LogLevel = (typeof LOG_LEVELS)[number];
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+
+const port = z.int().min(0).max(65535).describe('TCP port; 0 takes a free one');
+const listener = (usual: number) =>
+  z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
+      port: port.default(usual),
+    })
+    .prefault({});
+
+/** certstatus.yaml. Files are relative to it. */
+export const configSchema = z.strictObject({
+  dataDir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('ledger, journal, CRLs and issuers; default: the directory of this file'),
+  listen: z
+    .strictObject({
+      public: listener(8080).describe('OCSP, CRLs and CA certificates for every client'),
+      origin: z
+        .union([z.literal('off'), listener(8082)])
+        .default({ host: '127.0.0.1', port: 8082 })
+        .describe('the same for CDNs and load balancers (HTTP/1.1 only), or off'),
+      intake: listener(8081).describe('events from the CA, with client certificates'),
+      admin: listener(9090).describe('metrics, health and the status page; never public'),
+    })
+    .prefault({}),
+  intake: z
+    .strictObject({
+      certificate: z.string().describe('server certificate and chain, PEM'),
+      key: z.string().describe('its private key, PEM'),
+      clientCa: z.string().describe('CA certificates that client certificates must come from, PEM'),
+      clients: z
+        .array(
+          z.strictObject({
+            name: z.string().min(1).describe('CN of the client certificate'),
+            issuers: z.array(z.string()).min(1).describe('issuer ids, or *'),
+            may: z.array(z.enum(['issue', 'revoke', 'import', 'read'])).min(1),
+          }),
+        )
+        .default([])
+        .describe('who may do what; everybody else is refused'),
+    })
+    .optional()
+    .describe('without it the intake role does not start'),
+  cli: z
+    .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
+    .optional()
+    .describe('client certificate, key and server CA of issue, revoke, status and wait, PEM'),
+  logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
+  limits: z
+    .strictObject({
+      intakeBytes: z
+        .int()
+        .min(1024)
+        .default(32 * 1024 * 1024)
+        .describe('largest request body of the intake, in bytes'),
+      intakeItems: z.int().min(1).default(10_000).describe('most certificates or revocations in one request'),
+      signingsInFlight: z.int().min(1).max(4096).default(64).describe('signatures asked of one key holder at once'),
+    })
+    .prefault({}),
+});
+
+export interface LoadOptions {
+  /** `--config`. */
+  readonly configFile?: string | undefined;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Where relative paths of flags and environment start. */
+  readonly cwd?: string;
+  /** Flags: they win over the environment, which wins over the file. */
+  readonly overrides?: Overrides;
+  /** Certificates are judged at this instant. */
+  readonly nowMs: EpochMs;
+}
+
+export interface Overrides {
+  readonly dataDir?: string | undefined;
+  readonly publicPort?: number | undefined;
+  readonly originPort?: number | 'off' | undefined;
+  readonly intakePort?: number | undefined;
+  readonly adminPort?: number | undefined;
+  readonly logLevel?: LogLevel | undefined;
+}
+
+export interface Loaded {
+  readonly config: Config;
+  readonly issuers: readonly IssuerSetup[];
+  /** For the log: what is permitted but unwise, and what was left out. */
+  readonly warnings: readonly Finding[];
+}
+
+/** @throws Problem `config` for the first thing that is wrong. */
+export function loadConfig(options: LoadOptions): Loaded {
+  const { loaded, problems } = review(options);
+  if (problems[0] !== undefined) throw problems[0];
+  return loaded as Loaded;
+}
+
+/** Everything that is wrong or unwise, for `check-config`. */
+export function checkConfig(options: LoadOptions): readonly Finding[] {
+  const { problems, warnings } = review(options);
+  return [
+    ...problems.map((problem): Finding => {
+      const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
+      return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
+    }),
+    ...warnings,
+  ];
+}
+
+/** The file that loadConfig would read. @throws Problem `config` naming every place that was looked at. */
+export function findConfigFile(options: Omit<LoadOptions, 'nowMs'>): string {
+  const { env = {}, cwd = process.cwd(), overrides = {} } = options;
+  const named = options.configFile ?? env['CERTSTATUS_CONFIG'];
+  if (named !== undefined) return resolve(cwd, named);
+  const data = overrides.dataDir ?? env['CERTSTATUS_DATA'] ?? DEFAULT_DATA;
+  const places = [resolve(cwd, data, FILE_NAME), resolve(cwd, FILE_NAME)];
+  const found = places.find((place) => existsSync(place));
+  if (found === undefined) {
+    throw new Problem(
+      'config',
+      `no configuration: looked for ${places.join(' and ')}; \`certstatus init\` writes one`,
+      { field: '--config' },
+    );
+  }
+  return found;
+}
+
+/** Where data lies when nothing says otherwise, below the working directory. */
+export const DEFAULT_DATA = 'data';
+const FILE_NAME = 'certstatus.yaml';
+
+interface Review {
+  readonly loaded: Loaded | undefined;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Finding[];
+}
+
+function review(options: LoadOptions): Review {
+  const problems: Problem[] = [];
+  let config: Config | undefined;
+  try {
+    config = readConfig(options, problems);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    problems.push(error);
+  }
+  if (config === undefined) return { loaded: undefined, problems, warnings: [] };
+  const reviews = readIssuers(config.dataDir, options.nowMs);
+  const issuers = reviews.flatMap(({ setup }) => setup ?? []);
+  problems.push(...reviews.flatMap((review) => review.problems));
+  const warnings = reviews.flatMap((review) => review.warnings);
+  // A client may be set up before its issuer is, but a typing error must not go unseen.
+  const known = new Set(['*', ...issuers.map(({ id }) => id)]);
+  for (const client of config.intake?.clients ?? []) {
+    for (const id of client.issuers.filter((name) => !known.has(name))) {
+      warnings.push({
+        severity: 'warning',
+        rule: 'config',
+        citation: config.file,
+        message: `intake client ${client.name} names ${id}, which is no issuer here`,
+      });
+    }
+  }
+  return { loaded: { config, issuers, warnings }, problems, warnings };
+}
+
+function readConfig(options: LoadOptions, problems: Problem[]): Config | undefined {
+  const { env = {}, cwd = process.cwd(), overrides = {} } = options;
+  const file = findConfigFile(options);
+  const read = readYamlFile(file, configSchema);
+  if (!read.ok) {
+    problems.push(...read.problems);
+    return undefined;
+  }
+  const { value } = read;
+  const beside = (name: string): string => resolve(dirname(file), name);
+  const chosen = overrides.dataDir ?? env['CERTSTATUS_DATA'];
+  const listen = (from: Listen, flag: number | undefined, variable: string): Listen => ({
+    ...from,
+    port: flag ?? portFrom(env, variable) ?? from.port,
+  });
+  const originPort =
+    overrides.originPort ?? (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : portFrom(env, 'CERTSTATUS_ORIGIN_PORT'));
+  const { origin } = value.listen;
+  return {
+    file,
+    dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
+    listen: {
+      public: listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
+      origin: originOf(origin, originPort),
+      intake: listen(value.listen.intake, overrides.intakePort, 'CERTSTATUS_INTAKE_PORT'),
+      admin: listen(value.listen.admin, overrides.adminPort, 'CERTSTATUS_ADMIN_PORT'),
+    },
+    intake: value.intake && {
+      certificate: beside(value.intake.certificate),
+      key: beside(value.intake.key),
+      clientCa: beside(value.intake.clientCa),
+      clients: value.intake.clients,
+    },
+    cli: value.cli && {
+      certificate: beside(value.cli.certificate),
+      key: beside(value.cli.key),
+      ca: beside(value.cli.ca),
+    },
+    logLevel: overrides.logLevel ?? value.logLevel,
+    limits: value.limits,
+  };
+}
+
+/** `--origin-port 8082` also switches on what the file has off. */
+function originOf(origin: 'off' | Listen, chosen: number | 'off' | undefined): Listen | undefined {
+  if (chosen === 'off' || (origin === 'off' && chosen === undefined)) return undefined;
+  const host = origin === 'off' ? '127.0.0.1' : origin.host;
+  return { host, port: chosen ?? (origin as Listen).port };
+}
+
+function portFrom(env: Readonly<Record<string, string | undefined>>, variable: string): number | undefined {
+  const text = env[variable];
+  if (text === undefined || text === '') return undefined;
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (!(number <= 65535)) throw new Problem('config', 'not a port from 0 to 65535', { field: variable, value: text });
+  return number;
+}
+
+function at({ field, value }: Problem): { field?: string; value?: string } {
+  return { ...(field !== undefined && { field }), ...(value !== undefined && { value }) };
+}
