@@ -27,7 +27,7 @@ export interface Config {
   /** What the commands present to the intake. Files are absolute. */
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
-  readonly limits: { readonly intakeBytes: number; readonly intakeItems: number; readonly signingsInFlight: number };
+  readonly limits: { readonly responseTableBytes: number };
 }
 
 export interface Listen {
@@ -106,13 +106,11 @@ export const configSchema = z.strictObject({
   logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
   limits: z
     .strictObject({
-      intakeBytes: z
+      responseTableBytes: z
         .int()
-        .min(1024)
-        .default(32 * 1024 * 1024)
-        .describe('largest request body of the intake, in bytes'),
-      intakeItems: z.int().min(1).default(10_000).describe('most certificates or revocations in one request'),
-      signingsInFlight: z.int().min(1).max(4096).default(64).describe('signatures asked of one key holder at once'),
+        .min(1 << 20)
+        .default(256 << 20)
+        .describe('memory for OCSP answers that are ready to send, in bytes; the rest is read from the store when asked for'),
     })
     .prefault({}),
 });
@@ -162,6 +160,26 @@ export function checkConfig(options: LoadOptions): readonly Finding[] {
     }),
     ...warnings,
   ];
+}
+
+/** The data directory of a configuration that is yet to be written: flag, then environment, then `./data`. */
+export function chosenDataDir({ env = {}, cwd = process.cwd(), overrides = {} }: Omit<LoadOptions, 'nowMs'>): string {
+  return resolve(cwd, overrides.dataDir ?? env['CERTSTATUS_DATA'] ?? DEFAULT_DATA);
+}
+
+/** Likewise the ports. */
+export function chosenPorts({ env = {}, overrides = {} }: Omit<LoadOptions, 'nowMs'>): {
+  public: number;
+  origin: number | 'off';
+  intake: number;
+  admin: number;
+} {
+  return {
+    public: overrides.publicPort ?? portFrom(env, 'CERTSTATUS_PUBLIC_PORT') ?? 8080,
+    origin: overrides.originPort ?? (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : (portFrom(env, 'CERTSTATUS_ORIGIN_PORT') ?? 8082)),
+    intake: overrides.intakePort ?? portFrom(env, 'CERTSTATUS_INTAKE_PORT') ?? 8081,
+    admin: overrides.adminPort ?? portFrom(env, 'CERTSTATUS_ADMIN_PORT') ?? 9090,
+  };
 }
 
 /** The file that loadConfig would read. @throws Problem `config` naming every place that was looked at. */

@@ -9,11 +9,14 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { TLSSocket } from 'node:tls';
 import { openOriginFront } from '../adapters/origin-front/listener.ts';
+import { loadUws } from '../adapters/origin-front/uws.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import { openPublicFront } from '../adapters/public-front/listener.ts';
 import { openSoftwareKey } from '../adapters/software-key/key-holder.ts';
 import type { IssuerTag } from '../core/certificate.ts';
+import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
+import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
 import { makeAnswer } from '../flows/answer.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import { registerGauges } from '../flows/gauges.ts';
@@ -70,18 +73,19 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     },
   ]);
 
+  const warn = (message: string): void => log.warn({}, message);
   const signers: SignerIssuer[] = [];
   for (const setup of core.setups) {
     const served = core.issuers.get(setup.id) as ServedIssuer;
     const ocsp = new Map<string, { holder: KeyHolder; publicKey: KeyObject }>();
     for (const { certificate, keyFile } of setup.responders) {
-      ocsp.set(certificate.id, { holder: await openSoftwareKey(keyFile), publicKey: certificate.publicKey });
+      const holder = await openSoftwareKey(keyFile, { warn });
+      refuse(checkOcspKey(holder.publicKey, certificate, setup.issuer), holder.describe);
+      ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
     }
-    const crlHolder = setup.crlKeyFile === undefined ? undefined : await openSoftwareKey(setup.crlKeyFile);
+    const crlHolder = setup.crlKeyFile === undefined ? undefined : await openSoftwareKey(setup.crlKeyFile, { warn });
+    if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
     signers.push({ served, keys: { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } } });
-  }
-  if (signers.some(({ keys }) => keys.ocsp.size > 0 || keys.crl !== undefined)) {
-    log.warn({}, 'keys are in files: for development and trials only, a public CA keeps them in an HSM (CT-6.2.1)');
   }
 
   const freshness = new FreshnessGauges(store);
@@ -120,11 +124,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const { listen } = config;
   const fronts: Front[] = [await openPublicFront({ ...listen.public, answer })];
   undo.push(() => (fronts[0] as Front).close(0));
-  const origin = listen.origin === undefined ? undefined : await openOriginFront({ ...listen.origin, answer });
-  if (typeof origin === 'string') log.warn({}, `no origin listener: ${origin}`);
-  else if (origin !== undefined) {
-    fronts.push(origin);
-    undo.push(() => origin.close(0));
+  const loadedUws = listen.origin && loadUws();
+  if (listen.origin !== undefined && loadedUws !== undefined) {
+    if (loadedUws.ok) {
+      const origin = await openOriginFront({ ...listen.origin, uws: loadedUws.uws, answer });
+      fronts.push(origin);
+      undo.push(() => origin.close(0));
+    } else log.warn({ reason: loadedUws.reason }, 'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody');
   }
   const { intake: intakeConfig } = config;
   const intake =
@@ -193,6 +199,12 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: { h
     const why = code === 'EADDRINUSE' ? 'the port is in use by another process' : code === 'EACCES' ? 'no permission to use this port' : (error as Error).message;
     throw new Problem('config', why, { field, value: `${host}:${port}` });
   }
+}
+
+/** P7: a key that does not belong to its certificate, or may not sign this, stops the start. */
+function refuse(findings: readonly Finding[], field: string): void {
+  const [finding] = findings.filter(({ severity }) => severity === 'error');
+  if (finding !== undefined) throw new Problem('config', finding.message, { field, rule: `${finding.rule}, ${finding.citation}` });
 }
 
 function readFileOr(field: string, path: string): Buffer {

@@ -253,7 +253,7 @@ export class CrlPublisher {
       throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'CertificateList' });
     }
     const key = keys.crl as NonNullable<typeof keys.crl>;
-    if (!(await verified(view.tbs, view.signature, key.publicKey, view.signatureAlgorithm))) {
+    if (!(await verified(view.tbs, view.signatureValue, key.publicKey, view.signatureAlgorithm))) {
       throw new Problem('corrupt', 'the signature does not verify with the CA certificate', { field: 'CertificateList', rule: 'RFC 5280 §5.1.1.3' });
     }
     if (previous === undefined) return;
@@ -274,11 +274,12 @@ export class CrlPublisher {
 }
 
 /** Serials of the old list that are not on the new one. Both lists ascend (ours always do). */
-function* missing(before: Iterable<{ readonly serial: Serial }>, now: Iterable<{ readonly serial: Serial }>): Generator<Serial> {
+function* missing(before: Iterable<{ readonly serial: Serial | undefined }>, now: Iterable<{ readonly serial: Serial | undefined }>): Generator<Serial> {
   const rest = now[Symbol.iterator]();
   let next = rest.next();
   for (const { serial } of before) {
-    while (next.done !== true && next.value.serial < serial) next = rest.next();
+    if (serial === undefined) continue; // lint has refused it before it could be published
+    while (next.done !== true && (next.value.serial ?? '') < serial) next = rest.next();
     if (next.done === true || next.value.serial !== serial) yield serial;
   }
 }

@@ -1,11 +1,10 @@
 /** `crl list|publish|show`. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { readCrl } from '../../core/crl/crl-reader.ts';
+import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { print, table, withApi } from './context.ts';
-import { derOf } from './lint.ts';
 
 interface ListedCrl {
   readonly number: string;
@@ -57,14 +56,14 @@ export function crlCommands(program: Command): void {
       } catch (error) {
         throw new Problem('invalid', (error as Error).message, { field: 'file', value: file });
       }
-      const view = readCrl(derOf(bytes));
+      const view = readCrl(crlFromFile(bytes));
       const entries = [...view.entries()];
       const shown = {
         number: view.number?.toString(),
         thisUpdate: rfc3339(view.thisUpdate),
         nextUpdate: view.nextUpdate === undefined ? undefined : rfc3339(view.nextUpdate),
         entries: entries.length,
-        ...(options.entries && { revoked: entries.map(({ serial, revokedAt, reason }) => ({ serial, revokedAt: rfc3339(revokedAt), reason })) }),
+        ...(options.entries && { revoked: entries.map(({ serial, revocationDate, reason }) => ({ serial, revokedAt: rfc3339(revocationDate), reason })) }),
       };
       print(command, shown, () =>
         [

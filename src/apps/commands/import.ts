@@ -14,7 +14,9 @@ import { readCrl as readCrlDer, type CrlView } from '../../core/crl/crl-reader.t
 import type { ImportRow } from '../../core/import/row.ts';
 import type { Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
-import { rfc3339 } from '../../core/time.ts';
+import type { ReasonName } from '../../core/reason.ts';
+import type { Serial } from '../../core/serial.ts';
+import { rfc3339, type EpochMs } from '../../core/time.ts';
 import { verified } from '../../flows/sign.ts';
 import type { Api } from '../api.ts';
 import { startProgress } from '../progress.ts';
@@ -33,8 +35,8 @@ export function importCommands(program: Command): void {
   subcommand(command, 'csv <file>', 'CSV with a header: serial, notAfter and any of notBefore, status, revokedAt, reason, precertificate, crlShard', (path) => readCsv(path as string));
   subcommand(command, 'certs <files...>', 'certificates and precertificates: PEM bundles, DER files, directories', (paths, issuer) => readCertificates(paths as string[], certificateOf(issuer)));
   subcommand(command, 'crl <file>', 'a CRL of this CA, DER or PEM: what it lists is revoked', async (path, issuer) => {
-    const file = await readCrl(path as string, readCrlDer);
-    await checkCrl(file.crl, issuer, path as string);
+    const file = await readCrl(path as string, importableCrl);
+    await checkCrl(file.crl.view, issuer, path as string);
     return file;
   });
 }
@@ -153,9 +155,25 @@ function certificateOf(issuer: Issuer): CertificateReader {
   };
 }
 
+/** @throws Problem at an entry whose serial or date cannot be read: half a CRL is never imported. */
+function importableCrl(der: Buffer): { readonly view: CrlView; entries(): Iterable<{ serial: Serial; revokedAt: EpochMs; reason: ReasonName | undefined }> } {
+  const view = readCrlDer(der);
+  return {
+    view,
+    *entries() {
+      for (const { serial, revocationDate, reason, reasonCode, offset } of view.entries()) {
+        if (serial === undefined || Number.isNaN(revocationDate) || (reasonCode !== undefined && reason === undefined)) {
+          throw new Problem('invalid', 'an entry without a valid serial, date or reason', { field: 'CRL entry', value: `offset ${offset}`, rule: 'RFC 5280 §5.3' });
+        }
+        yield { serial, revokedAt: revocationDate, reason };
+      }
+    },
+  };
+}
+
 async function checkCrl(crl: CrlView, issuer: Issuer, path: string): Promise<void> {
-  if (!crl.issuer.equals(issuer.nameDer)) throw new Problem('refused', `a CRL of another CA than ${issuer.name}`, { field: 'issuer', value: path, rule: 'RFC 5280 §5.1.2.3' });
-  if (!(await verified(crl.tbs, crl.signature, issuer.publicKey, crl.signatureAlgorithm))) {
+  if (!issuer.nameDer.equals(crl.issuer)) throw new Problem('refused', `a CRL of another CA than ${issuer.name}`, { field: 'issuer', value: path, rule: 'RFC 5280 §5.1.2.3' });
+  if (!(await verified(crl.tbs, crl.signatureValue, issuer.publicKey, crl.signatureAlgorithm))) {
     throw new Problem('refused', `not signed with the key of ${issuer.name}`, { field: 'signature', value: path, rule: 'RFC 5280 §6.3.3' });
   }
 }

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { chosenDataDir, chosenPorts } from '../config.ts';
 import { createDemo, createIntakeMaterial, exampleConfig } from '../demo.ts';
-import { makeParents, writeFileDurably } from '../durable-files.ts';
+import { writeFileDurably } from '../durable-files.ts';
 import { loadOptions, print } from './context.ts';
 
 export function initCommand(program: Command): void {
@@ -24,7 +24,6 @@ export function initCommand(program: Command): void {
         return;
       }
       if (existsSync(file)) throw new Problem('conflict', 'exists already; nothing was changed', { field: 'configuration', value: file });
-      makeParents(file);
       await createIntakeMaterial(dataDir, load.nowMs);
       writeFileDurably(file, exampleConfig(ports));
       print(command, { file }, () => `created: ${file}\nnext: certstatus issuer add <id>${dataFlag(command)} --ca ca.pem --responder-cert ocsp.pem --responder-key ocsp.key --crl-key ca.key`);
