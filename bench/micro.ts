@@ -2,12 +2,14 @@
  * What one call costs, in one process, without sockets: `node dist/bench/micro.js`. Prints a table; asserts nothing, because
  * a busy machine is not a defect. Best of five rounds, so that other load on the machine counts as little as possible.
  */
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { assembleCrl, CrlBuilder } from '../src/core/crl/crl.ts';
+import { readCrl } from '../src/core/crl/crl-reader.ts';
 import { decodeGetPath, encodeGetPath } from '../src/core/ocsp/get-path.ts';
 import { parseRequest } from '../src/core/ocsp/request.ts';
 import { ResponseTemplate } from '../src/core/ocsp/response.ts';
 import { decodeResponse } from '../src/core/ocsp/response-reader.ts';
-import { serialFromHex } from '../src/core/serial.ts';
+import { serialFromHex, type Serial } from '../src/core/serial.ts';
 import { algorithmFor } from '../src/core/signature-algorithm.ts';
 
 const ROUNDS = 5;
@@ -52,5 +54,40 @@ measure('assemble, good, SHA-1', 200_000, () => template.assemble('sha1', serial
 measure('decode response', 100_000, () => decodeResponse(response));
 measure('for comparison: sign P-256', 2_000, () => sign('sha256', request, key));
 
+const CRL_ENTRIES = 1_000_000;
+const crlSerials = Array.from({ length: CRL_ENTRIES }, (_, i) =>
+  serialFromHex(`7f${i.toString(16).padStart(30, '0')}`),
+);
+const algorithm = algorithmFor(key, 'key');
+
+function buildCrl(): Buffer {
+  const builder = new CrlBuilder({
+    issuerName: Buffer.from('3000', 'hex'),
+    authorityKeyIdentifier: Buffer.alloc(20),
+    algorithm,
+    thisUpdate,
+    nextUpdate: thisUpdate + 604_799_000,
+    number: 1n,
+    invalidityDate: 'omit',
+  });
+  const entry = { reason: 'keyCompromise' as const, notAfter: undefined, recordedAt: thisUpdate };
+  for (let i = 0; i < CRL_ENTRIES; i++) {
+    builder.add({ ...entry, serial: crlSerials[i] as Serial, revokedAt: thisUpdate - (i % 100_000) * 1000 });
+  }
+  return builder.tbs();
+}
+
+const crl = assembleCrl(buildCrl(), algorithm, signature);
+measure(`CRL of ${CRL_ENTRIES} entries: build`, 1, buildCrl);
+measure('for comparison: SHA-256 of it', 1, () => createHash('sha256').update(crl).digest());
+measure('CRL: read every entry', 1, () => {
+  let count = 0;
+  for (const entry of readCrl(crl).entries()) if (entry.serial !== undefined) count++;
+  return count;
+});
+
 console.log(`node ${process.version}`);
 console.table(rows);
+console.log(
+  `CRL ${(crl.length / 1e6).toFixed(1)} MB, peak resident set ${Math.round(process.resourceUsage().maxRSS / 1024)} MB`,
+);

@@ -14,6 +14,7 @@ export type DeviationKind =
   | 'boolean' // X.690 §11.1: TRUE is FF
   | 'empty-sequence' // a SIZE (1..MAX) list, or an OPTIONAL one, written with nothing in it
   | 'duplicate-extension' // RFC 5280 §4.2
+  | 'critical' // marked critical where the extension must not be
   | 'time-form' // not UTC, or no seconds, or a fraction, or no such day
   | 'time-type'; // UTCTime from 2050 or GeneralizedTime before: C-07
 

@@ -92,12 +92,18 @@ export class DerWriter {
   }
 }
 
-/** One element: tag, minimal length, the parts. For start-up and tests; the hot paths use DerWriter. */
+/** One element: tag, minimal length, the parts. For start-up and files; answering uses DerWriter. */
 export function tlv(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const writer = new DerWriter(parts.reduce((sum, part) => sum + part.length, 8));
-  for (let i = parts.length - 1; i >= 0; i--) writer.raw(parts[i] as Uint8Array);
-  writer.wrap(tag, 0);
-  return writer.finish();
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return Buffer.concat([header(tag, length), ...parts]);
+}
+
+/** Tag and minimal length (X.690 §10.1) of an element whose content is `length` octets, below 2^31. */
+export function header(tag: number, length: number): Buffer {
+  if (length < 0x80) return Buffer.of(tag, length);
+  const octets: number[] = [];
+  for (let rest = length; rest > 0; rest >>>= 8) octets.unshift(rest & 0xff);
+  return Buffer.of(tag, 0x80 | octets.length, ...octets);
 }
 
 /** INTEGER of a non-negative number. @throws Problem `invalid` for a negative one. */
