@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { checkIdentity, loadPreset, presetIds, profileOf } from '../../src/apps/presets.ts';
+import { certificatesFromFile } from '../../src/core/certificate-reader.ts';
+import * as write from '../../src/core/certificate-writer.ts';
+import { type Issuer, loadIssuer } from '../../src/core/issuer.ts';
+import { checkProfile } from '../../src/core/policy/limits.ts';
+import type { Problem } from '../../src/core/problem.ts';
+import { DAY } from '../../src/core/time.ts';
+import { caCertificate, ecKey } from '../core/sample-pki.ts';
+
+const at = (...path: readonly string[]): string => path.join('.');
+const none = { ocsp: {}, crl: {} };
+type Attributes = Parameters<typeof write.writeName>[0];
+
+describe('the presets', () => {
+  it('are these seven', () => {
+    assert.deepEqual(presetIds(), [
+      'baseline',
+      'cybertrust-sureserver-ca-g4',
+      'cybertrust-sureserver-ev-ca-g3',
+      'demo',
+      'secom-sc-ecc-rootca1',
+      'secom-sc-rootca2',
+      'secom-sc-rootca3',
+    ]);
+    for (const id of presetIds()) assert.equal(loadPreset(id, 'preset').id, id);
+  });
+
+  for (const id of ['baseline', 'demo', 'cybertrust-sureserver-ca-g4', 'cybertrust-sureserver-ev-ca-g3']) {
+    it(`${id} keeps every limit of its authorities, without a warning`, () => {
+      assert.deepEqual(
+        checkProfile(profileOf(loadPreset(id, 'preset'), none, at), { everyCertificateNamesOcsp: false }),
+        [],
+      );
+    });
+  }
+
+  for (const id of ['secom-sc-rootca2', 'secom-sc-rootca3', 'secom-sc-ecc-rootca1']) {
+    it(`${id} refuses to guess timing, and keeps every limit once the operator gave it (SR-4.9)`, () => {
+      const preset = loadPreset(id, 'preset');
+      const missing: string[] = [];
+      const given = { ocsp: {} as Record<string, number>, crl: {} as Record<string, number> };
+      for (;;) {
+        try {
+          const profile = profileOf(preset, given, at);
+          assert.deepEqual(checkProfile(profile, { everyCertificateNamesOcsp: false }), []);
+          break;
+        } catch (error) {
+          const { code, field, rule } = error as Problem;
+          assert.deepEqual([code, rule], ['config', 'SR-4.9']);
+          missing.push(field as string);
+          const [part, key] = (field as string).split('.') as ['ocsp' | 'crl', string];
+          given[part][key] = { validity: 30 * DAY, refreshAfter: 7 * DAY, period: 20 * DAY }[key] as number;
+        }
+      }
+      assert.deepEqual(missing, ['ocsp.validity', 'ocsp.refreshAfter', 'crl.period', 'crl.validity']);
+    });
+  }
+
+  it('let issuer.yaml override what they give', () => {
+    const profile = profileOf(
+      loadPreset('baseline', 'preset'),
+      { ocsp: { validity: 2 * DAY }, crl: { invalidityDate: 'revocation-date' } },
+      at,
+    );
+    assert.equal(profile.ocsp.validityMs, 2 * DAY);
+    assert.equal(profile.ocsp.refreshAfterMs, DAY);
+    assert.equal(profile.crl.invalidityDate, 'revocation-date');
+  });
+
+  it('are refused by any other name, path tricks included', () => {
+    for (const id of ['basline', '../presets/baseline', '']) {
+      assert.throws(
+        () => loadPreset(id, 'preset'),
+        (error: Problem) =>
+          error.code === 'config' && error.field === 'preset' && /baseline, cyber/.test(error.message),
+      );
+    }
+  });
+});
+
+describe('the identity in a preset', () => {
+  const CYBERTRUST = [
+    // SHA-256 of the DER name, from the CA's clients: a second hash that the preset does not hold.
+    ['cybertrust-sureserver-ev-ca-g3', '8ad10a296c922878641dd04182b2390b578cd00a9102b9ca3f293bd754ceb586'],
+    ['cybertrust-sureserver-ca-g4', '6893a3c887380887f151fbdf933d6f9e514b2dd85f5f22507f180e881b1bbcb2'],
+  ] as const;
+  const issuerOf = (subjectDer: Buffer, keyId: string): Issuer => {
+    const extensions = [write.basicConstraints(true), write.subjectKeyIdentifierExtension(Buffer.from(keyId, 'hex'))];
+    return loadIssuer([caCertificate(ecKey(), { issuerDer: subjectDer, subjectDer, extensions })], 'ca');
+  };
+
+  for (const [id, sha256] of CYBERTRUST) {
+    it(`of ${id} is that of the real CA name`, () => {
+      const preset = loadPreset(id, 'preset');
+      const { subject, keyId, nameHashSha1 } = preset.issuer as NonNullable<typeof preset.issuer>;
+      const attributes = Object.entries(subject) as unknown as Attributes;
+      const der = write.writeName(attributes);
+      assert.equal(createHash('sha1').update(der).digest('hex'), nameHashSha1);
+      assert.equal(createHash('sha256').update(der).digest('hex'), sha256);
+      assert.deepEqual(checkIdentity(preset, issuerOf(der, keyId), 'ca'), []);
+
+      const fields = (issuer: Issuer): string[] => checkIdentity(preset, issuer, 'ca').map((problem) => problem.line);
+      assert.match(
+        fields(issuerOf(der, '00'.repeat(20))).join(),
+        /^ca = 0{40}: .*subjectKeyIdentifier is [0-9A-F]{40} \(T-11\)$/,
+      );
+      const reordered = write.writeName([...attributes].reverse());
+      assert.match(fields(issuerOf(reordered, keyId)).join(), /its name is C=JP, O=Cybertrust/);
+      const utf8 = Buffer.from(der);
+      utf8[utf8.indexOf('Cybertrust Japan SureServer') - 2] = 0x0c;
+      assert.match(fields(issuerOf(utf8, keyId)).join(), /its issuerNameHash is/);
+    });
+  }
+
+  for (const [id, file] of [
+    ['secom-sc-rootca2', 'Security_Communication_RootCA2'],
+    ['secom-sc-rootca3', 'Security_Communication_RootCA3'],
+    ['secom-sc-ecc-rootca1', 'Security_Communication_ECC_RootCA1'],
+  ] as const) {
+    const path = `/usr/share/ca-certificates/mozilla/${file}.crt`;
+    it(`of ${id} fits the real root and no other`, { skip: !existsSync(path) && 'no ca-certificates here' }, () => {
+      const issuer = loadIssuer(certificatesFromFile(readFileSync(path)), file);
+      assert.deepEqual(checkIdentity(loadPreset(id, 'preset'), issuer, 'ca'), []);
+      const other = id === 'secom-sc-rootca2' ? 'secom-sc-rootca3' : 'secom-sc-rootca2';
+      assert.ok(checkIdentity(loadPreset(other, 'preset'), issuer, 'ca').length > 0);
+    });
+  }
+
+  it('may be absent: any CA', () => {
+    assert.deepEqual(
+      checkIdentity(loadPreset('baseline', 'preset'), issuerOf(write.writeName([['CN', 'x']]), '01'), 'ca'),
+      [],
+    );
+  });
+});
+
+describe('the URL layout', () => {
+  it('of the known CAs is what their certificates name', () => {
+    const url = (id: string, kind: 'ocsp' | 'crl' | 'caCertificate'): string =>
+      (loadPreset(id, 'preset').urls[kind] ?? []).map(({ host, path }) => `http://${host}${path}`).join();
+    assert.equal(url('cybertrust-sureserver-ev-ca-g3', 'ocsp'), 'http://evocsp.cybertrust.ne.jp/OcspServer');
+    assert.equal(url('cybertrust-sureserver-ev-ca-g3', 'crl'), 'http://crl.cybertrust.ne.jp/SureServer/evcag3/cdp.crl');
+    assert.equal(
+      url('cybertrust-sureserver-ev-ca-g3', 'caCertificate'),
+      'http://crl.cybertrust.ne.jp/SureServer/evcag3/evcag3.crt',
+    );
+    assert.equal(url('cybertrust-sureserver-ca-g4', 'ocsp'), 'http://ssocsp.cybertrust.ne.jp/OcspServer');
+    assert.equal(url('cybertrust-sureserver-ca-g4', 'crl'), 'http://crl.cybertrust.ne.jp/SureServer/ovcag4/cdp.crl');
+    assert.equal(
+      url('cybertrust-sureserver-ca-g4', 'caCertificate'),
+      'http://crl.cybertrust.ne.jp/SureServer/ovcag4/ovcag4.crt',
+    );
+    assert.equal(url('secom-sc-rootca2', 'ocsp'), 'http://scrootca2.ocsp.secomtrust.net/');
+    assert.equal(url('secom-sc-rootca2', 'crl'), 'http://repository.secomtrust.net/SC-Root2/SCRoot2CRL.crl');
+    assert.equal(url('secom-sc-rootca2', 'caCertificate'), 'http://repository.secomtrust.net/SC-Root2/SCRoot2ca.cer');
+    assert.equal(url('secom-sc-rootca3', 'crl'), 'http://repository.secomtrust.net/SC-Root3/SCRoot3CRL.crl');
+    assert.equal(url('secom-sc-ecc-rootca1', 'ocsp'), 'http://sceccrootca1.ocsp.secomtrust.net/');
+    assert.equal(
+      url('secom-sc-ecc-rootca1', 'caCertificate'),
+      'http://repository.secomtrust.net/SC-ECC-Root1/SCECCRoot1ca.cer',
+    );
+  });
+});
