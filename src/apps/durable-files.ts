@@ -1,5 +1,15 @@
 /** Files and directories that are there whole or not at all, also after a power loss. For commands; nothing here is fast. */
-import { chmodSync, closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** Directory that is being made. Written to a name beginning with `.`, which every reader of the parent skips. */

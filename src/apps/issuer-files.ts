@@ -28,6 +28,7 @@ import {
   type Preset,
   profileOf,
   type PublicUrl,
+  type UrlLayout,
   urlLayout,
 } from './presets.ts';
 import { type Locate, readYamlFile } from './yaml-file.ts';
@@ -327,9 +328,9 @@ function clashes(setups: readonly IssuerSetup[], field: string): readonly Proble
   return problems;
 }
 
-function urlsOf(preset: Preset, overrides: Preset['urls'], id: string): IssuerSetup['urls'] {
-  const named = (urls: readonly PublicUrl[] | undefined): readonly PublicUrl[] =>
-    (urls ?? []).map((url) => ({ ...url, path: url.path.replaceAll('{id}', id) }));
+function urlsOf(preset: Preset, overrides: UrlLayout, id: string): IssuerSetup['urls'] {
+  const named = (urls: readonly PublicUrl[]): readonly PublicUrl[] =>
+    urls.map((url) => ({ ...url, path: url.path.replaceAll('{id}', id) }));
   return {
     ocsp: named(overrides.ocsp ?? preset.urls.ocsp),
     crl: named(overrides.crl ?? preset.urls.crl),

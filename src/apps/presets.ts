@@ -62,6 +62,7 @@ const publicUrl = z.strictObject({
     .describe('as in the certificates, after the host'),
 });
 export type PublicUrl = z.output<typeof publicUrl>;
+export type UrlLayout = z.output<typeof urlLayout>;
 
 /** URL layout; also the overrides of issuer.yaml. `{id}` in a path stands for the id of the issuer. */
 export const urlLayout = z.strictObject({
@@ -101,7 +102,8 @@ const presetSchema = z.strictObject({
     keyTypes: z.array(z.enum(KEY_TYPES)).min(1),
   }),
   reasons: z.strictObject({ permitted: z.array(z.enum(REASONS)), hold: z.enum(['refuse', 'allow']) }),
-  urls: urlLayout,
+  // CT-4.9.9-a: OCSP and CRL, never only one of them.
+  urls: urlLayout.required(),
 });
 export type Preset = z.output<typeof presetSchema>;
 

@@ -404,7 +404,7 @@ class Walk {
   any(from: number, limit: number): Element {
     const tag = this.bytes[from];
     let length = this.bytes[from + 1];
-    if (from + 2 > limit || tag === undefined || length === undefined) this.refuse(from, 'ends too early');
+    if (tag === undefined || length === undefined) this.refuse(from, 'ends too early');
     let start = from + 2;
     if (length >= 0x80) {
       const octets = length & 0x7f;

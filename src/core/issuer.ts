@@ -53,10 +53,11 @@ export interface IssuerCertificate {
 
 /**
  * The issuer that these CA certificates (DER) stand for.
- * @throws Problem `config` when there is none, one is not a CA certificate, or two differ in name or key (both are named).
+ * @throws Problem `invalid` when one is no certificate; `config` when there is none, one is not a CA certificate, or two differ
+ *   in name or key (both are named).
  */
 export function loadIssuer(certificates: readonly Uint8Array[], field: string): Issuer {
-  const read = certificates.map((der) => asConfig(() => readCertificate(Buffer.from(der), field)));
+  const read = certificates.map((der) => readCertificate(Buffer.from(der), field));
   const first = read[0];
   if (first === undefined)
     throw new Problem('config', 'an issuer needs at least one CA certificate', { field, rule: 'CT-2.2-3' });
@@ -142,18 +143,4 @@ function hashesOf(certificate: CertificateFields, algorithm: 'sha1' | 'sha256'):
     name: createHash(algorithm).update(certificate.subjectDer).digest(),
     key: createHash(algorithm).update(certificate.keyBits).digest(),
   };
-}
-
-function asConfig<T>(run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    const { field, value, rule } = error;
-    throw new Problem('config', error.message, {
-      ...(field !== undefined && { field }),
-      ...(value !== undefined && { value }),
-      ...(rule !== undefined && { rule }),
-    });
-  }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   existsSync,
@@ -29,6 +29,7 @@ const NOW = wholeSecond(Date.now()) + 345;
 const root = mkdtempSync(join(tmpdir(), 'certstatus-demo-'));
 const data = join(root, 'data');
 const openssl = (...args: readonly string[]): string => execFileSync('openssl', args, { stdio: 'pipe' }).toString();
+const utcTime = (ms: number): string => `${new Date(ms).toISOString().slice(2, 19).replace(/\D/g, '')}Z`;
 const snapshot = (directory: string): Record<string, string> =>
   Object.fromEntries(
     (readdirSync(directory, { recursive: true }) as string[])
@@ -91,6 +92,48 @@ describe('createDemo', () => {
     const then = String(demo.samples.expired.notAfter / 1000 - 1);
     assert.match(verify('sslserver', demo.samples.expired.certificate, '-attime', then), /: OK\n$/);
     assert.throws(() => verify('sslserver', demo.samples.valid.certificate, '-attime', '0'));
+  });
+
+  it('makes a responder whose answers openssl accepts: nocheck, delegation, key identifiers', () => {
+    const [index, request, response] = ['index.txt', 'request.der', 'response.der'].map((name) => join(root, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const line = (flag: string, { serial, notAfter }: { serial: string; notAfter: number }, revoked = ''): string =>
+      `${flag}\t${utcTime(notAfter)}\t${revoked}\t${serial.toUpperCase()}\tunknown\t/CN=x\n`;
+    const { valid, revoked } = demo.samples;
+    writeFileSync(index, line('V', valid) + line('R', revoked, `${utcTime(revoked.revocation.revokedAt)},superseded`));
+    const question = ['-issuer', demo.caCertificate, '-cert', valid.certificate, '-cert', revoked.certificate];
+    openssl('ocsp', ...question, '-no_nonce', '-reqout', request);
+    const directory = join(data, 'issuers/demo');
+    const signer = ['-rsigner', join(directory, 'responder.pem'), '-rkey', join(directory, 'responder.key')];
+    openssl(
+      'ocsp',
+      '-index',
+      index,
+      '-CA',
+      demo.caCertificate,
+      ...signer,
+      '-reqin',
+      request,
+      '-respout',
+      response,
+      '-ndays',
+      '1',
+    );
+    // stdout has the statuses, stderr the verdict on the signature.
+    const verdict = spawnSync('openssl', [
+      'ocsp',
+      ...question,
+      '-respin',
+      response,
+      '-CAfile',
+      demo.caCertificate,
+      '-no_nonce',
+    ]);
+    assert.match(verdict.stderr.toString(), /Response verify OK/);
+    assert.match(verdict.stdout.toString(), /valid\.pem: good\n[^]*revoked\.pem: revoked\n[^]*Reason: superseded/);
   });
 
   it('names its URLs in the sample certificates as it reports them', () => {

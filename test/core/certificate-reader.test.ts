@@ -227,6 +227,16 @@ describe('certificatesFromFile', () => {
 });
 
 describe('extension accessors', () => {
+  it('pass over access methods and locations that are not theirs', () => {
+    const [method, other, uri, name] = ['06082b06010505073001', '06082b06010505073003', '8601' + '78', 'a4023000'];
+    const descriptions = [`300e${method}${name}`, `300d${other}${uri}`, `300a${method}`, `300d${method}${uri}`].join(
+      '',
+    );
+    const value = Buffer.from(`30${(descriptions.length / 2).toString(16)}${descriptions}`, 'hex');
+    const certificate = readCertificate(subscriber([{ oid: OID.authorityInfoAccess, critical: false, value }]));
+    assert.deepEqual(accessUrls(certificate), { ocsp: ['x'], caIssuers: [] });
+  });
+
   it('answer undefined or empty for a certificate without extensions of their kind', () => {
     const certificate = readCertificate(
       subscriber([{ oid: OID.ocspNoCheck, critical: false, value: Buffer.of(5, 0) }]),

@@ -131,7 +131,7 @@ describe('loadIssuer', () => {
     );
     assert.throws(
       () => loadIssuer([Buffer.from('3000', 'hex')], 'ca'),
-      (error: Problem) => error.code === 'config',
+      (error: Problem) => error.code === 'invalid' && error.field === 'ca',
     );
     assert.throws(
       () => loadIssuer([], 'ca'),

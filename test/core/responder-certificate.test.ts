@@ -117,6 +117,7 @@ describe('checkResponderCertificate', () => {
     ['an issuer name re-encoded as UTF8String', { issuerDer: utf8Issuer }, ['error R-01']],
     ['serial number 0', serial('00'), ['error R-02']],
     ['a serial number of 7 octets', serial('01020304050607'), ['warning R-02']],
+    ['nothing in one of 8 octets', serial('0102030405060708'), []],
     [
       'no country in the subject',
       {

@@ -55,6 +55,12 @@ describe('checkProfile', () => {
   const long = { maxAgeMs: HOUR };
   const edges: readonly (readonly [string, Profile, Change, Change])[] = [
     ['L-13', alone('rfc'), { ocsp: { validityMs: DAY + SECOND } }, { ocsp: { validityMs: DAY } }],
+    [
+      'L-13',
+      alone('rfc'),
+      { ocsp: { maxAgeMs: 0, refreshAfterMs: SECOND } },
+      { ocsp: { maxAgeMs: 0, refreshAfterMs: 0 } },
+    ],
     ['L-19', alone('rfc'), { ocsp: { maxAgeMs: 0.8 * DAY } }, { ocsp: { maxAgeMs: 0.8 * DAY + SECOND } }],
     ['C-02', alone('rfc'), { crl: { periodMs: 7 * DAY - HOUR } }, { crl: { periodMs: 7 * DAY } }],
     ['B-19', alone('cabf-tls'), { ocsp: { validityMs: 10 * DAY } }, { ocsp: { validityMs: 10 * DAY + SECOND } }],
