@@ -30,6 +30,12 @@ import { verified, type SignerIssuer } from './sign.ts';
 
 /** After a failed or refused build. */
 const RETRY_MS = 10 * SECOND;
+/**
+ * Between two CRLs after revocations lie at least this many build times, so that a flood of revocations on a large CRL (an
+ * import, a mass revocation) leaves the process four fifths of its time; but never more than MAX_PAUSE_MS.
+ */
+const PAUSE_BUILDS = 4;
+const MAX_PAUSE_MS = 60 * SECOND;
 
 /** Publishes the CRLs of one issuer. */
 export class CrlPublisher {
@@ -44,6 +50,8 @@ export class CrlPublisher {
   #oldestUnlisted: EpochMs | undefined;
   /** The same for what was recorded after the build under way took its snapshot. */
   #arrivedMeanwhile: EpochMs | undefined;
+  /** When the next CRL after a revocation may begin. */
+  #notBefore: EpochMs = 0;
   #timer: Timer | undefined;
   #building: Promise<void> | undefined;
   #stopped = true;
@@ -118,7 +126,7 @@ export class CrlPublisher {
   #due(nowMs: EpochMs): EpochMs {
     if (this.#current === undefined) return nowMs;
     const scheduled = this.#current.scheduledAt + this.#at.served.profile.crl.periodMs;
-    const unlisted = this.#oldestUnlisted === undefined ? Infinity : this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs;
+    const unlisted = this.#oldestUnlisted === undefined ? Infinity : Math.max(this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs, this.#notBefore);
     // thisUpdate has whole seconds and must grow: not before the next second.
     return Math.max(Math.min(scheduled, unlisted), this.#current.thisUpdate + SECOND);
   }
@@ -239,6 +247,8 @@ export class CrlPublisher {
       this.#metrics.recordedToListed.observe((record.publishedAt - this.#oldestUnlisted) / SECOND);
       this.#oldestUnlisted = this.#arrivedMeanwhile;
     }
+    const finished = this.#clock.now();
+    this.#notBefore = finished + Math.min(PAUSE_BUILDS * Math.max(0, finished - now), MAX_PAUSE_MS);
     this.#metrics.published.value += 1;
     this.#log.info({ issuer: served.id, number: number.toString(), entries, bytes: der.length, kind }, 'CRL published');
     return record;

@@ -21,7 +21,7 @@ export function statusPage(status: Status): string {
 <main>
 ${problems(status)}
 <section aria-labelledby="issuers"><h2 id="issuers">Issuers</h2>
-${status.issuers.map(issuer).join('\n') || '<p>No issuer is configured. Add one with <code>certstatus issuer add</code>.</p>'}
+${status.issuers.map((one) => issuer(one, Date.parse(status.at))).join('\n') || '<p>No issuer is configured. Add one with <code>certstatus issuer add</code>.</p>'}
 </section>
 <section aria-labelledby="signer"><h2 id="signer">Signer</h2>
 <table><thead><tr><th scope="col">Lane</th><th scope="col" class="number">Certificates waiting</th></tr></thead><tbody>
@@ -42,19 +42,28 @@ function problems(status: Status): string {
   return `<section aria-labelledby="problems"><h2 id="problems">What is wrong, and what to do</h2><ul class="problems">${items.join('\n')}</ul></section>`;
 }
 
-function issuer(status: IssuerStatus): string {
+function issuer(status: IssuerStatus, now: number): string {
   const { crl } = status;
   const facts: [string, string][] = [
     ['Certificates with a published answer', status.certificates.toLocaleString('en')],
-    ['Oldest answer', status.oldestThisUpdate ?? 'none yet'],
-    ['First answer to run out', status.leastNextUpdate ?? 'none yet'],
-    ['CRL', crl === undefined ? 'none' : `number ${crl.number}, ${crl.entries.toLocaleString('en')} entries, ${crl.bytes.toLocaleString('en')} bytes`],
-    ['CRL published', crl?.thisUpdate ?? 'never'],
-    ['Next scheduled CRL', status.nextScheduledCrl ?? 'at once'],
+    ['Oldest answer', instant(status.oldestThisUpdate, now) ?? 'none yet'],
+    ['First answer to run out', instant(status.leastNextUpdate, now) ?? 'none yet'],
+    ['CRL', crl === undefined ? 'none' : `number ${crl.number}, ${crl.entries.toLocaleString('en')} ${crl.entries === 1 ? 'entry' : 'entries'}, ${crl.bytes.toLocaleString('en')} bytes`],
+    ['CRL published', instant(crl?.thisUpdate, now) ?? 'never'],
+    ['Next scheduled CRL', instant(status.nextScheduledCrl, now) ?? 'at once'],
     ...status.responders.map(({ id, notAfter, days }): [string, string] => [`Responder certificate ${id}`, `until ${notAfter} (${days} days)`]),
   ];
   const rows = facts.map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}</td></tr>`);
   return `<article><h3>${escape(status.id)}</h3><p>${escape(status.name)} · preset ${escape(status.preset)}</p><table><tbody>${rows.join('\n')}</tbody></table></article>`;
+}
+
+/** `2026-11-21T03:45:00Z (12 min ago)`: an SRE should not have to subtract. */
+function instant(text: string | undefined, now: number): string | undefined {
+  if (text === undefined) return undefined;
+  const minutes = Math.round((Date.parse(text) - now) / 60_000);
+  const size = Math.abs(minutes);
+  const amount = size < 120 ? `${size} min` : size < 2880 ? `${Math.round(size / 60)} h` : `${Math.round(size / 1440)} days`;
+  return `${text} (${minutes < 0 ? `${amount} ago` : `in ${amount}`})`;
 }
 
 function escape(text: string): string {

@@ -1,7 +1,7 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
 import { LANES } from '../../core/certificate.ts';
 import { refreshDeadline } from '../../core/policy/freshness.ts';
-import { DAY, HOUR, MINUTE, rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
+import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 
 export interface Status {
@@ -82,7 +82,7 @@ export function statusOf(sources: GaugeSources): Status {
     };
   });
   return {
-    at: rfc3339(now),
+    at: rfc3339(wholeSecond(now)),
     verdict: problems.some(({ severity }) => severity === 'failing') ? 'failing' : problems.length > 0 ? 'warning' : 'ok',
     problems,
     issuers,
