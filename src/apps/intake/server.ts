@@ -52,6 +52,8 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     ...(parts.tls && { https: { ...parts.tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const } }),
   }) as unknown as FastifyInstance;
 
+  if (parts.tls !== undefined) recordRefusedHandshakes(app, core);
+
   const issuerOf = (request: FastifyRequest, permission: Permission): { issuer: ServedIssuer; client: Client } => {
     const { issuer: id } = request.params as { issuer: string };
     const client = parts.identify(request);
@@ -222,6 +224,25 @@ function accepted(receipts: readonly Receipt[], deadlines: readonly (EpochMs | u
     accepted: receipts.length,
     receipts: receipts.map((receipt, i) => ({ ...receipt, ...(deadlines[i] !== undefined && { deadline: rfc3339(deadlines[i]) }) })),
   };
+}
+
+/** A connection without an acceptable client certificate never becomes a request; it is an access attempt all the same. */
+const HANDSHAKE_RECORD_MS = 10_000;
+
+function recordRefusedHandshakes(app: FastifyInstance, core: Core): void {
+  let refused = 0;
+  let last = '';
+  app.server.on('tlsClientError', (error: Error) => {
+    refused += 1;
+    last = error.message;
+    // One record for a burst, so that a port scan does not fill the audit log.
+    if (refused > 1) return;
+    core.clock.after(HANDSHAKE_RECORD_MS, () => {
+      const problem = new Problem('forbidden', `${refused} TLS connections to the intake were refused; the last: ${last}`);
+      refused = 0;
+      void denied(core, problem, 'TLS handshake');
+    });
+  });
 }
 
 /** CT-5.4.1-c: an unsuccessful access attempt is an audit record. */
