@@ -68,7 +68,7 @@ export function checkResponderCertificate(
   const { fields } = certificate;
   const report = new Report();
   checkTimes(report, certificate, nowMs);
-  if (!certificate.delegated || certificate.publicKey.equals(issuer.publicKey)) {
+  if (!certificate.delegated || samePublicKey(fields.spkiDer, issuer.publicKey)) {
     checkDirect(report, certificate, issuer, profile);
     return report.findings;
   }

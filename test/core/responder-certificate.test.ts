@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, createPrivateKey } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { type Extension, type KeyUsageName, OID } from '../../src/core/certificate-reader.ts';
 import * as write from '../../src/core/certificate-writer.ts';
@@ -204,6 +204,22 @@ describe('checkResponderCertificate', () => {
     assert.deepEqual(findings(responderCertificate(ca, ec)), ['error CT-6.1.5-b']);
     assert.deepEqual(findings(responderCertificate(ca, ec), PROFILE), []);
     assert.deepEqual(findings(responderCertificate(ca, rsaKey(3072))), ['error CT-6.1.5-b']);
+  });
+
+  it('leaves no OpenSSL error behind when responder and CA have different kinds of key', () => {
+    const ec = ecKey();
+    const pkcs8 = ec.privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const certificate = loadResponderCertificate(responderCertificate(ca, ec));
+    const checks = [
+      () => checkResponderCertificate(certificate, issuer, PROFILE, NOW),
+      () => checkOcspKey(spkiOf(ec), certificate, issuer),
+      () => checkCrlKey(spkiOf(ec), issuer),
+    ];
+    // createPrivateKey reports whatever error it finds waiting.
+    for (const check of checks) {
+      check();
+      assert.doesNotThrow(() => createPrivateKey(pkcs8));
+    }
   });
 
   it('reports a small RSA exponent (SR-6.1.6-a)', () => {
