@@ -484,6 +484,17 @@ describe('writeIssuer', () => {
     assert.deepEqual(readdirSync(join(data, 'issuers')), ['new']);
   });
 
+  it('writes timing, URLs and facts down as they were given', () => {
+    const data = place({ 'certstatus.yaml': '' });
+    const crl = { period: '5d' };
+    assert.match(problem(() => add(data, { crl })).line, /crl\.period = 5d: .*B-13/);
+    add(data, { crl, everyCertificateNamesOcsp: true, urls: { ocsp: [{ host: 'ocsp.test', path: '/x' }] } });
+    const [loaded] = load(data).issuers;
+    assert.equal(loaded?.profile.crl.periodMs, 5 * DAY);
+    assert.deepEqual(loaded?.urls.ocsp, [{ host: 'ocsp.test', path: '/x' }]);
+    assert.deepEqual(loaded?.urls.crl, [{ path: '/new.crl' }]);
+  });
+
   it('changes nothing when anything is wrong', () => {
     const data = place({ 'certstatus.yaml': '' });
     const line = problem(() => add(data, { ocsp: { validity: '30d' } })).line;
