@@ -164,7 +164,7 @@ describe('certstatus.yaml', () => {
   it('names file, line, key and value of every mistake', () => {
     const directory = place({
       'certstatus.yaml':
-        'listen:\n  public:\n    port: 99999\n  origin: on\nlogLevl: info\nlimits:\n  intakeItems: many\n',
+        'listen:\n  public:\n    port: 99999\n  origin: on\nlogLevl: info\ncli:\n  certificate: a\n  key: b\n  ca: 7\n',
     });
     const file = join(directory, 'certstatus.yaml');
     const messages = checkConfig({ configFile: file, nowMs: NOW }).map(({ message }) =>
@@ -173,7 +173,7 @@ describe('certstatus.yaml', () => {
     assert.equal(messages.length, 4);
     assert.match(messages[0] ?? '', /^FILE:3: listen\.public\.port = 99999: /);
     assert.match(messages[1] ?? '', /^FILE:4: listen\.origin = on: /);
-    assert.match(messages[2] ?? '', /^FILE:7: limits\.intakeItems = many: /);
+    assert.match(messages[2] ?? '', /^FILE:9: cli\.ca = 7: /);
     assert.equal(messages[3], 'FILE:5: logLevl: no such key');
     assert.match(problem(() => load(directory)).line, /listen\.public\.port = 99999/);
   });
