@@ -5,6 +5,7 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { assembleCrl, CrlBuilder } from '../src/core/crl/crl.ts';
 import { readCrl } from '../src/core/crl/crl-reader.ts';
+import { lintCrl, lintResponse } from '../src/core/lint/lint.ts';
 import { decodeGetPath, encodeGetPath } from '../src/core/ocsp/get-path.ts';
 import { parseRequest } from '../src/core/ocsp/request.ts';
 import { ResponseTemplate } from '../src/core/ocsp/response.ts';
@@ -21,10 +22,11 @@ const request = Buffer.from(
 const path = `/${encodeGetPath(request)}`;
 const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const hashes = (octets: number) => ({ name: Buffer.alloc(octets, 1), key: Buffer.alloc(octets, 2) });
+const certificate = Buffer.concat([Buffer.from('30820200', 'hex'), Buffer.alloc(512, 4)]);
 const template = new ResponseTemplate({
   issuer: { sha1: hashes(20), sha256: hashes(32) },
   responderKeyHash: Buffer.alloc(20, 3),
-  responderCertificate: Buffer.concat([Buffer.from('30820200', 'hex'), Buffer.alloc(512, 4)]),
+  responderCertificate: certificate,
   algorithm: algorithmFor(key, 'key'),
 });
 const serial = serialFromHex('22b9b1a12d91f181ad7a7b6dbeb38ea7');
@@ -52,6 +54,13 @@ measure('tbs, good, SHA-1', 200_000, () => template.tbs('sha1', serial, good));
 measure('tbs, revoked, SHA-256', 200_000, () => template.tbs('sha256', serial, revoked));
 measure('assemble, good, SHA-1', 200_000, () => template.assemble('sha1', serial, good, signature));
 measure('decode response', 100_000, () => decodeResponse(response));
+const context = {
+  issuer: { sha1: hashes(20), sha256: hashes(32) },
+  responder: { keyHash: Buffer.alloc(20, 3), certificate, notBefore: 0, notAfter: thisUpdate + 10 * 345_599_000 },
+  nowMs: thisUpdate,
+  expected: { hash: 'sha256' as const, serial, answer: revoked },
+};
+measure('decode and lint response', 50_000, () => lintResponse(response, context));
 measure('for comparison: sign P-256', 2_000, () => sign('sha256', request, key));
 
 const CRL_ENTRIES = 1_000_000;
@@ -85,6 +94,8 @@ measure('CRL: read every entry', 1, () => {
   for (const entry of readCrl(crl).entries()) if (entry.serial !== undefined) count++;
   return count;
 });
+measure('CRL: lint', 1, () => lintCrl(crl, { nowMs: thisUpdate }));
+console.log(`lint of these: ${lintResponse(response, context).length} and ${lintCrl(crl).length} findings`);
 
 console.log(`node ${process.version}`);
 console.table(rows);

@@ -1,0 +1,166 @@
+/**
+ * Judges one response or one CRL by every rule of the authorities that bind it. Runs before everything that is published
+ * (P6, B-38), so a response is decoded once and costs a few microseconds; and behind `lint FILE`, on anybody's file.
+ */
+import { findExtension } from '../der/document.ts';
+import { OID } from '../der/oid.ts';
+import { readCrl, type CrlView } from '../crl/crl-reader.ts';
+import { readIssuingDistributionPoint, type IssuingDistributionPoint } from '../crl/idp.ts';
+import { decodeResponse, type DecodedResponse } from '../ocsp/response-reader.ts';
+import type { Authority } from '../policy/profile.ts';
+import { Problem } from '../problem.ts';
+import { CABF_CRL_RULES, CABF_RESPONSE_RULES } from './cabf.ts';
+import type { Finding } from './finding.ts';
+import { RFC5280_RULES } from './rfc5280.ts';
+import { RFC6960_RULES } from './rfc6960.ts';
+import { RFC9919_RULES } from './rfc9919.ts';
+import type { CrlContext, CrlRule, LintedCrl, ResponseContext, ResponseRule } from './rule.ts';
+
+export const RESPONSE_RULES: readonly ResponseRule[] = [...RFC6960_RULES, ...RFC9919_RULES, ...CABF_RESPONSE_RULES];
+export const CRL_RULES: readonly CrlRule[] = [...RFC5280_RULES, ...CABF_CRL_RULES];
+
+const DEFAULT_AUTHORITIES: readonly Authority[] = ['rfc', 'cabf-tls'];
+/** A defect in every entry of a large CRL is one defect: this many are shown, the rest counted. */
+const SHOWN_ENTRIES_PER_RULE = 5;
+
+/** Every finding about these octets; none means fit to publish. Octets that are no OCSPResponse are one finding. */
+export function lintResponse(der: Uint8Array, context: ResponseContext = {}): Finding[] {
+  const decoded = orFinding(() => decodeResponse(der));
+  return 'severity' in decoded ? [decoded] : lintDecodedResponse(decoded, context);
+}
+
+/** The same, for octets that are decoded already. */
+export function lintDecodedResponse(decoded: DecodedResponse, context: ResponseContext = {}): Finding[] {
+  const { basic } = decoded;
+  const findings: Finding[] = [];
+  if (basic === undefined) return findings; // An error response is its status (O-03), and the decoder read nothing else.
+  const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
+  for (const rule of RESPONSE_RULES) {
+    if (!authorities.includes(rule.authority)) continue;
+    const message = rule.check(basic, context, decoded);
+    if (message !== undefined) findings.push(finding(rule, message));
+  }
+  return findings;
+}
+
+/** Every finding about these octets; none means fit to publish. Octets that are no CRL are one finding. */
+export function lintCrl(der: Uint8Array, context: CrlContext = {}): Finding[] {
+  const view = orFinding(() => readCrl(der));
+  return 'severity' in view ? [view] : lintCrlView(view, context);
+}
+
+/** The same, for octets that are read already. */
+export function lintCrlView(view: CrlView, context: CrlContext = {}): Finding[] {
+  const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
+  const rules = CRL_RULES.filter(({ authority }) => authorities.includes(authority));
+  const crl: LintedCrl = {
+    view,
+    idp: readIdp(view),
+    isDelta: findExtension(view.crlExtensions, OID.deltaCRLIndicator) !== undefined,
+  };
+  const findings: Finding[] = [];
+  for (const rule of rules) {
+    const message = rule.check?.(crl, context);
+    if (message !== undefined) findings.push(finding(rule, message));
+  }
+  const unreadable = lintEntries(rules, crl, context, findings);
+  if (unreadable !== undefined) findings.push(unreadable);
+  return findings;
+}
+
+/** Adds what is wrong with entries to `findings`; returns the finding that ended the reading, if one did. */
+function lintEntries(
+  rules: readonly CrlRule[],
+  crl: LintedCrl,
+  context: CrlContext,
+  findings: Finding[],
+): Finding | undefined {
+  const entryRules = rules.filter((rule) => rule.entry !== undefined);
+  const counts = new Array<number>(entryRules.length).fill(0);
+  let ascending = true;
+  let before = '';
+  let entries = 0;
+  const stopped = orFinding(() => {
+    for (const entry of crl.view.entries()) {
+      entries++;
+      const serial = entry.serial ?? '';
+      ascending &&= serial > before;
+      before = serial;
+      for (let i = 0; i < entryRules.length; i++) {
+        const rule = entryRules[i] as CrlRule;
+        const message = rule.entry?.(entry, crl, context);
+        if (message === undefined) continue;
+        counts[i] = (counts[i] as number) + 1;
+        if ((counts[i] as number) <= SHOWN_ENTRIES_PER_RULE) {
+          findings.push(
+            finding(
+              rule,
+              `entry ${entries} (serial ${Buffer.from(entry.serialOctets.subarray(0, 24)).toString('hex')}): ${message}`,
+            ),
+          );
+        }
+      }
+    }
+    return DONE;
+  });
+  entryRules.forEach((rule, i) => {
+    const more = (counts[i] as number) - SHOWN_ENTRIES_PER_RULE;
+    if (more > 0) findings.push(finding(rule, `and ${more} more entries`));
+  });
+  if ('severity' in stopped) return stopped;
+
+  // In ascending order nothing can be listed twice. Only other CAs' CRLs pay for a set.
+  const repeated = ascending || crl.idp?.indirectCRL === true ? 0 : countRepeated(crl.view);
+  if (repeated > 0) findings.push(finding(UNIQUE_ENTRIES, `${repeated} serials are listed more than once`));
+  const wanted = context.expected?.entries;
+  if (wanted !== undefined && entries !== wanted)
+    findings.push(finding(EXPECTED_ENTRIES, `${entries} entries, not ${wanted}`));
+  return undefined;
+}
+
+function countRepeated(view: CrlView): number {
+  const seen = new Set<string>();
+  let repeated = 0;
+  for (const { serialOctets } of view.entries()) {
+    const serial = Buffer.from(serialOctets).toString('latin1');
+    if (seen.has(serial)) repeated++;
+    else seen.add(serial);
+  }
+  return repeated;
+}
+
+/** Undefined when there is none, or none that can be read (C-16). */
+function readIdp(view: CrlView): IssuingDistributionPoint | undefined {
+  const value = findExtension(view.crlExtensions, OID.issuingDistributionPoint)?.value;
+  if (value === undefined) return undefined;
+  const idp = orFinding(() => readIssuingDistributionPoint(value));
+  return 'severity' in idp ? undefined : idp;
+}
+
+function finding({ severity, id, citation }: Pick<CrlRule, 'severity' | 'id' | 'citation'>, message: string): Finding {
+  return { severity, rule: id, citation, message };
+}
+
+/** The value, or the finding that its octets cannot be read. */
+function orFinding<T extends object>(read: () => T): T | Finding {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return {
+      severity: 'error',
+      rule: error.rule ?? 'P-05',
+      citation: 'X.690; Mozilla Root Store Policy §5.2',
+      message: `${error.field ?? ''}: ${error.message}`,
+    };
+  }
+}
+
+const DONE = {};
+const UNIQUE_ENTRIES = {
+  severity: 'error',
+  id: 'e_crl_unique_revoked_certificate',
+  citation: 'RFC 5280 §5.1.2.6',
+} as const;
+/** P5: the CRL lists what the ledger lists. */
+const EXPECTED_ENTRIES = { severity: 'error', id: 'P5', citation: 'BR 4.9.7, 7.2' } as const;
