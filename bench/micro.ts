@@ -10,7 +10,7 @@ import { decodeGetPath, encodeGetPath } from '../src/core/ocsp/get-path.ts';
 import { parseRequest } from '../src/core/ocsp/request.ts';
 import { ResponseTemplate } from '../src/core/ocsp/response.ts';
 import { decodeResponse } from '../src/core/ocsp/response-reader.ts';
-import { serialFromHex, type Serial } from '../src/core/serial.ts';
+import { serialFromHex } from '../src/core/serial.ts';
 import { algorithmFor } from '../src/core/signature-algorithm.ts';
 
 const ROUNDS = 5;
@@ -64,9 +64,13 @@ measure('decode and lint response', 50_000, () => lintResponse(response, context
 measure('for comparison: sign P-256', 2_000, () => sign('sha256', request, key));
 
 const CRL_ENTRIES = 1_000_000;
-const crlSerials = Array.from({ length: CRL_ENTRIES }, (_, i) =>
-  serialFromHex(`7f${i.toString(16).padStart(30, '0')}`),
-);
+const crlEntries = Array.from({ length: CRL_ENTRIES }, (_, i) => ({
+  serial: serialFromHex(`7f${i.toString(16).padStart(30, '0')}`),
+  revokedAt: thisUpdate - (i % 100_000) * 1000,
+  reason: 'keyCompromise' as const,
+  notAfter: undefined,
+  recordedAt: thisUpdate,
+}));
 const algorithm = algorithmFor(key, 'key');
 
 function buildCrl(): Buffer {
@@ -79,10 +83,7 @@ function buildCrl(): Buffer {
     number: 1n,
     invalidityDate: 'omit',
   });
-  const entry = { reason: 'keyCompromise' as const, notAfter: undefined, recordedAt: thisUpdate };
-  for (let i = 0; i < CRL_ENTRIES; i++) {
-    builder.add({ ...entry, serial: crlSerials[i] as Serial, revokedAt: thisUpdate - (i % 100_000) * 1000 });
-  }
+  for (const entry of crlEntries) builder.add(entry);
   return builder.tbs();
 }
 

@@ -125,9 +125,7 @@ describe('OID', () => {
     certificateIssuer: '2.5.29.29',
     authorityKeyIdentifier: '2.5.29.35',
     freshestCRL: '2.5.29.46',
-    expiredCertsOnCRL: '2.5.29.60',
     authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
-    sctList: '1.3.6.1.4.1.11129.2.4.5',
   };
 
   it('is what another library encodes', () => {

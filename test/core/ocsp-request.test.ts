@@ -8,6 +8,7 @@ import {
   issuerKey,
   MALFORMED_REASONS,
   MAX_CERT_IDS,
+  MAX_EXTENSIONS,
   parseRequest,
   type MalformedReason,
 } from '../../src/core/ocsp/request.ts';
@@ -163,7 +164,7 @@ describe('parseRequest accepts what is harmless', () => {
     assert.equal(good(request({ single: tlv(0xa0, tlv(0x30, unknown)) })).criticalUnknown, true);
   });
   it('a critical nonce or response-type list, which are understood', () => {
-    for (const oid of [OID.nonce, OID.acceptableResponses, OID.preferredSignatureAlgorithms]) {
+    for (const oid of [OID.nonce, OID.acceptableResponses, OID.preferredSignatureAlgorithms, OID.serviceLocator]) {
       const critical = extension(oid, true, tlv(0x04, Buffer.alloc(32)));
       assert.equal(good(request({ extensions: requestExtensions(critical) })).criticalUnknown, false);
     }
@@ -218,6 +219,7 @@ describe('parseRequest refuses', () => {
     ['an extension twice', 'extension', request({ extensions: requestExtensions(nonceOf(16), nonceOf(32)) })],
     ['an empty extension list', 'extension', request({ extensions: requestExtensions() })],
     ['an extension that is none', 'extension', request({ extensions: requestExtensions(hex('3000')) })],
+    ['17 extensions', 'extension', request({ extensions: requestExtensions(...Array.from({ length: MAX_EXTENSIONS + 1 }, (_, i) => extension(Buffer.of(0x2a, i), false, NULL))) })],
     ['a list entry of another type', 'encoding', request({ list: tlv(0x30, entry, NULL) })],
   ]; // prettier-ignore
   for (const [name, reason, der] of cases) it(name, () => refused(der, reason));

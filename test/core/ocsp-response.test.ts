@@ -63,6 +63,26 @@ describe('ResponseTemplate', () => {
     }
   }
 
+  it('GnuTLS verifies a response too, and refuses an altered one', (t) => {
+    if (spawnSync('ocsptool', ['--version']).error !== undefined) return t.skip('ocsptool is not installed');
+    const ask = (der: Buffer): string => {
+      authority.write('response.der', der);
+      const options = [
+        '--verify-response',
+        '--load-response=response.der',
+        '--load-trust=ca.pem',
+        '--load-issuer=ca.pem',
+      ];
+      return spawnSync('ocsptool', options, { cwd: authority.dir, encoding: 'utf8' }).stdout;
+    };
+    const der = respond('sha1', REVOKED);
+    assert.match(ask(der), /Certificate Status: revoked[\s\S]*Verifying OCSP Response: Success/);
+    const seconds = der.indexOf('180f', 'hex') + 15;
+    der.writeUInt8(der.readUInt8(seconds) ^ 1, seconds);
+    assert.match(ask(der), /Verifying OCSP Response: Failure/);
+    return undefined;
+  });
+
   it('openssl verifies a response that the CA itself signed, without certs (O-09)', () => {
     const signature = signWith(authority.ca, authority.direct.tbs('sha256', SERIAL, GOOD));
     const der = authority.direct.assemble('sha256', SERIAL, GOOD, signature);

@@ -42,12 +42,8 @@ export const OID = {
   authorityKeyIdentifier: hex('551d23'),
   /** 2.5.29.46, RFC 5280 §5.2.6. */
   freshestCRL: hex('551d2e'),
-  /** 2.5.29.60, X.509: expired certificates stay on this CRL (C-34). */
-  expiredCertsOnCRL: hex('551d3c'),
   /** 1.3.6.1.5.5.7.1.1, RFC 5280 §5.2.7. */
   authorityInfoAccess: hex('2b06010505070101'),
-  /** 1.3.6.1.4.1.11129.2.4.5, RFC 6962 §3.3: SCTs in a response. */
-  sctList: hex('2b06010401d679020405'),
 } as const satisfies Record<string, Buffer>;
 
 /** Dotted form of an OBJECT IDENTIFIER's content octets, for people; `invalid` with the hex when they are none. */

@@ -52,7 +52,7 @@ export const MALFORMED_REASONS = [
   'hash-parameters', // T-10: SHA-1 and SHA-256 take NULL or nothing
   'hash-length', // hashes that are not of the algorithm's length
   'serial', // T-12: empty, negative, not minimal, or over 20 octets
-  'extension', // an Extension that is not one, or the same extension twice
+  'extension', // an Extension that is not one, the same extension twice, or over MAX_EXTENSIONS
   'nonce', // N-05: not an OCTET STRING of 1 to 128 octets
 ] as const;
 export type MalformedReason = (typeof MALFORMED_REASONS)[number];
@@ -61,6 +61,8 @@ export type MalformedReason = (typeof MALFORMED_REASONS)[number];
 export const MAX_CERT_IDS = 8;
 /** T-56: larger than any signed request with its certificates that was ever worth reading. */
 export const MAX_REQUEST_OCTETS = 8192;
+/** Per list. Clients send up to three; each is compared with those before it, so a thousand would cost milliseconds. */
+export const MAX_EXTENSIONS = 16;
 /** RFC 9654 §2.1. */
 export const MAX_NONCE_OCTETS = 128;
 
@@ -193,7 +195,9 @@ function readExtensions(
   if (cursor.atEnd) return 'extension'; // RFC 5280 §4.1: Extensions is SIZE (1..MAX)
   const { bytes } = cursor;
   const first = cursor.position;
+  let count = 0;
   do {
+    if (++count > MAX_EXTENSIONS) return 'extension';
     const at = cursor.position;
     const extensionEnd = cursor.enter(SEQUENCE);
     if (extensionEnd < 0 || !cursor.next(OBJECT_IDENTIFIER)) return 'extension';
@@ -240,12 +244,13 @@ function extensionBefore(bytes: Uint8Array, first: number, at: number, oid: Uint
 
 /**
  * Extensions whose wish this responder meets without reading it: only basic responses are ever sent (RFC 6960 §4.4.3),
- * there is one signature algorithm to choose from (§4.4.7), and nothing is forwarded (§4.4.6).
+ * there is one signature algorithm to choose from (§4.4.7), and what is served is served here (§4.4.6).
  */
 function isUnderstood(oid: Uint8Array): boolean {
   return (
     equalAt(oid, 0, oid.length, OID.acceptableResponses) ||
     equalAt(oid, 0, oid.length, OID.preferredSignatureAlgorithms) ||
+    equalAt(oid, 0, oid.length, OID.serviceLocator) ||
     equalAt(oid, 0, oid.length, OID.nonce)
   );
 }
