@@ -16,7 +16,7 @@ import { createHash } from 'node:crypto';
 import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
 import { assembleCrl, CrlBuilder } from '../core/crl/crl.ts';
 import { readCrl } from '../core/crl/crl-reader.ts';
-import { lintCrl } from '../core/lint/lint.ts';
+import { lintCrlView } from '../core/lint/lint.ts';
 import { mayLeaveCrl, planCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
@@ -205,7 +205,7 @@ export class CrlPublisher {
     const [signed] = await key.holder.sign([tbs]);
     if (signed === undefined || !signed.ok) throw signed?.error ?? new Error('the key holder returned no signature');
     const der = assembleCrl(tbs, key.holder.algorithm, signed.signature);
-    await this.#check(der, previous, dropped);
+    await this.#check(der, { number, entries }, previous, dropped);
 
     const record: CrlRecord = {
       issuer: this.issuer,
@@ -255,10 +255,17 @@ export class CrlPublisher {
   }
 
   /** The publish gate. @throws Problem `corrupt` or `refused`. */
-  async #check(der: Buffer, previous: CrlRecord | undefined, dropped: ReadonlySet<Serial>): Promise<void> {
+  async #check(der: Buffer, expected: { readonly number: bigint; readonly entries: number }, previous: CrlRecord | undefined, dropped: ReadonlySet<Serial>): Promise<void> {
     const { served, keys } = this.#at;
     const view = readCrl(der);
-    const findings = lintCrl(der, { issuer: served.issuer, profile: served.profile, previous }).filter((finding) => finding.severity === 'error');
+    const findings = lintCrlView(view, {
+      authorities: served.profile.authorities,
+      subject: served.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
+      issuer: { name: served.issuer.nameDer, keyIdentifier: served.issuer.subjectKeyIdentifier },
+      maxValidityMs: served.profile.crl.validityMs,
+      expected,
+      ...(previous !== undefined && { previous }),
+    }).filter((finding) => finding.severity === 'error');
     if (findings.length > 0) {
       throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'CertificateList' });
     }

@@ -17,7 +17,7 @@ import { createHash, verify as verifySignature, type KeyObject } from 'node:cryp
 import { LANES, type Certificate, type CertIdHash, type IssuerTag, type Lane, type PublishedResponse } from '../core/certificate.ts';
 import type { JournalEntry } from '../core/journal-record.ts';
 import { lintResponse } from '../core/lint/lint.ts';
-import { answerable, planResponse, type ResponseTimes } from '../core/policy/freshness.ts';
+import { answerable, MIN_VALIDITY_MS, planResponse, type ResponseTimes } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { algorithmOf } from '../core/signature-algorithm.ts';
@@ -366,10 +366,12 @@ async function check(
 ): Promise<void> {
   const { served, publicKey, issuer } = responder;
   const findings = lintResponse(der, {
+    authorities: issuer.profile.authorities,
+    subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
     issuer: issuer.issuer.hashes,
-    responder: served.certificate,
-    profile: issuer.profile,
-    expected: { hash, serial: subject.serial, revocation: subject.revocation, thisUpdate: times.thisUpdate, nextUpdate: times.nextUpdate },
+    responder: { ...served.certificate, certificate: served.certificate.der },
+    validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
+    expected: { hash, serial: subject.serial, answer: { revocation: subject.revocation, ...times } },
   }).filter((finding) => finding.severity === 'error');
   if (findings.length > 0) {
     throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'OCSPResponse', value: subject.serial });
