@@ -169,6 +169,20 @@ describe('CrlBuilder', () => {
     );
   }); // prettier-ignore
 
+  it('fills its chunks to the last octet and not beyond', () => {
+    // Entries of 20 octets behind a first one of any length: the end of a chunk falls on every octet of an entry.
+    for (let octets = 1; octets <= 20; octets++) {
+      const entries = [
+        entry(`7f${'01'.repeat(octets - 1)}`),
+        ...Array.from({ length: 500 }, (_, i) => entry(i % 2 ? '05' : '06')),
+      ];
+      assert.deepEqual(
+        [...readCrl(build(entries)).entries()].map(({ serial }) => serial),
+        entries.map(({ serial }) => serial),
+      );
+    }
+  });
+
   it('writes 100,000 entries over many chunks: openssl verifies and counts them', () => {
     const entries: RevokedEntry[] = [];
     for (let i = 0; i < 100_000; i++)

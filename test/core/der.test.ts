@@ -20,6 +20,7 @@ describe('DerCursor', () => {
     ['length octets cut off', '30 82 01', 'truncated'],
     ['indefinite length', '30 80 00 00', 'indefinite length'],
     ['long form for a short length', '30 81 02 05 00', 'length not minimal'],
+    ['long form for the longest short length', `30 81 7f ${'00'.repeat(127)}`, 'length not minimal'],
     ['leading zero in the length', '30 82 00 80', 'length not minimal'],
     ['length of five octets', '30 85 01 00 00 00 00', 'too long'],
     ['length over 2^31', '30 84 80 00 00 00', 'too long'],

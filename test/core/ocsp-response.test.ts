@@ -8,6 +8,8 @@ import { BasicOCSPResponse, OCSPResponse } from '@peculiar/asn1-ocsp';
 import type { Revocation } from '../../src/core/certificate.ts';
 import { ERROR_RESPONSES, ResponseTemplate, type StatusAnswer } from '../../src/core/ocsp/response.ts';
 import { decodeResponse, type DecodedBasicResponse } from '../../src/core/ocsp/response-reader.ts';
+import { OID } from '../../src/core/der/oid.ts';
+import { tlv } from '../../src/core/der/writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { REASON_CODES, type Reason } from '../../src/core/reason.ts';
 import { serialFromHex } from '../../src/core/serial.ts';
@@ -300,6 +302,21 @@ describe('decodeResponse', () => {
       assert.throws(() => decodeResponse(octets), (error) => error instanceof Problem && error.code === 'corrupt' && message.test(error.message)); // prettier-ignore
     });
   }
+
+  it('refuses a good status with content', () => {
+    const good = respond('sha1', GOOD).toString('hex');
+    const certStatus = tlv(0x80, Buffer.of(0));
+    const status = good.indexOf('8000180f');
+    assert.ok(status > 0);
+    const bare = decodeResponse(Buffer.from(good, 'hex')).basic?.responses[0];
+    assert.ok(bare);
+    const single = tlv(0x30, bare.certID, certStatus, Buffer.from(good.slice(status + 4, status + 4 + 72), 'hex'));
+    const data = tlv(0x30, tlv(0xa2, tlv(0x04, Buffer.alloc(20))), Buffer.from(good.slice(status + 4, status + 4 + 34), 'hex'), tlv(0x30, single)); // prettier-ignore
+    const basic = tlv(0x30, data, authority.template.algorithm.identifier, tlv(0x03, Buffer.of(0, 1)));
+    const whole = (tbs: Buffer): Buffer =>
+      tlv(0x30, Buffer.from('0a0100', 'hex'), tlv(0xa0, tlv(0x30, tlv(0x06, OID.ocspBasic), tlv(0x04, tbs))));
+    assert.throws(() => decodeResponse(whole(basic)), /NULL with content/);
+  });
 
   it('refuses each long form of a length, wherever it stands', () => {
     // Every header of the response with a minimal length gets a longer one: nothing of the kind may pass.
