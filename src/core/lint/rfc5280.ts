@@ -110,7 +110,7 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   {
     id: 'C-08',
     citation: 'RFC 5280 §5.1.2.5',
-    severity: 'error',
+    severity: 'warning',
     authority: 'rfc',
     check: ({ view: { nextUpdate } }, { previous }) =>
       previous !== undefined && nextUpdate !== undefined && nextUpdate < previous.nextUpdate
