@@ -3,11 +3,11 @@ import boundaries from 'eslint-plugin-boundaries';
 
 /** The house: core knows nothing, apps know everything; an arrow never points back up. */
 const elements = [
-  { type: 'core', pattern: 'src/core', mode: 'folder' },
-  { type: 'ports', pattern: 'src/ports', mode: 'folder' },
-  { type: 'flows', pattern: 'src/flows', mode: 'folder' },
-  { type: 'adapters', pattern: 'src/adapters/*', mode: 'folder', capture: ['adapter'] },
-  { type: 'apps', pattern: 'src/apps', mode: 'folder' },
+  { type: 'core', pattern: 'src/core' },
+  { type: 'ports', pattern: 'src/ports' },
+  { type: 'flows', pattern: 'src/flows' },
+  { type: 'adapters', pattern: 'src/adapters/*', capture: ['adapter'] },
+  { type: 'apps', pattern: 'src/apps' },
 ];
 
 export default tseslint.config(
@@ -42,16 +42,26 @@ export default tseslint.config(
       'import/resolver': { node: { extensions: ['.ts'] } },
     },
     rules: {
-      'boundaries/element-types': [
+      'boundaries/dependencies': [
         'error',
         {
           default: 'disallow',
-          rules: [
-            { from: 'core', allow: ['core'] },
-            { from: 'ports', allow: ['core', 'ports'] },
-            { from: 'flows', allow: ['core', 'ports', 'flows'] },
-            { from: 'adapters', allow: ['core', 'ports', ['adapters', { adapter: '${from.adapter}' }]] },
-            { from: 'apps', allow: ['core', 'ports', 'flows', 'adapters', 'apps'] },
+          policies: [
+            ...[
+              ['core', ['core']],
+              ['ports', ['core', 'ports']],
+              ['flows', ['core', 'ports', 'flows']],
+              ['adapters', ['core', 'ports']],
+              ['apps', ['core', 'ports', 'flows', 'adapters', 'apps']],
+            ].map(([from, allowed]) => ({
+              from: { element: { type: from } },
+              allow: allowed.map((to) => ({ to: { element: { type: to } } })),
+            })),
+            // An adapter knows its own folder, never another adapter.
+            {
+              from: { element: { type: 'adapters' } },
+              allow: [{ to: { element: { type: 'adapters', captured: { adapter: '{{ from.element.captured.adapter }}' } } } }],
+            },
           ],
         },
       ],
