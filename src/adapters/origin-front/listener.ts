@@ -5,6 +5,7 @@
  * - 505 to HTTP/1.0 and to absolute-form targets, so it is not for stapling servers;
  * - no reply to a request after an empty line, two different Content-Length fields accepted (20.51);
  * - 10 s for a request to arrive and for an idle connection, not configurable;
+ * - a second request that comes while the first waits for its reply ends the connection;
  * - its own refusals (400, 431, 505) carry no Cache-Control;
  * - it must end before its process or worker thread does; scale it with processes.
  */
@@ -79,6 +80,11 @@ class Listener implements Front {
   /** The library does not show a request whose head is half there: it counts as arrived only if it is whole by the end of a quiet spell. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
+    // Connections that the kernel has set up but not handed over would be reset with the port: take them in first.
+    for (let turn = 0, before = -1; turn < 50 && before !== this.#connections; turn++) {
+      before = this.#connections;
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    }
     if (this.#token !== undefined) this.#uws.us_listen_socket_close(this.#token);
     this.#token = undefined;
     for (let waited = 0, before = -1; waited < graceMs && this.#connections > 0; waited += QUIET_MS) {
@@ -93,6 +99,11 @@ class Listener implements Front {
     this.#served++;
     const question = new UwsQuestion(request);
     if (question.method === 'GET' || question.method === 'HEAD') return this.#reply(response, question);
+    if (Number(request.getHeader('content-length')) === 0 && request.getHeader('transfer-encoding') === '') {
+      // Nothing follows, and onData is not always called to say so (20.51, when the head came in pieces).
+      if (question.method === 'POST') question.body = EMPTY;
+      return this.#reply(response, question);
+    }
     question.settle();
     this.#underWay++;
     let body: Buffer | undefined = EMPTY;
@@ -186,9 +197,14 @@ function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close:
   if (status !== undefined) response.writeStatus(status);
   response.writeHeader(name, rest);
   if (close) response.writeHeader(CONNECTION, CLOSE);
-  if (reply.status === 304) response.endWithoutBody(undefined, close);
-  else if (headersOnly) response.endWithoutBody(reply.body.length, close);
-  else response.end(reply.body, close);
+  if (reply.status !== 304 && !headersOnly) {
+    response.end(reply.body, close);
+    return;
+  }
+  // With any argument endWithoutBody counts as no response at all, and the process ends (20.51). So the length is
+  // written as a field, and to close is left to the client.
+  if (headersOnly && reply.status !== 304) response.writeHeader(CONTENT_LENGTH, Buffer.from(String(reply.body.length)));
+  response.endWithoutBody();
 }
 
 interface Fields {
@@ -228,6 +244,10 @@ const REASONS = {
 } as const;
 
 const EMPTY = Buffer.alloc(0);
-const [CONNECTION, CLOSE] = [Buffer.from('Connection'), Buffer.from('close')];
+const [CONNECTION, CLOSE, CONTENT_LENGTH] = [
+  Buffer.from('Connection'),
+  Buffer.from('close'),
+  Buffer.from('Content-Length'),
+];
 /** No new request for so long, and close() takes the connections for idle. */
 const QUIET_MS = 100;

@@ -22,7 +22,7 @@ export class Fallback {
   closing = false;
   readonly #answer: Answer;
   readonly #server: Server;
-  /** Requests under way by connection, so that a refusal keeps its place behind the replies to the requests before it. */
+  /** Whole requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the requests before it. */
   readonly #underWay = new WeakMap<Socket, number>();
   readonly #refused = new WeakMap<Socket, Refusal>();
 
@@ -46,7 +46,6 @@ export class Fallback {
       this.#serve(request, response);
     });
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-      this.#begin(request, response);
       this.#send(request, response, EXPECTATION_FAILED, true);
     });
     this.#server.on('connect', (_request: IncomingMessage, socket: Socket) =>
@@ -78,7 +77,6 @@ export class Fallback {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    this.#begin(request, response);
     if (!hostIsRight(request)) return this.#send(request, response, plainReplies.badRequest, true);
     if (declaredLength(request) > MAX_BODY_BYTES) return this.#refuseBody(request, response);
     if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
@@ -97,6 +95,7 @@ export class Fallback {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, body: Buffer | undefined): void {
+    this.#begin(request.socket, response);
     const { method = '', url = '', headers, httpVersion } = request;
     const question: Question = {
       method,
@@ -145,8 +144,7 @@ export class Fallback {
     return close || this.closing ? [...fields, 'Connection', 'close'] : fields;
   }
 
-  #begin(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request;
+  #begin(socket: Socket, response: ServerResponse): void {
     this.#underWay.set(socket, (this.#underWay.get(socket) ?? 0) + 1);
     response.once('close', () => {
       const left = (this.#underWay.get(socket) ?? 1) - 1;

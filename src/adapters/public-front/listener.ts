@@ -99,7 +99,8 @@ class Listener implements Front {
     // Connections that the kernel has set up but not handed over would be reset with the port: take them in first.
     for (let turn = 0, before = -1; turn < 50 && before !== this.#accepted; turn++) {
       before = this.#accepted;
-      await new Promise((resolve) => setImmediate(resolve));
+      // The second callback comes after the event loop has polled once more.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     }
     this.#server.close();
     // An idle connection may have a request on its way: it is answered, with `Connection: close`, if it comes soon.

@@ -66,7 +66,7 @@ const imagesOf = new WeakMap<Reply, Images>();
 function makeImage(images: Images, reply: Reply, keepAlive: boolean): Image {
   const { text, second } = dateNow();
   const top = head(reply, keepAlive, text);
-  const bytes = Buffer.allocUnsafeSlow(top.length + reply.body.length);
+  const bytes = Buffer.allocUnsafe(top.length + reply.body.length);
   bytes.write(top, 'latin1');
   bytes.set(reply.body, top.length);
   const image = { bytes, dateAt: statusLine(reply.status).length + 'Date: '.length, second };
