@@ -318,6 +318,11 @@ const loaded = loadUws();
 const engines: readonly Engine[] = [
   { name: 'public', open: (answer) => openPublicFront({ host: '127.0.0.1', port: 0, answer }), skip: () => undefined },
   {
+    name: 'public (sockets)',
+    open: (answer) => openPublicFront({ host: '127.0.0.1', port: 0, answer, hold: 'socket' }),
+    skip: () => undefined,
+  },
+  {
     name: 'origin',
     open: (answer) => {
       if (!loaded.ok) throw new Error(loaded.reason);
@@ -393,7 +398,7 @@ for (const engine of engines) {
 
     it('takes up a port once, and says which it could not', async () => {
       const { port } = front.address;
-      const again = engine.name === 'public' ? openPublicFront({ host: '127.0.0.1', port, answer: echo }) : undefined;
+      const again = engine.name !== 'origin' ? openPublicFront({ host: '127.0.0.1', port, answer: echo }) : undefined;
       const uws = loaded.ok ? loaded.uws : undefined;
       const second =
         again ?? openOriginFront({ uws: uws as NonNullable<typeof uws>, host: '127.0.0.1', port, answer: echo });

@@ -8,12 +8,12 @@
  * Bounded: connections, octets per request (ports/front.ts), time without a request, time for a request to arrive, time
  * without progress while a reply is read. Clients' addresses are not kept (design decision 13).
  */
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { Problem } from '../../core/problem.ts';
-import type { Answer, Front, Reply } from '../../ports/front.ts';
+import type { Answer, Front } from '../../ports/front.ts';
+import { acceptBare, BareConnection, canBeBare, type BareHost } from './bare-connection.ts';
+import { Connection, type Limits } from './connection.ts';
 import { Fallback } from './fallback.ts';
-import { readWhole } from './request.ts';
-import { writeReply } from './wire.ts';
 
 export interface PublicFrontOptions {
   readonly host: string;
@@ -28,6 +28,11 @@ export interface PublicFrontOptions {
   readonly requestMs?: number;
   /** How long a reply may wait for a reader that takes nothing, in ms. Default 20 s. */
   readonly writeMs?: number;
+  /**
+   * How connections are held: `bare` (default) without a net.Socket while they are plain, see bare-connection.ts, or
+   * `socket` always. Bare is about twice as fast for one request per connection (bench/README.md).
+   */
+  readonly hold?: 'bare' | 'socket';
 }
 
 /** @throws Problem `config` naming host and port when it cannot listen there. */
@@ -37,32 +42,64 @@ export async function openPublicFront(options: PublicFrontOptions): Promise<Fron
   return listener;
 }
 
-class Listener implements Front {
+class Listener implements Front, BareHost {
   readonly engine = 'node';
   readonly limits: Limits;
   readonly answer: Answer;
   readonly fallback: Fallback;
-  readonly connections = new Set<Connection>();
   closing = false;
-  /** Counts sweeps: the clock of time-outs, which a step of the wall clock cannot disturb and a hit need not read. */
   tick = 0;
   readonly #server: Server;
+  readonly #connections = new Set<Connection>();
+  readonly #bare = new Set<BareConnection>();
+  readonly #maxConnections: number;
+  /** Set by close(): called when the last connection is gone. */
+  #emptied: () => void = () => undefined;
   readonly #sweeper: NodeJS.Timeout;
   #accepted = 0;
 
   constructor(options: PublicFrontOptions) {
     const { answer, maxConnections = 15_000, idleMs = 15_000, requestMs = 10_000, writeMs = 20_000 } = options;
     const sweepMs = Math.max(10, Math.min(1000, Math.min(idleMs, requestMs) / 4));
+    const [idleTicks, requestTicks, writeTicks] = [idleMs, requestMs, writeMs].map((ms) => Math.ceil(ms / sweepMs));
     this.answer = answer;
-    this.limits = { idleTicks: Math.ceil(idleMs / sweepMs), requestTicks: Math.ceil(requestMs / sweepMs), writeMs };
+    this.limits = { idleTicks, requestTicks, writeTicks, writeMs } as Limits;
     this.fallback = new Fallback(answer, { idleMs, requestMs, writeMs, sweepMs });
+    this.#maxConnections = maxConnections;
+    let settled = options.hold === 'socket';
     // allowHalfOpen: a client may say that it is done sending and still wait for the reply.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#accepted++;
-      this.connections.add(new Connection(socket, this));
+      if (this.#full) return void socket.destroy();
+      this.#connections.add(new Connection(socket, this));
+      // The first connection that is answered shows how this Node holds one; later ones are bare if all is as expected.
+      if (settled) return;
+      canBeBare(socket, (tools) => {
+        if (settled) return;
+        settled = true;
+        acceptBare(this.#server, (handle) => {
+          this.#accepted++;
+          if (this.#full) return void handle.close();
+          this.#bare.add(new BareConnection(handle, tools, this));
+        });
+      });
     });
-    this.#server.maxConnections = maxConnections;
     this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
+  }
+
+  get #full(): boolean {
+    return this.#connections.size + this.#bare.size >= this.#maxConnections;
+  }
+
+  gone(connection: Connection | BareConnection): void {
+    if (connection instanceof Connection) this.#connections.delete(connection);
+    else this.#bare.delete(connection);
+    if (this.#connections.size + this.#bare.size === 0) this.#emptied();
+  }
+
+  /** A connection that is bare no longer. */
+  adopt(connection: Connection): void {
+    this.#connections.add(connection);
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -94,7 +131,6 @@ class Listener implements Front {
   async close(graceMs: number): Promise<void> {
     this.closing = true;
     this.fallback.closing = true;
-    const closed = new Promise((resolve) => this.#server.once('close', resolve));
     const kill = setTimeout(() => this.#destroyAll(), graceMs);
     // Connections that the kernel has set up but not handed over would be reset with the port: take them in first.
     for (let turn = 0, before = -1; turn < 50 && before !== this.#accepted; turn++) {
@@ -102,10 +138,12 @@ class Listener implements Front {
       // The second callback comes after the event loop has polled once more.
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     }
-    this.#server.close();
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    const emptied = new Promise<void>((resolve) => (this.#emptied = resolve));
+    if (this.#connections.size + this.#bare.size === 0) this.#emptied();
     // An idle connection may have a request on its way: it is answered, with `Connection: close`, if it comes soon.
     const linger = setTimeout(() => this.#closeIdle(), Math.min(graceMs, LINGER_MS));
-    await closed;
+    await Promise.all([closed, emptied]);
     clearTimeout(linger);
     clearTimeout(kill);
     clearInterval(this.#sweeper);
@@ -113,124 +151,23 @@ class Listener implements Front {
   }
 
   #closeIdle(): void {
-    for (const connection of this.connections) if (connection.idle) connection.socket.destroy();
+    for (const connection of this.#connections) if (connection.idle) connection.socket.destroy();
+    for (const connection of this.#bare) if (connection.idle) connection.close();
     this.fallback.closeIdle();
   }
 
   #destroyAll(): void {
-    for (const connection of this.connections) connection.socket.destroy();
+    for (const connection of this.#connections) connection.socket.destroy();
+    for (const connection of this.#bare) connection.close();
   }
 
   #sweep(): void {
     this.tick++;
-    for (const connection of this.connections) {
+    for (const connection of this.#connections) {
       if (connection.idle && connection.expiresAtTick < this.tick) connection.socket.destroy();
     }
+    for (const connection of this.#bare) if (connection.expiresAtTick < this.tick) connection.close();
   }
-}
-
-interface Limits {
-  readonly idleTicks: number;
-  readonly requestTicks: number;
-  readonly writeMs: number;
-}
-
-class Connection {
-  readonly socket: Socket;
-  readonly #listener: Listener;
-  /** Until when a request must have come; renewed with each reply. */
-  expiresAtTick: number;
-  #state: 'reading' | 'answering' | 'writing' | 'handed over' = 'reading';
-  /** What came while a reply was under way. */
-  #waiting: Buffer | undefined;
-  #ended = false;
-  readonly #onData: (chunk: Buffer) => void;
-  readonly #onEnd: () => void;
-
-  constructor(socket: Socket, listener: Listener) {
-    this.socket = socket;
-    this.#listener = listener;
-    this.expiresAtTick = listener.tick + listener.limits.requestTicks;
-    this.#onData = (chunk) => this.#read(chunk);
-    this.#onEnd = () => this.#end();
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEnd);
-    // A client that goes away is its own affair; 'close' follows.
-    socket.on('error', ignore);
-    socket.on('close', () => listener.connections.delete(this));
-  }
-
-  /** Nothing of a request is here, and no reply is under way. */
-  get idle(): boolean {
-    return this.#state === 'reading';
-  }
-
-  #read(chunk: Buffer): void {
-    if (this.#state !== 'reading') {
-      this.#waiting = this.#waiting === undefined ? chunk : Buffer.concat([this.#waiting, chunk]);
-      this.socket.pause();
-      return;
-    }
-    const request = readWhole(chunk);
-    if (request === undefined) return this.#handOver(chunk);
-    const reply = this.#listener.answer(request);
-    if (!(reply instanceof Promise)) return this.#reply(reply, request.keepAlive);
-    this.#state = 'answering';
-    void reply.then((late) => this.#reply(late, request.keepAlive));
-  }
-
-  #reply(reply: Reply, wanted: boolean): void {
-    const { socket } = this;
-    if (socket.destroyed) return;
-    const keepAlive = wanted && !this.#ended && !this.#listener.closing;
-    const flushed = writeReply(socket, reply, keepAlive);
-    if (keepAlive && flushed) return this.#next();
-    this.#state = 'writing';
-    if (flushed) {
-      // All is with the kernel, which sends it before the end: no shutdown() is needed, and close() says the same.
-      socket.destroy();
-      return;
-    }
-    socket.setTimeout(this.#listener.limits.writeMs, () => socket.destroy());
-    if (!keepAlive) return socket.destroySoon();
-    socket.once('drain', () => {
-      socket.setTimeout(0);
-      this.#next();
-    });
-  }
-
-  /** The reply is out, the connection stays. */
-  #next(): void {
-    const { tick, limits } = this.#listener;
-    this.#state = 'reading';
-    this.expiresAtTick = tick + limits.idleTicks;
-    const waiting = this.#waiting;
-    if (waiting === undefined) {
-      if (this.#ended) this.socket.end();
-      return;
-    }
-    this.#waiting = undefined;
-    this.socket.resume();
-    this.#read(waiting);
-  }
-
-  #handOver(chunk: Buffer): void {
-    const { socket } = this;
-    this.#state = 'handed over';
-    socket.off('data', this.#onData);
-    socket.off('end', this.#onEnd);
-    socket.setNoDelay(true);
-    this.#listener.fallback.take(socket, chunk);
-  }
-
-  #end(): void {
-    this.#ended = true;
-    if (this.#state === 'reading') this.socket.destroy();
-  }
-}
-
-function ignore(): void {
-  // See where it is registered.
 }
 
 /** How long requests already on their way to an idle connection are waited for when the front closes. */

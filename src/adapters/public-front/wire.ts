@@ -17,20 +17,29 @@ export function writeReply(socket: Socket, reply: Reply, keepAlive: boolean): bo
     socket.uncork();
     return socket.writableLength === 0;
   }
+  socket.write(image(reply, keepAlive));
+  if (socket.writableLength === 0) return true;
+  forgetImage(reply, keepAlive);
+  return false;
+}
+
+/** The whole reply with the Date of now. Not for a body above MAX_IMAGE_BODY. Changed by the next call for the same reply. */
+export function image(reply: Reply, keepAlive: boolean): Buffer {
   let images = imagesOf.get(reply);
   if (images === undefined) imagesOf.set(reply, (images = { keep: undefined, close: undefined }));
-  const image = (keepAlive ? images.keep : images.close) ?? makeImage(images, reply, keepAlive);
+  const found = (keepAlive ? images.keep : images.close) ?? makeImage(images, reply, keepAlive);
   const date = dateNow();
-  if (image.second !== date.second) {
-    image.bytes.set(date.octets, image.dateAt);
-    image.second = date.second;
+  if (found.second !== date.second) {
+    found.bytes.set(date.octets, found.dateAt);
+    found.second = date.second;
   }
-  socket.write(image.bytes);
-  if (socket.writableLength === 0) return true;
-  // Still to be sent, so its Date must not change under way: leave it to this socket.
-  if (keepAlive) images.keep = undefined;
-  else images.close = undefined;
-  return false;
+  return found.bytes;
+}
+
+/** To be called while an image is still to be sent: its Date must not change under way, so it is left to that connection. */
+export function forgetImage(reply: Reply, keepAlive: boolean): void {
+  const images = imagesOf.get(reply);
+  if (images !== undefined) images[keepAlive ? 'keep' : 'close'] = undefined;
 }
 
 /** Head of a reply, blank line included. */
@@ -69,10 +78,10 @@ function makeImage(images: Images, reply: Reply, keepAlive: boolean): Image {
   const bytes = Buffer.allocUnsafe(top.length + reply.body.length);
   bytes.write(top, 'latin1');
   bytes.set(reply.body, top.length);
-  const image = { bytes, dateAt: statusLine(reply.status).length + 'Date: '.length, second };
-  if (keepAlive) images.keep = image;
-  else images.close = image;
-  return image;
+  const made = { bytes, dateAt: statusLine(reply.status).length + 'Date: '.length, second };
+  if (keepAlive) images.keep = made;
+  else images.close = made;
+  return made;
 }
 
 interface DateOfSecond {
@@ -94,7 +103,7 @@ function dateNow(): DateOfSecond {
 }
 
 /** A CRL is not copied for the sake of one write. */
-const MAX_IMAGE_BODY = 16_384;
+export const MAX_IMAGE_BODY = 16_384;
 
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',

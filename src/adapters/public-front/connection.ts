@@ -1,0 +1,132 @@
+/**
+ * One connection of the public listener, as a net.Socket. Answers what readWhole reads, in order; gives the rest to
+ * node:http with the octets that it has not used.
+ */
+import type { Socket } from 'node:net';
+import type { Answer, Reply } from '../../ports/front.ts';
+import type { Fallback } from './fallback.ts';
+import { readWhole } from './request.ts';
+import { writeReply } from './wire.ts';
+
+/** What its listener is to a connection. */
+export interface Host {
+  readonly answer: Answer;
+  readonly fallback: Fallback;
+  readonly limits: Limits;
+  /** From then on each reply is the last of its connection. */
+  readonly closing: boolean;
+  /** Counts sweeps: the clock of time-outs, which a step of the wall clock cannot disturb and a hit need not read. */
+  readonly tick: number;
+  /** Called once, when the connection is gone. */
+  gone(connection: Connection): void;
+}
+
+export interface Limits {
+  readonly idleTicks: number;
+  readonly requestTicks: number;
+  readonly writeMs: number;
+  readonly writeTicks: number;
+}
+
+export class Connection {
+  readonly socket: Socket;
+  readonly #host: Host;
+  /** Until when a request must have come; renewed with each reply. */
+  expiresAtTick: number;
+  #state: 'reading' | 'answering' | 'writing' | 'handed over' = 'reading';
+  /** What came while a reply was under way. */
+  #waiting: Buffer | undefined;
+  #ended = false;
+  readonly #onData: (chunk: Buffer) => void;
+  readonly #onEnd: () => void;
+
+  constructor(socket: Socket, host: Host) {
+    this.socket = socket;
+    this.#host = host;
+    this.expiresAtTick = host.tick + host.limits.requestTicks;
+    this.#onData = (chunk) => this.read(chunk);
+    this.#onEnd = () => this.#end();
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    // A client that goes away is its own affair; 'close' follows.
+    socket.on('error', ignore);
+    socket.on('close', () => host.gone(this));
+  }
+
+  /** Nothing of a request is here, and no reply is under way. */
+  get idle(): boolean {
+    return this.#state === 'reading';
+  }
+
+  /** Octets from the client. Called from without only to begin with what was read before. */
+  read(chunk: Buffer): void {
+    if (this.#state !== 'reading') {
+      this.#waiting = this.#waiting === undefined ? chunk : Buffer.concat([this.#waiting, chunk]);
+      this.socket.pause();
+      return;
+    }
+    const request = readWhole(chunk);
+    if (request === undefined) return this.#handOver(chunk);
+    this.finish(this.#host.answer(request), request.keepAlive);
+  }
+
+  /** Sends the reply when it is there. Called from without only for a request that was read before. */
+  finish(reply: Reply | Promise<Reply>, keepAlive: boolean): void {
+    if (!(reply instanceof Promise)) return this.#reply(reply, keepAlive);
+    this.#state = 'answering';
+    void reply.then((late) => this.#reply(late, keepAlive));
+  }
+
+  #reply(reply: Reply, wanted: boolean): void {
+    const { socket } = this;
+    if (socket.destroyed) return;
+    const keepAlive = wanted && !this.#ended && !this.#host.closing;
+    const flushed = writeReply(socket, reply, keepAlive);
+    if (keepAlive && flushed) return this.#next();
+    this.#state = 'writing';
+    if (flushed) {
+      // All is with the kernel, which sends it before the end: no shutdown() is needed, and close() says the same.
+      socket.destroy();
+      return;
+    }
+    socket.setTimeout(this.#host.limits.writeMs, () => socket.destroy());
+    if (!keepAlive) return socket.destroySoon();
+    socket.once('drain', () => {
+      socket.setTimeout(0);
+      this.#next();
+    });
+  }
+
+  /** The reply is out, the connection stays. */
+  #next(): void {
+    const { tick, limits } = this.#host;
+    this.#state = 'reading';
+    this.expiresAtTick = tick + limits.idleTicks;
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      if (this.#ended) this.socket.end();
+      return;
+    }
+    this.#waiting = undefined;
+    this.socket.resume();
+    this.read(waiting);
+  }
+
+  #handOver(chunk: Buffer): void {
+    const { socket } = this;
+    this.#state = 'handed over';
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.setNoDelay(true);
+    this.#host.fallback.take(socket, chunk);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    if (this.#state === 'reading') this.socket.destroy();
+  }
+}
+
+function ignore(): void {
+  // See where it is registered.
+}
