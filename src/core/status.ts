@@ -34,22 +34,50 @@ export interface Transition {
 const NO_CHANGE: Transition = { certificate: undefined, lane: undefined };
 
 /** A certificate or precertificate was issued. `seq` is filled in by whoever journals. */
-export function issue(issuer: IssuerTag, current: Certificate | undefined, event: Issuance, nowMs: EpochMs): Transition {
+export function issue(
+  issuer: IssuerTag,
+  current: Certificate | undefined,
+  event: Issuance,
+  nowMs: EpochMs,
+): Transition {
   if (event.serial === '00') {
-    throw new Problem('invalid', 'a serial number is greater than zero', { field: '/serial', value: event.serial, rule: 'RFC 5280 §4.1.2.2' });
+    throw new Problem('invalid', 'a serial number is greater than zero', {
+      field: '/serial',
+      value: event.serial,
+      rule: 'RFC 5280 §4.1.2.2',
+    });
   }
+  checkRepresentable('/notBefore', event.notBefore);
+  checkRepresentable('/notAfter', event.notAfter);
   if (event.notBefore !== undefined && event.notAfter < event.notBefore) {
-    throw new Problem('invalid', 'ends before it begins', { field: '/notAfter', value: rfc3339(event.notAfter), rule: 'RFC 5280 §4.1.2.5' });
+    throw new Problem('invalid', 'ends before it begins', {
+      field: '/notAfter',
+      value: rfc3339(event.notAfter),
+      rule: 'RFC 5280 §4.1.2.5',
+    });
   }
   if (current === undefined) {
-    const certificate: Certificate = { ...event, issuer, revision: 1, revocation: undefined, recordedAt: nowMs, recordedSeq: 0 };
+    const certificate: Certificate = {
+      ...event,
+      issuer,
+      revision: 1,
+      revocation: undefined,
+      recordedAt: nowMs,
+      recordedSeq: 0,
+    };
     return { certificate, lane: 'issue' };
   }
   for (const field of ['notBefore', 'notAfter', 'crlShard'] as const) {
     // What the record does not know yet is learnt; what it knows must agree: two certificates never share a serial (C-28).
     if (current[field] !== undefined && event[field] !== undefined && current[field] !== event[field]) {
-      const [recorded, given] = [current[field], event[field]].map((value) => (typeof value === 'number' ? rfc3339(value) : value));
-      throw new Problem('conflict', `this serial is recorded with ${field} ${recorded}`, { field: `/${field}`, value: given, rule: 'RFC 5280 §4.1.2.2' });
+      const [recorded, given] = [current[field], event[field]].map((value) =>
+        typeof value === 'number' ? rfc3339(value) : value,
+      );
+      throw new Problem('conflict', `this serial is recorded with ${field} ${recorded}`, {
+        field: `/${field}`,
+        value: given,
+        rule: 'RFC 5280 §4.1.2.2',
+      });
     }
   }
   const learnt: Certificate = {
@@ -60,7 +88,9 @@ export function issue(issuer: IssuerTag, current: Certificate | undefined, event
     // The final certificate supersedes its precertificate, never the reverse (RFC 6962 §3.1, T-23).
     precertificate: current.precertificate && event.precertificate,
   };
-  const same = (['notBefore', 'notAfter', 'crlShard', 'precertificate'] as const).every((field) => learnt[field] === current[field]);
+  const same = (['notBefore', 'notAfter', 'crlShard', 'precertificate'] as const).every(
+    (field) => learnt[field] === current[field],
+  );
   // Same revision, no lane: what OCSP and CRL say does not change.
   return same ? NO_CHANGE : { certificate: { ...learnt, recordedAt: nowMs }, lane: undefined };
 }
@@ -69,7 +99,12 @@ export function issue(issuer: IssuerTag, current: Certificate | undefined, event
  * A certificate was revoked, or the reason or date of its revocation changed.
  * @param nowMs the time of recording; revokedAt may not lie after it (T-32).
  */
-export function revoke(profile: Profile, current: Certificate | undefined, event: RevocationEvent, nowMs: EpochMs): Transition {
+export function revoke(
+  profile: Profile,
+  current: Certificate | undefined,
+  event: RevocationEvent,
+  nowMs: EpochMs,
+): Transition {
   if (current === undefined) {
     throw new Problem('not-found', 'no certificate or precertificate with this serial has been issued by this issuer', {
       field: '/serial',
@@ -83,9 +118,9 @@ export function revoke(profile: Profile, current: Certificate | undefined, event
   if (revokedAt !== undefined) checkDate(current, revokedAt, nowMs);
 
   if (current.revocation === undefined) {
-    // A certificate that is not valid yet cannot be revoked before it begins (T-30).
-    const at = revokedAt ?? Math.max(wholeSecond(nowMs), current.notBefore ?? 0);
-    return revoked(current, { revokedAt: Math.min(at, wholeSecond(nowMs)), reason }, nowMs);
+    // Now, even when the certificate has not begun: T-32 and the 24 hours of BR 4.9.1.1 leave no other date. A date that the
+    // caller chooses may not lie before notBefore (T-30).
+    return revoked(current, { revokedAt: revokedAt ?? wholeSecond(nowMs), reason }, nowMs);
   }
   const was = current.revocation;
   const sameReason = was.reason === reason;
@@ -94,15 +129,20 @@ export function revoke(profile: Profile, current: Certificate | undefined, event
   // B-31, BR 7.2.2: a verified key compromise replaces any other reason and may move the date back (T-30), never forward.
   if (reason === 'keyCompromise') {
     if (revokedAt !== undefined && revokedAt > was.revokedAt) {
-      throw new Problem('conflict', `this certificate is revoked since ${rfc3339(was.revokedAt)}; the date may only move back`, {
-        field: '/revokedAt',
-        value: rfc3339(revokedAt),
-        rule: 'BR 7.2.2',
-      });
+      throw new Problem(
+        'conflict',
+        `this certificate is revoked since ${rfc3339(was.revokedAt)}; the date may only move back`,
+        {
+          field: '/revokedAt',
+          value: rfc3339(revokedAt),
+          rule: 'BR 7.2.2',
+        },
+      );
     }
     return revoked(current, { revokedAt: revokedAt ?? was.revokedAt, reason }, nowMs);
   }
-  if (was.reason === 'certificateHold') return revoked(current, { revokedAt: revokedAt ?? was.revokedAt, reason }, nowMs);
+  if (was.reason === 'certificateHold' && !sameReason)
+    return revoked(current, { revokedAt: revokedAt ?? was.revokedAt, reason }, nowMs);
   throw new Problem(
     'conflict',
     `this certificate is revoked since ${rfc3339(was.revokedAt)} with reason ${was.reason ?? 'none'}; only keyCompromise may replace it`,
@@ -117,7 +157,11 @@ export function permittedReason(profile: Profile, reason: ReasonName | undefined
   if (reason === undefined || reason === 'unspecified') return undefined;
   if (reason === 'certificateHold') {
     if (profile.reasons.hold === 'allow') return reason;
-    throw new Problem('refused', 'certificates are not suspended under this profile', { field: '/reason', value: reason, rule: 'CT-4.9.13, BR 4.9.13' });
+    throw new Problem('refused', 'certificates are not suspended under this profile', {
+      field: '/reason',
+      value: reason,
+      rule: 'CT-4.9.13, BR 4.9.13',
+    });
   }
   if (reason === 'removeFromCRL' || !profile.reasons.permitted.includes(reason)) {
     throw new Problem('refused', `not a permitted reason; permitted: none, ${profile.reasons.permitted.join(', ')}`, {
@@ -130,20 +174,55 @@ export function permittedReason(profile: Profile, reason: ReasonName | undefined
 }
 
 function release(profile: Profile, current: Certificate, nowMs: EpochMs): Transition {
-  if (profile.reasons.hold !== 'allow' || (current.revocation !== undefined && current.revocation.reason !== 'certificateHold')) {
-    throw new Problem('refused', 'a revocation cannot be undone', { field: '/reason', value: 'removeFromCRL', rule: 'CT-4.9.13, BR 4.10.1' });
+  if (
+    profile.reasons.hold !== 'allow' ||
+    (current.revocation !== undefined && current.revocation.reason !== 'certificateHold')
+  ) {
+    throw new Problem('refused', 'a revocation cannot be undone', {
+      field: '/reason',
+      value: 'removeFromCRL',
+      rule: 'CT-4.9.13, BR 4.10.1',
+    });
   }
   if (current.revocation === undefined) return NO_CHANGE;
-  return { certificate: { ...current, revision: current.revision + 1, revocation: undefined, recordedAt: nowMs }, lane: 'revocation' };
+  return {
+    certificate: { ...current, revision: current.revision + 1, revocation: undefined, recordedAt: nowMs },
+    lane: 'revocation',
+  };
 }
 
 function revoked(current: Certificate, revocation: Revocation, nowMs: EpochMs): Transition {
-  return { certificate: { ...current, revision: current.revision + 1, revocation, recordedAt: nowMs }, lane: 'revocation' };
+  return {
+    certificate: { ...current, revision: current.revision + 1, revocation, recordedAt: nowMs },
+    lane: 'revocation',
+  };
 }
 
+/**
+ * Dates that a certificate, a CRL and the store can say: UTCTime begins with 1950, GeneralizedTime ends with 9999. Refused
+ * here because an event that the ledger cannot hold must not get into the journal.
+ * @throws Problem `invalid`
+ */
+export function checkRepresentable(field: string, instant: EpochMs | undefined): void {
+  if (instant === undefined || (instant >= YEAR_1950 && instant < YEAR_10000)) return;
+  throw new Problem('invalid', 'not a date of the years 1950 to 9999', {
+    field,
+    value: rfc3339(instant),
+    rule: 'RFC 5280 §4.1.2.5',
+  });
+}
+
+const YEAR_1950 = Date.UTC(1950, 0, 1);
+const YEAR_10000 = Date.UTC(10000, 0, 1);
+
 function checkDate(current: Certificate, revokedAt: EpochMs, nowMs: EpochMs): void {
+  checkRepresentable('/revokedAt', revokedAt);
   if (revokedAt > nowMs) {
-    throw new Problem('refused', `lies in the future; the time here is ${rfc3339(nowMs)}`, { field: '/revokedAt', value: rfc3339(revokedAt), rule: 'T-32' });
+    throw new Problem('refused', `lies in the future; the time here is ${rfc3339(nowMs)}`, {
+      field: '/revokedAt',
+      value: rfc3339(revokedAt),
+      rule: 'T-32',
+    });
   }
   if (current.notBefore !== undefined && revokedAt < current.notBefore) {
     throw new Problem('refused', `before the certificate's notBefore ${rfc3339(current.notBefore)}`, {
