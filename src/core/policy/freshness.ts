@@ -32,13 +32,22 @@ export function planResponse(
 ): ResponseTimes | undefined {
   const thisUpdate = wholeSecond(nowMs);
   if (thisUpdate < responder.notBefore) return undefined;
-  const nextUpdate = Math.min(thisUpdate + profile.ocsp.validityMs - SECOND, wholeSecond(responder.notAfter));
+  const nextUpdate = Math.min(
+    wholeSecond(thisUpdate + profile.ocsp.validityMs - SECOND),
+    wholeSecond(responder.notAfter),
+  );
   const validityMs = nextUpdate - thisUpdate + SECOND;
   if (validityMs < MIN_VALIDITY_MS) return undefined;
-  // A clamped interval is refreshed in proportion: at the same share of its length as a full one.
-  const refreshAfter = Math.min(profile.ocsp.refreshAfterMs, (profile.ocsp.refreshAfterMs / profile.ocsp.validityMs) * validityMs);
-  const refreshAt = thisUpdate + Math.floor(refreshAfter * (1 - JITTER_SHARE * jitter(key)));
-  return { thisUpdate, nextUpdate, refreshAt: Math.min(refreshAt, refreshDeadline(thisUpdate, nextUpdate)) };
+  // A clamped interval is refreshed in proportion: at the same share of its length as a full one. The jitter comes off what
+  // the deadline leaves, so that it spreads a bulk load there as well.
+  const refreshAfter = Math.min(
+    profile.ocsp.refreshAfterMs,
+    (profile.ocsp.refreshAfterMs / profile.ocsp.validityMs) * validityMs,
+    refreshDeadline(thisUpdate, nextUpdate) - thisUpdate,
+  );
+  // Never within the second of thisUpdate: the successor would not be later, and could not supersede.
+  const refreshAt = thisUpdate + Math.max(SECOND, Math.floor(refreshAfter * (1 - JITTER_SHARE * jitter(key))));
+  return { thisUpdate, nextUpdate, refreshAt };
 }
 
 /**
@@ -51,9 +60,15 @@ export function refreshDeadline(thisUpdate: EpochMs, nextUpdate: EpochMs): Epoch
   return Math.min(thisUpdate + validityMs / 2, eightHoursBefore, thisUpdate + 4 * DAY);
 }
 
-/** P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. */
-export function servable(times: { readonly thisUpdate: EpochMs; readonly nextUpdate: EpochMs }, nowMs: EpochMs): boolean {
-  return times.thisUpdate <= nowMs && nowMs < times.nextUpdate + SECOND;
+/**
+ * P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. To the millisecond: the second that T-01 counts in belongs to the
+ * length of the interval, but a client whose clock has fractions takes an answer for expired within it (RFC 6960 §4.2.2.1).
+ */
+export function servable(
+  times: { readonly thisUpdate: EpochMs; readonly nextUpdate: EpochMs },
+  nowMs: EpochMs,
+): boolean {
+  return times.thisUpdate <= nowMs && nowMs <= times.nextUpdate;
 }
 
 /**
@@ -80,20 +95,19 @@ export interface CrlTimes {
 
 /**
  * The times of a CRL built now. thisUpdate must be later than the previous one's (C-10, CRLite refuses an older one);
- * undefined when the clock has not moved on or has stepped back. nextUpdate never comes before the previous CRL's (C-08)
- * nor after the CA certificate's end.
+ * undefined when the clock has not moved on or has stepped back, and at the end of the CA certificate, which nextUpdate does
+ * not pass. With one validity nextUpdate never comes before the previous CRL's (C-08, a SHOULD); a validity that was
+ * shortened holds at once and is not exceeded for its sake.
  */
 export function planCrl(
   profile: Profile,
-  previous: Pick<CrlRecord, 'thisUpdate' | 'nextUpdate'> | undefined,
+  previous: Pick<CrlRecord, 'thisUpdate'> | undefined,
   caNotAfter: EpochMs,
   nowMs: EpochMs,
 ): CrlTimes | undefined {
   const thisUpdate = wholeSecond(nowMs);
   if (previous !== undefined && thisUpdate <= previous.thisUpdate) return undefined;
-  const planned = thisUpdate + profile.crl.validityMs - SECOND;
-  // C-08 holds as far as the profile's validity allows: a validity that was shortened may not be exceeded for its sake.
-  const nextUpdate = Math.min(planned, wholeSecond(caNotAfter));
+  const nextUpdate = Math.min(wholeSecond(thisUpdate + profile.crl.validityMs - SECOND), wholeSecond(caNotAfter));
   return nextUpdate <= thisUpdate ? undefined : { thisUpdate, nextUpdate };
 }
 
