@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { RouteTable } from '../../src/core/route.ts';
+
+const PREFIXED = new RouteTable<string>(
+  [{ path: '/OcspServer' }, { path: '/ocsp/' }, { path: '/ocsp/ev' }],
+  [
+    { path: '/SureServer/evcag3/cdp.crl', file: 'evcag3' },
+    { host: 'crl.a.example', path: '/ca.crl', file: 'a' },
+    { host: 'CRL.B.example', path: '/ca.crl', file: 'b' },
+  ],
+);
+const ROOT = new RouteTable<string>(
+  [{ host: 'ocsp.a.example', path: '/' }, { path: '/ocsp' }],
+  [{ path: '/ca.crl', file: 'a' }],
+);
+
+const NONE = { kind: 'none' };
+const ocsp = (rest: string, atRoot = false): unknown => ({ kind: 'ocsp', rest, atRoot });
+const file = (name: string): unknown => ({ kind: 'file', file: name });
+
+function finds(table: RouteTable<string>, cases: Record<string, unknown>, host = ''): void {
+  for (const [target, expected] of Object.entries(cases)) assert.deepEqual(table.find(target, host), expected, target);
+}
+
+describe('RouteTable', () => {
+  it('gives an OCSP mount what follows it, octet for octet (T-49)', () => {
+    finds(PREFIXED, {
+      '/OcspServer': ocsp(''),
+      '/OcspServer/': ocsp('/'),
+      '/OcspServer/MFEw%2F+a=': ocsp('/MFEw%2F+a='),
+      '/OcspServer//MFEw/a//b': ocsp('//MFEw/a//b'),
+      '/OcspServer?x=1': ocsp('?x=1'),
+      '/OcspServer/MFEw?x#y': ocsp('/MFEw?x#y'),
+      '/ocsp': ocsp(''),
+      '/ocsp/MFEw': ocsp('/MFEw'),
+      '/ocsp/ev/MFEw': ocsp('/MFEw'),
+      '/ocsp/even': ocsp('/even'),
+    });
+  });
+
+  it('does not take a longer name for the mount, nor another case or spelling', () => {
+    for (const target of [
+      '/OcspServers',
+      '/OcspServers/MFEw',
+      '/ocspserver',
+      '/%4fcspServer',
+      '//OcspServer',
+      '/',
+      '',
+    ]) {
+      assert.deepEqual(PREFIXED.find(target, ''), NONE, target);
+    }
+  });
+
+  it('takes everything at a root mount, but longer mounts and files first', () => {
+    finds(ROOT, {
+      '/': ocsp('/', true),
+      '//MFEw': ocsp('//MFEw', true),
+      '/MFEw': ocsp('/MFEw', true),
+      '/?x': ocsp('/?x', true),
+      '/ocsps': ocsp('/ocsps', true),
+      '/ocsp/MFEw': ocsp('/MFEw'),
+      '/ca.crl': file('a'),
+      '/ca.crl/': ocsp('/ca.crl/', true),
+    });
+  });
+
+  it('reads the absolute-form, whose authority counts instead of Host (RFC 9112 §3.2.2)', () => {
+    finds(
+      PREFIXED,
+      {
+        'http://ocsp.example/OcspServer/MFEw': ocsp('/MFEw'),
+        'HTTPS://ocsp.example:8080/OcspServer': ocsp(''),
+        'http://crl.b.example:80/ca.crl': file('b'),
+        'http://CRL.A.example/ca.crl?x': file('a'),
+        'http://ocsp.example': NONE,
+      },
+      'crl.a.example',
+    );
+    finds(ROOT, {
+      'http://ocsp.a.example': ocsp('/', true),
+      'http://ocsp.a.example?x': ocsp('?x', true),
+      'http://ocsp.a.example//MFEw': ocsp('//MFEw', true),
+    });
+  });
+
+  it('refuses the other forms of a target', () => {
+    for (const target of ['*', 'ocsp.example:443', 'ftp://ocsp.example/OcspServer', 'OcspServer', 'http:/OcspServer']) {
+      assert.deepEqual(PREFIXED.find(target, 'ocsp.example'), NONE, target);
+    }
+  });
+
+  it('tells equal paths apart by host, without case and port; the first one for any other host and for none', () => {
+    const path = '/ca.crl';
+    for (const [host, name] of [
+      ['crl.a.example', 'a'],
+      ['crl.b.example', 'b'],
+      ['Crl.B.Example:8080', 'b'],
+      ['other.example', 'a'],
+      ['', 'a'],
+      ['[::1]:8080', 'a'],
+    ] as const) {
+      assert.deepEqual(PREFIXED.find(path, host), file(name), host);
+    }
+  });
+
+  it('finds a file without its query and nowhere else', () => {
+    finds(PREFIXED, {
+      '/SureServer/evcag3/cdp.crl': file('evcag3'),
+      '/SureServer/evcag3/cdp.crl?cache=no': file('evcag3'),
+      '/SureServer/evcag3/cdp.crl/': NONE,
+      '/sureserver/evcag3/cdp.crl': NONE,
+      '/SureServer/../SureServer/evcag3/cdp.crl': NONE,
+      '/crl.a.example/ca.crl': NONE,
+    });
+  });
+});
