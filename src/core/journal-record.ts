@@ -79,7 +79,9 @@ export function journalChange(certificate: Certificate, lane: Lane | undefined):
 }
 
 /** The certificates that a record brings into the ledger: the same now as at any replay. */
-export function changesOf(record: JournalRecord): { readonly certificate: Certificate; readonly lane: Lane | undefined }[] {
+export function changesOf(
+  record: JournalRecord,
+): { readonly certificate: Certificate; readonly lane: Lane | undefined }[] {
   const recordedAt = Date.parse(record.at);
   return (record.changes ?? []).map((change) => ({
     certificate: {
@@ -90,7 +92,8 @@ export function changesOf(record: JournalRecord): { readonly certificate: Certif
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
       crlShard: change.crlShard,
-      revocation: change.revokedAt === undefined ? undefined : { revokedAt: Date.parse(change.revokedAt), reason: change.reason },
+      revocation:
+        change.revokedAt === undefined ? undefined : { revokedAt: Date.parse(change.revokedAt), reason: change.reason },
       recordedAt,
       recordedSeq: record.seq,
     },
@@ -116,10 +119,8 @@ export function sealRecord(entry: JournalEntry, seq: number, at: string, prev: s
  */
 export function openRecord(line: string, expected: { seq: number; prev: string }, where: string): JournalRecord {
   const covered = `${line.slice(0, -HASH_MEMBER_LENGTH)}}`;
-  let record: JournalRecord;
-  try {
-    record = JSON.parse(line) as JournalRecord;
-  } catch {
+  const record = parseObject(line) as JournalRecord | undefined;
+  if (record === undefined) {
     throw new Problem('corrupt', 'not a journal record', { field: where, value: line.slice(0, 40) });
   }
   if (createHash('sha256').update(covered).digest('hex') !== record.hash) {
@@ -141,4 +142,13 @@ export function openRecord(line: string, expected: { seq: number; prev: string }
     });
   }
   return record;
+}
+
+function parseObject(line: string): object | undefined {
+  try {
+    const value = JSON.parse(line) as unknown;
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
