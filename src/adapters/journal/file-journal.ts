@@ -6,11 +6,15 @@
  * acknowledged on its strength, because append resolves after the fsync: the tail is cut off at open, kept beside the journal
  * as `.torn`, and the cut is itself a record. A broken line anywhere else is no crash but damage: open refuses.
  */
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, truncate, writeFile, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { GENESIS_HASH, openRecord, sealRecord, type JournalEntry, type JournalRecord } from '../../core/journal-record.ts';
+import { dirname, join } from 'node:path';
+import {
+  GENESIS_HASH,
+  openRecord,
+  sealRecord,
+  type JournalEntry,
+  type JournalRecord,
+} from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal } from '../../ports/journal.ts';
@@ -28,6 +32,7 @@ interface Waiting {
 export class FileJournal implements Journal {
   readonly #dir: string;
   readonly #clock: Clock;
+  readonly #segmentBytes: number;
   #head: { seq: number; hash: string };
   #file: FileHandle;
   /** Length of the current file up to the end of the last durable record. */
@@ -39,9 +44,17 @@ export class FileJournal implements Journal {
   #dirty = false;
   #closed = false;
 
-  private constructor(dir: string, clock: Clock, head: { seq: number; hash: string }, file: FileHandle, size: number) {
+  private constructor(
+    dir: string,
+    clock: Clock,
+    segmentBytes: number,
+    head: { seq: number; hash: string },
+    file: FileHandle,
+    size: number,
+  ) {
     this.#dir = dir;
     this.#clock = clock;
+    this.#segmentBytes = segmentBytes;
     this.#head = head;
     this.#file = file;
     this.#size = size;
@@ -49,32 +62,42 @@ export class FileJournal implements Journal {
 
   /**
    * Opens the journal, or begins one. The last file is checked whole; earlier ones by `audit verify`.
+   * @param segmentBytes a new file is begun when the current one is longer.
    * @throws Problem `corrupt` for a broken chain, `config` when the directory cannot be used.
    */
-  static async open(dir: string, clock: Clock): Promise<FileJournal> {
+  static async open(dir: string, clock: Clock, segmentBytes = SEGMENT_BYTES): Promise<FileJournal> {
     let segments: string[];
     try {
       await mkdir(dir, { recursive: true, mode: 0o750 });
       segments = await segmentsOf(dir);
     } catch (error) {
-      throw new Problem('config', `cannot use the directory: ${(error as Error).message}`, { field: 'audit directory', value: dir });
+      throw new Problem('config', `cannot use the directory: ${(error as Error).message}`, {
+        field: 'audit directory',
+        value: dir,
+      });
     }
     const last = segments.at(-1);
     if (last === undefined) {
-      return new FileJournal(dir, clock, { seq: 0, hash: GENESIS_HASH }, await open(join(dir, segmentName(1)), 'a', 0o640), 0);
+      const file = await beginFile(dir, 1);
+      await syncDirectory(dirname(dir));
+      return new FileJournal(dir, clock, segmentBytes, { seq: 0, hash: GENESIS_HASH }, file, 0);
     }
     const path = join(dir, last);
     let { head, size, torn } = await checkSegment(path, segments.length === 1);
     const before = segments.at(-2);
     if (size === 0 && before !== undefined) {
-      // Killed between beginning this file and its first record: the chain goes on from the file before.
-      head = (await checkSegment(join(dir, before), segments.length === 2)).head;
+      // Killed between beginning this file and its first record: the chain goes on from the file before, which was whole.
+      const previous = await checkSegment(join(dir, before), segments.length === 2);
+      if (previous.torn.length > 0 || previous.head.seq !== head.seq) {
+        throw new Problem('corrupt', `record ${previous.head.seq + 1} is missing`, { field: before, value: last });
+      }
+      head = previous.head;
     }
     if (torn.length > 0) {
       await writeFile(`${path}.torn-${head.seq + 1}`, torn);
       await truncate(path, size);
     }
-    const journal = new FileJournal(dir, clock, head, await open(path, 'a', 0o640), size);
+    const journal = new FileJournal(dir, clock, segmentBytes, head, await open(path, 'a', 0o640), size);
     if (torn.length > 0) {
       await journal.append([
         {
@@ -99,7 +122,7 @@ export class FileJournal implements Journal {
     if (this.#closed) return Promise.reject(new Problem('unavailable', 'the journal is closed'));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ entries, resolve, reject });
-      this.#writing ??= this.#drain().finally(() => (this.#writing = undefined));
+      this.#writing ??= this.#drain();
     });
   }
 
@@ -109,32 +132,26 @@ export class FileJournal implements Journal {
     while (this.#waiting.length > 0) {
       let count = 0;
       let entries = 0;
-      while (count < this.#waiting.length && entries < MAX_GROUP) entries += (this.#waiting[count++] as Waiting).entries.length;
+      while (count < this.#waiting.length && entries < MAX_GROUP)
+        entries += (this.#waiting[count++] as Waiting).entries.length;
       await this.#writeGroup(this.#waiting.splice(0, count));
     }
+    // In the same turn as the last look at #waiting: an append that comes any later begins anew.
+    this.#writing = undefined;
   }
 
   async #writeGroup(group: readonly Waiting[]): Promise<void> {
-    const at = new Date(this.#clock.now()).toISOString();
-    let { seq, hash } = this.#head;
-    const lines: string[] = [];
-    const sealed = group.map(({ entries }) =>
-      entries.map((entry): JournalRecord => {
-        const prev = hash;
-        seq += 1;
-        const next = sealRecord(entry, seq, at, prev);
-        hash = next.hash;
-        lines.push(next.line);
-        return { ...entry, seq, at, prev, hash };
-      }),
-    );
-    const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+    const from = this.#head;
+    let sealed: readonly SealedEntries[];
+    let bytes: Buffer;
     try {
+      sealed = sealGroup(group, from, new Date(this.#clock.now()).toISOString());
+      bytes = Buffer.from(sealed.map(({ text }) => text).join(''));
       if (this.#dirty) {
         await this.#file.truncate(this.#size);
         this.#dirty = false;
       }
-      if (this.#size > SEGMENT_BYTES) await this.#beginSegment();
+      if (this.#size > this.#segmentBytes) await this.#beginSegment();
       this.#dirty = true;
       await this.#file.appendFile(bytes);
       await this.#file.datasync();
@@ -142,22 +159,32 @@ export class FileJournal implements Journal {
     } catch (error) {
       this.#failure = (error as Error).message;
       // Nothing of the group counts, even if the disk kept a part: it is cut off now, or else before the next write.
-      if (this.#dirty) await this.#file.truncate(this.#size).then(() => (this.#dirty = false), () => undefined);
+      if (this.#dirty) {
+        await this.#file.truncate(this.#size).then(
+          () => (this.#dirty = false),
+          () => undefined,
+        );
+      }
       for (const { reject } of group) {
-        reject(new Problem('unavailable', `the audit log cannot be written: ${this.#failure}`, { field: 'audit directory', value: this.#dir, rule: 'CT-5.4.6' }));
+        reject(
+          new Problem('unavailable', `the audit log cannot be written: ${this.#failure}`, {
+            field: 'audit directory',
+            value: this.#dir,
+            rule: 'CT-5.4.6',
+          }),
+        );
       }
       return;
     }
     this.#failure = undefined;
     this.#size += bytes.length;
+    const { seq, hash } = sealed.flatMap(({ records }) => records).at(-1) ?? from;
     this.#head = { seq, hash };
-    group.forEach(({ resolve }, i) => resolve(sealed[i] as JournalRecord[]));
+    group.forEach(({ resolve }, i) => resolve((sealed[i] as SealedEntries).records));
   }
 
   async #beginSegment(): Promise<void> {
-    const file = await open(join(this.#dir, segmentName(this.#head.seq + 1)), 'a', 0o640);
-    const directory = await open(this.#dir, 'r');
-    await directory.sync().finally(() => directory.close());
+    const file = await beginFile(this.#dir, this.#head.seq + 1);
     await this.#file.close();
     this.#file = file;
     this.#size = 0;
@@ -176,23 +203,94 @@ export class FileJournal implements Journal {
 
 /**
  * Records with seq > after. The chain is checked from the beginning of the file that holds the first of them; from record 1
- * when `after` is 0, which is a full verification.
+ * when `after` is 0, which is a full verification. An unfinished last line of the last file is a record that is being written,
+ * or was when the process died: it is none yet.
  */
 export async function* readJournal(dir: string, after: number): AsyncGenerator<JournalRecord> {
   const segments = await segmentsOf(dir);
-  const first = Math.max(0, segments.findLastIndex((name) => firstSeq(name) <= after + 1));
+  const first = Math.max(
+    0,
+    segments.findLastIndex((name) => firstSeq(name) <= after + 1),
+  );
   let expected: { seq: number; prev: string } | undefined = first === 0 ? { seq: 1, prev: GENESIS_HASH } : undefined;
   for (const name of segments.slice(first)) {
     let number = 0;
-    const input = createReadStream(join(dir, name));
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+    for await (const { line, ended } of linesOf(join(dir, name))) {
       number += 1;
       const where = `${name} line ${number}`;
+      if (!ended) {
+        if (name === segments.at(-1)) return;
+        throw new Problem('corrupt', 'the file ends within a record', { field: where });
+      }
       const record = openRecord(line, expected ?? anchor(line, firstSeq(name), where), where);
       expected = { seq: record.seq + 1, prev: record.hash };
       if (record.seq > after) yield record;
     }
   }
+}
+
+/** Unlike node:readline, tells whether the last line was ended, and takes nothing but a newline for an end. */
+async function* linesOf(path: string): AsyncGenerator<{ readonly line: string; readonly ended: boolean }> {
+  const file = await open(path, 'r');
+  try {
+    let rest: Buffer[] = [];
+    for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+      let start = 0;
+      for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
+        yield { line: Buffer.concat([...rest, chunk.subarray(start, end)]).toString(), ended: true };
+        rest = [];
+        start = end + 1;
+      }
+      if (start < chunk.length) rest.push(chunk.subarray(start));
+    }
+    if (rest.length > 0) yield { line: Buffer.concat(rest).toString(), ended: false };
+  } finally {
+    await file.close();
+  }
+}
+
+const NEWLINE = 0x0a;
+
+interface SealedEntries {
+  readonly records: readonly JournalRecord[];
+  readonly text: string;
+}
+
+function sealGroup(
+  group: readonly { readonly entries: readonly JournalEntry[] }[],
+  from: { readonly seq: number; readonly hash: string },
+  at: string,
+): readonly SealedEntries[] {
+  let { seq, hash } = from;
+  return group.map(({ entries }) => {
+    let text = '';
+    const records = entries.map((entry): JournalRecord => {
+      const prev = hash;
+      seq += 1;
+      const sealed = sealRecord(entry, seq, at, prev);
+      hash = sealed.hash;
+      text += `${sealed.line}\n`;
+      return { ...entry, seq, at, prev, hash };
+    });
+    return { records, text };
+  });
+}
+
+/** A file whose name is durable: one that vanished with the power would take acknowledged records along (P1). */
+async function beginFile(dir: string, seq: number): Promise<FileHandle> {
+  const file = await open(join(dir, segmentName(seq)), 'a', 0o640);
+  try {
+    await syncDirectory(dir);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return file;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  await directory.sync().finally(() => directory.close());
 }
 
 /** Name of the file that begins with this record. Twelve digits sort as text for longer than any CA lives. */
@@ -211,7 +309,8 @@ async function segmentsOf(dir: string): Promise<string[]> {
 /** What the first record of a later file must be, as far as the file itself can say. */
 function anchor(line: string, seq: number, where: string): { seq: number; prev: string } {
   const prev = /"prev":"([0-9a-f]{64})"/.exec(line.slice(0, 200))?.[1];
-  if (prev === undefined) throw new Problem('corrupt', 'not a journal record', { field: where, value: line.slice(0, 40) });
+  if (prev === undefined)
+    throw new Problem('corrupt', 'not a journal record', { field: where, value: line.slice(0, 40) });
   return { seq, prev };
 }
 
@@ -225,7 +324,7 @@ async function checkSegment(
   let expected: { seq: number; prev: string } | undefined = isFirst ? { seq: 1, prev: GENESIS_HASH } : undefined;
   let size = 0;
   for (let number = 1; ; number++) {
-    const end = bytes.indexOf(0x0a, size);
+    const end = bytes.indexOf(NEWLINE, size);
     if (end === -1) break;
     const line = bytes.toString('utf8', size, end);
     const where = `${path} line ${number}`;
@@ -233,6 +332,7 @@ async function checkSegment(
     expected = { seq: record.seq + 1, prev: record.hash };
     size = end + 1;
   }
-  const head = expected === undefined ? { seq: seq - 1, hash: GENESIS_HASH } : { seq: expected.seq - 1, hash: expected.prev };
+  const head =
+    expected === undefined ? { seq: seq - 1, hash: GENESIS_HASH } : { seq: expected.seq - 1, hash: expected.prev };
   return { head, size, torn: bytes.subarray(size) };
 }
