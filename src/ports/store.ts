@@ -15,7 +15,7 @@ export interface Change {
 }
 
 export interface Ledger {
-  /** Sequence number of the last journal record applied; 0 for a new store. */
+  /** Sequence number of the last journal record applied; 0 for a new store. Never falls. */
   appliedSeq(): Promise<number>;
   /** Same order as asked; undefined for what this issuer never issued. */
   find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]>;
@@ -26,7 +26,10 @@ export interface Ledger {
    */
   apply(changes: readonly Change[], seq: number): Promise<void>;
   /** Revoked entries in ascending order of serial octets, in pages, as of one instant; `asOfSeq` is that instant. */
-  revokedEntries(issuer: IssuerTag): { readonly asOfSeq: Promise<number>; readonly pages: AsyncIterable<readonly RevokedEntry[]> };
+  revokedEntries(issuer: IssuerTag): {
+    readonly asOfSeq: Promise<number>;
+    readonly pages: AsyncIterable<readonly RevokedEntry[]>;
+  };
   /** Every certificate of an issuer in ascending order, in pages, as of one instant. */
   certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]>;
 }
@@ -62,16 +65,21 @@ export interface RefreshQueue {
   takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]>;
   /** Gives leased items back, to be due again at `dueAt`. */
   postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void>;
-  /** Drops leased items for which there is nothing to do. */
+  /** Drops leased items for which there is nothing to do. An item that was inserted again meanwhile is due once more. */
   drop(items: readonly QueueItem[]): Promise<void>;
-  /** Drops leased items and the published answers of their certificates, which have expired (RFC 9919 §3.2.3). */
+  /** Drops leased items and the published answers of their certificates, which have expired (RFC 9919 §3.2.3). Told once each. */
   retire(items: readonly QueueItem[]): Promise<void>;
   /**
    * Compare-and-swap on the certificate's revision, per item; moves the item to the refresh lane at `refreshAt`.
    * Not synced: an answer lost with the power is still queued and will be signed again.
    */
-  publish(responses: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]>;
-  /** Items of the lane that are due at `nowMs`, leased ones included. From memory: cheap enough for every scrape. */
+  publish(
+    responses: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[],
+  ): Promise<readonly PublishOutcome[]>;
+  /**
+   * Items of the lane that are due at `nowMs`, leased ones included; whole seconds, for `refresh` minutes. From memory: cheap
+   * enough for every scrape.
+   */
   backlog(lane: Lane, nowMs: EpochMs): number;
   /** When the oldest item of the lane was or will be due; seconds, for `refresh` minutes. From memory. */
   oldestDue(lane: Lane): EpochMs | undefined;
@@ -89,8 +97,9 @@ export interface CrlShelf {
    */
   reserveNumber(issuer: IssuerTag, atLeast: bigint): Promise<bigint>;
   /**
-   * Archives the bytes, then makes the record current if `previous` is still the current number. Durable when it resolves.
-   * False: somebody else published meanwhile; nothing changed.
+   * Archives the bytes, then makes the record current if `previous` is still the current number and the new number is
+   * greater (C-10). Durable when it resolves. False: somebody else published meanwhile, or the number does not grow;
+   * nothing changed. @throws Problem `conflict` when the archive holds another CRL under this number.
    */
   publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean>;
   /** Newest first. */

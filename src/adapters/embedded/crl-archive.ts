@@ -3,7 +3,7 @@
  * overwritten with other bytes.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CrlRecord } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
@@ -19,10 +19,17 @@ export class CrlArchive {
     return join(this.#dir, record.issuer, `${record.number}.crl`);
   }
 
-  /** Durable when it resolves: file, then name, then directory. */
+  /**
+   * Durable when it resolves: file, then name, then directory.
+   * @throws Problem `conflict` when another CRL is archived under this number.
+   */
   async write(record: CrlRecord, der: Buffer): Promise<void> {
     const path = this.path(record);
-    await mkdir(dirname(path), { recursive: true });
+    const made = await mkdir(dirname(path), { recursive: true });
+    if (made !== undefined) {
+      // Names are durable with their directory: from the issuer's own up to the first that was there before.
+      for (let dir = dirname(path); dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
+    }
     const temporary = `${path}.part`;
     const file = await open(temporary, 'w', 0o644);
     try {
@@ -31,13 +38,23 @@ export class CrlArchive {
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
-    const directory = await open(dirname(path), 'r');
     try {
-      await directory.sync();
+      // Unlike rename, link never replaces what is there.
+      await link(temporary, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      // The same bytes: a publication that was cut short after this step is made again.
+      if (!(await readFile(path)).equals(der)) {
+        throw new Problem('conflict', 'another CRL with this number is archived', {
+          field: path,
+          value: `number ${record.number}`,
+          rule: 'C-10, CT-5.5.1-3',
+        });
+      }
     } finally {
-      await directory.close();
+      await rm(temporary);
     }
+    await syncDirectory(dirname(path));
   }
 
   async read(record: CrlRecord): Promise<Buffer> {
@@ -46,11 +63,22 @@ export class CrlArchive {
     try {
       der = await readFile(path);
     } catch (error) {
-      throw new Problem('corrupt', `the archived CRL cannot be read: ${(error as Error).message}`, { field: path, value: `number ${record.number}` });
+      throw new Problem('corrupt', `the archived CRL cannot be read: ${(error as Error).message}`, {
+        field: path,
+        value: `number ${record.number}`,
+      });
     }
     if (createHash('sha256').update(der).digest('hex') !== record.sha256) {
-      throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', { field: path, value: `number ${record.number}` });
+      throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
+        field: path,
+        value: `number ${record.number}`,
+      });
     }
     return der;
   }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  await directory.sync().finally(() => directory.close());
 }

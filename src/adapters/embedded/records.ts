@@ -1,13 +1,25 @@
-/** Values of the embedded store. Fixed offsets, 48-bit milliseconds (good until the year 10889), 0 for an absent instant. */
-import type { Certificate, CrlRecord, IssuerTag, PublishedResponse, RevokedEntry, Revocation } from '../../core/certificate.ts';
+/**
+ * Values of the embedded store. Fixed offsets; an instant is 48-bit milliseconds since 1900, good for every instant that
+ * core/status.ts lets in (1950 to 9999); 0 for an absent one.
+ */
+import type {
+  Certificate,
+  CrlRecord,
+  IssuerTag,
+  PublishedResponse,
+  RevokedEntry,
+  Revocation,
+} from '../../core/certificate.ts';
 import { REASON_CODES, reasonName, type Reason } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
+import type { EpochMs } from '../../core/time.ts';
 
 const NO_REASON = 0xff;
 const PRECERTIFICATE = 1;
 const REVOKED = 2;
 const HAS_NOT_BEFORE = 4;
 const HAS_NOT_AFTER = 8;
+const HAS_CRL_SHARD = 16;
 
 /** flags 1 | revision 4 | recordedAt 6 | recordedSeq 6 | notBefore 6 | notAfter 6 | revokedAt 6 | reason 1 | crlShard … */
 export function encodeCertificate(certificate: Certificate): Buffer {
@@ -17,12 +29,13 @@ export function encodeCertificate(certificate: Certificate): Buffer {
     (certificate.precertificate ? PRECERTIFICATE : 0) |
     (certificate.revocation === undefined ? 0 : REVOKED) |
     (certificate.notBefore === undefined ? 0 : HAS_NOT_BEFORE) |
-    (certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER);
+    (certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER) |
+    (certificate.crlShard === undefined ? 0 : HAS_CRL_SHARD);
   bytes.writeUInt32BE(certificate.revision, 1);
-  bytes.writeUIntBE(certificate.recordedAt, 5, 6);
+  writeInstant(bytes, certificate.recordedAt, 5);
   bytes.writeUIntBE(certificate.recordedSeq, 11, 6);
-  bytes.writeUIntBE(certificate.notBefore ?? 0, 17, 6);
-  bytes.writeUIntBE(certificate.notAfter ?? 0, 23, 6);
+  writeInstant(bytes, certificate.notBefore, 17);
+  writeInstant(bytes, certificate.notAfter, 23);
   writeRevocation(bytes, 29, certificate.revocation);
   bytes.write(shard, 36);
   return bytes;
@@ -34,13 +47,13 @@ export function decodeCertificate(issuer: IssuerTag, serial: Serial, bytes: Buff
     issuer,
     serial,
     revision: bytes.readUInt32BE(1),
-    recordedAt: bytes.readUIntBE(5, 6),
+    recordedAt: readInstant(bytes, 5),
     recordedSeq: bytes.readUIntBE(11, 6),
-    notBefore: flags & HAS_NOT_BEFORE ? bytes.readUIntBE(17, 6) : undefined,
-    notAfter: flags & HAS_NOT_AFTER ? bytes.readUIntBE(23, 6) : undefined,
+    notBefore: flags & HAS_NOT_BEFORE ? readInstant(bytes, 17) : undefined,
+    notAfter: flags & HAS_NOT_AFTER ? readInstant(bytes, 23) : undefined,
     precertificate: (flags & PRECERTIFICATE) !== 0,
     revocation: flags & REVOKED ? readRevocation(bytes, 29) : undefined,
-    crlShard: bytes.length > 36 ? bytes.toString('utf8', 36) : undefined,
+    crlShard: flags & HAS_CRL_SHARD ? bytes.toString('utf8', 36) : undefined,
   };
 }
 
@@ -50,10 +63,10 @@ export function encodeResponse(response: PublishedResponse): Buffer {
   const bytes = Buffer.allocUnsafe(42 + sha1.length + sha256.length);
   bytes[0] = response.revocation === undefined ? 0 : REVOKED;
   bytes.writeUInt32BE(response.revision, 1);
-  bytes.writeUIntBE(response.thisUpdate, 5, 6);
-  bytes.writeUIntBE(response.nextUpdate, 11, 6);
-  bytes.writeUIntBE(response.refreshAt, 17, 6);
-  bytes.writeUIntBE(response.publishedAt, 23, 6);
+  writeInstant(bytes, response.thisUpdate, 5);
+  writeInstant(bytes, response.nextUpdate, 11);
+  writeInstant(bytes, response.refreshAt, 17);
+  writeInstant(bytes, response.publishedAt, 23);
   bytes.write(response.responder, 29, 4, 'hex');
   writeRevocation(bytes, 33, response.revocation);
   bytes.writeUInt16BE(sha1.length, 40);
@@ -68,10 +81,10 @@ export function decodeResponse(issuer: IssuerTag, serial: Serial, bytes: Buffer)
     issuer,
     serial,
     revision: bytes.readUInt32BE(1),
-    thisUpdate: bytes.readUIntBE(5, 6),
-    nextUpdate: bytes.readUIntBE(11, 6),
-    refreshAt: bytes.readUIntBE(17, 6),
-    publishedAt: bytes.readUIntBE(23, 6),
+    thisUpdate: readInstant(bytes, 5),
+    nextUpdate: readInstant(bytes, 11),
+    refreshAt: readInstant(bytes, 17),
+    publishedAt: readInstant(bytes, 23),
     responder: bytes.toString('hex', 29, 33),
     revocation: (bytes[0] as number) & REVOKED ? readRevocation(bytes, 33) : undefined,
     signatures: { sha1: bytes.subarray(42, split), sha256: bytes.subarray(split) },
@@ -83,8 +96,8 @@ export function encodeEntry(certificate: Certificate, revocation: Revocation): B
   const bytes = Buffer.allocUnsafe(20);
   bytes[0] = certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER;
   writeRevocation(bytes, 1, revocation);
-  bytes.writeUIntBE(certificate.notAfter ?? 0, 8, 6);
-  bytes.writeUIntBE(certificate.recordedAt, 14, 6);
+  writeInstant(bytes, certificate.notAfter, 8);
+  writeInstant(bytes, certificate.recordedAt, 14);
   return bytes;
 }
 
@@ -92,8 +105,8 @@ export function decodeEntry(serial: Serial, bytes: Buffer): RevokedEntry {
   return {
     serial,
     ...readRevocation(bytes, 1),
-    notAfter: (bytes[0] as number) & HAS_NOT_AFTER ? bytes.readUIntBE(8, 6) : undefined,
-    recordedAt: bytes.readUIntBE(14, 6),
+    notAfter: (bytes[0] as number) & HAS_NOT_AFTER ? readInstant(bytes, 8) : undefined,
+    recordedAt: readInstant(bytes, 14),
   };
 }
 
@@ -107,11 +120,21 @@ export function decodeCrlRecord(bytes: Buffer): CrlRecord {
 }
 
 function writeRevocation(bytes: Buffer, at: number, revocation: Revocation | undefined): void {
-  bytes.writeUIntBE(revocation?.revokedAt ?? 0, at, 6);
+  writeInstant(bytes, revocation?.revokedAt, at);
   bytes[at + 6] = revocation?.reason === undefined ? NO_REASON : REASON_CODES[revocation.reason];
 }
 
 function readRevocation(bytes: Buffer, at: number): Revocation {
   const code = bytes[at + 6] as number;
-  return { revokedAt: bytes.readUIntBE(at, 6), reason: code === NO_REASON ? undefined : (reasonName(code) as Reason) };
+  return { revokedAt: readInstant(bytes, at), reason: code === NO_REASON ? undefined : (reasonName(code) as Reason) };
+}
+
+const YEAR_1900 = Date.UTC(1900, 0, 1);
+
+function writeInstant(bytes: Buffer, instant: EpochMs | undefined, at: number): void {
+  bytes.writeUIntBE(instant === undefined ? 0 : instant - YEAR_1900, at, 6);
+}
+
+function readInstant(bytes: Buffer, at: number): EpochMs {
+  return bytes.readUIntBE(at, 6) + YEAR_1900;
 }

@@ -11,30 +11,27 @@
 import { ClassicLevel } from 'classic-level';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  LANES,
-  type Certificate,
-  type CrlRecord,
-  type IssuerTag,
-  type Lane,
-  type PublishedResponse,
-  type RevokedEntry,
+import type {
+  Certificate,
+  CrlRecord,
+  IssuerTag,
+  Lane,
+  PublishedResponse,
+  RevokedEntry,
 } from '../../core/certificate.ts';
 import { supersedes } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
-import { MINUTE, SECOND, type EpochMs } from '../../core/time.ts';
+import type { EpochMs } from '../../core/time.ts';
 import type { Change, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
 import { CrlArchive } from './crl-archive.ts';
 import {
   APPLIED_SEQ_KEY,
   crlKey,
   crlNumberKey,
-  laneKey,
   LAYOUT_KEY,
   LAYOUT_VERSION,
   queueItem,
-  queueKey,
   range,
   serialKey,
   serialOf,
@@ -49,31 +46,25 @@ import {
   encodeEntry,
   encodeResponse,
 } from './records.ts';
+import { type Operation, WorkQueue } from './work-queue.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
-type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer };
 
-const EMPTY = Buffer.alloc(0);
-/** Items per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
+/** Records per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
 const PAGE = 1000;
 
 export class EmbeddedStore implements Store {
   readonly #db: Database;
   readonly #archive: CrlArchive;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
-  readonly #queue: QueueCounter;
-  /** Keys (hex) of work that a caller holds. Leases die with the process, which is the only one that can hold them. */
-  readonly #leased = new Set<string>();
-  /** Where the next takeDue starts, per lane: what lies before is deleted or leased. Reset by an insertion before it. */
-  readonly #cursor: Record<Lane, Buffer>;
-  /** Serialises read-modify-write on certificates, so that compare-and-swap is one. */
+  readonly #queue: WorkQueue;
+  /** Serialises every read-modify-write, so that compare-and-swap is one. */
   #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(db: Database, archive: CrlArchive) {
     this.#db = db;
     this.#archive = archive;
-    this.#queue = new QueueCounter();
-    this.#cursor = Object.fromEntries(LANES.map((lane) => [lane, laneKey(lane, 0)])) as Record<Lane, Buffer>;
+    this.#queue = new WorkQueue(db);
   }
 
   /**
@@ -85,7 +76,10 @@ export class EmbeddedStore implements Store {
     try {
       mkdirSync(location, { recursive: true });
     } catch (error) {
-      throw new Problem('config', `cannot create the directory: ${(error as Error).message}`, { field: 'dataDir', value: dataDir });
+      throw new Problem('config', `cannot create the directory: ${(error as Error).message}`, {
+        field: 'dataDir',
+        value: dataDir,
+      });
     }
     const db: Database = new ClassicLevel<Buffer, Buffer>(location, {
       keyEncoding: 'buffer',
@@ -98,15 +92,25 @@ export class EmbeddedStore implements Store {
     } catch (error) {
       const cause = (error as { cause?: { code?: string; message?: string } }).cause;
       if (cause?.code === 'LEVEL_LOCKED') {
-        throw new Problem('unavailable', 'another certstatus process has this data directory open', { field: 'dataDir', value: dataDir });
+        throw new Problem('unavailable', 'another certstatus process has this data directory open', {
+          field: 'dataDir',
+          value: dataDir,
+        });
       }
-      throw new Problem('config', `cannot open the store: ${cause?.message ?? (error as Error).message}`, { field: 'dataDir', value: dataDir });
+      throw new Problem('config', `cannot open the store: ${cause?.message ?? (error as Error).message}`, {
+        field: 'dataDir',
+        value: dataDir,
+      });
     }
     const layout = await db.get(LAYOUT_KEY);
     if (layout === undefined) await db.put(LAYOUT_KEY, Buffer.from(LAYOUT_VERSION), { sync: true });
     else if (layout.toString() !== LAYOUT_VERSION) {
       await db.close();
-      throw new Problem('config', `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}`, { field: 'dataDir', value: dataDir });
+      throw new Problem(
+        'config',
+        `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}`,
+        { field: 'dataDir', value: dataDir },
+      );
     }
     const store = new EmbeddedStore(db, new CrlArchive(join(dataDir, 'crl')));
     // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
@@ -123,13 +127,20 @@ export class EmbeddedStore implements Store {
 
   async find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]> {
     const values = await this.#db.getMany(serials.map((serial) => serialKey('c', issuer, serial)));
-    return values.map((value, i) => (value === undefined ? undefined : decodeCertificate(issuer, serials[i] as Serial, value)));
+    return values.map((value, i) =>
+      value === undefined ? undefined : decodeCertificate(issuer, serials[i] as Serial, value),
+    );
   }
 
   apply(changes: readonly Change[], seq: number): Promise<void> {
     return this.#exclusively(async () => {
-      const recorded = await this.#db.getMany(changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial)));
-      const operations: Operation[] = [{ type: 'put', key: APPLIED_SEQ_KEY, value: Buffer.from(String(seq)) }];
+      const keys = changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial));
+      const [applied, ...recorded] = await this.#db.getMany([APPLIED_SEQ_KEY, ...keys]);
+      const operations: Operation[] = [];
+      // A replay of what is in already leaves it.
+      if (applied === undefined || Number(applied.toString()) < seq) {
+        operations.push({ type: 'put', key: APPLIED_SEQ_KEY, value: Buffer.from(String(seq)) });
+      }
       const events: StoreEvent[] = [];
       const queued: QueueItem[] = [];
       /** State after the changes so far: several changes of one certificate may come in one call. */
@@ -138,30 +149,32 @@ export class EmbeddedStore implements Store {
         const { certificate, lane } = change;
         const { issuer, serial } = certificate;
         const value = recorded[i];
-        const current = state.get(issuer + serial) ?? (value === undefined ? undefined : decodeCertificate(issuer, serial, value));
+        const current = state.get(issuer + serial) ?? (value && decodeCertificate(issuer, serial, value));
         // A replay: this change, or a later one, is already in.
         if (current !== undefined && current.recordedSeq >= certificate.recordedSeq) return;
         state.set(issuer + serial, certificate);
-        operations.push({ type: 'put', key: serialKey('c', issuer, serial), value: encodeCertificate(certificate) });
-        if (certificate.revocation !== undefined) {
-          operations.push({ type: 'put', key: serialKey('r', issuer, serial), value: encodeEntry(certificate, certificate.revocation) });
-        } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: serialKey('r', issuer, serial) });
-        if (lane !== undefined) {
-          const item = { issuer, serial, lane, dueAt: certificate.recordedAt };
-          operations.push({ type: 'put', key: queueKey(item), value: EMPTY });
-          queued.push(item);
-        }
+        operations.push({ type: 'put', key: keys[i] as Buffer, value: encodeCertificate(certificate) });
+        const { revocation } = certificate;
+        const entry = serialKey('r', issuer, serial);
+        if (revocation !== undefined) {
+          operations.push({ type: 'put', key: entry, value: encodeEntry(certificate, revocation) });
+        } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: entry });
+        if (lane !== undefined) queued.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
         events.push({ type: 'recorded', change });
       });
-      await this.#db.batch(operations);
-      for (const item of queued) this.#inserted(item);
+      await this.#write(operations, [], queued);
       for (const event of events) this.#tell(event);
     });
   }
 
-  revokedEntries(issuer: IssuerTag): { readonly asOfSeq: Promise<number>; readonly pages: AsyncIterable<readonly RevokedEntry[]> } {
+  revokedEntries(issuer: IssuerTag): {
+    readonly asOfSeq: Promise<number>;
+    readonly pages: AsyncIterable<readonly RevokedEntry[]>;
+  } {
     const snapshot = this.#db.snapshot();
-    const asOfSeq = this.#db.get(APPLIED_SEQ_KEY, { snapshot }).then((value) => (value === undefined ? 0 : Number(value.toString())));
+    const asOfSeq = this.#db
+      .get(APPLIED_SEQ_KEY, { snapshot })
+      .then((value) => (value === undefined ? 0 : Number(value.toString())));
     const scan = this.#scan(range('r', issuer), (key, value) => decodeEntry(serialOf(key).serial, value), snapshot);
     return {
       asOfSeq,
@@ -182,43 +195,47 @@ export class EmbeddedStore implements Store {
   // ResponseSource
 
   async lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup> {
-    const [recorded, published] = await this.#db.getMany([serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+    const [recorded, published] = await this.#db.getMany([
+      serialKey('c', issuer, serial),
+      serialKey('o', issuer, serial),
+    ]);
     if (recorded === undefined) return { kind: 'unknown' };
     const certificate = decodeCertificate(issuer, serial, recorded);
     if (published === undefined) return { kind: 'pending', certificate };
     const response = decodeResponse(issuer, serial, published);
     // P2: an answer of an older revision is never handed out, wherever a crash left it.
-    return response.revision === certificate.revision ? { kind: 'published', certificate, response } : { kind: 'pending', certificate };
+    return response.revision === certificate.revision
+      ? { kind: 'published', certificate, response }
+      : { kind: 'pending', certificate };
   }
 
   // RefreshQueue
 
   async takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
-    const items: QueueItem[] = [];
-    const end = laneKey(lane, nowMs + 1);
-    while (items.length < limit) {
-      const start = this.#cursor[lane];
-      if (start.compare(end) >= 0) break;
-      const keys = await this.#db.keys({ gte: start, lt: end, limit: Math.min(PAGE, limit - items.length) }).all();
-      // An insertion before the cursor while we were reading: start over from there next time.
-      if (this.#cursor[lane] !== start) continue;
-      const last = keys.at(-1);
-      if (last === undefined) break;
-      this.#cursor[lane] = Buffer.concat([last, Buffer.of(0)]);
-      for (const key of keys) {
-        const id = key.toString('hex');
-        if (this.#leased.has(id)) continue;
-        this.#leased.add(id);
-        items.push(queueItem(key));
+    const live: QueueItem[] = [];
+    while (live.length < limit) {
+      const taken = await this.#queue.take(lane, nowMs, limit - live.length).catch((error: unknown) => {
+        this.#queue.release(live);
+        throw error;
+      });
+      if (taken.length === 0) break;
+      try {
+        live.push(...(await this.#dropStale(taken)));
+      } catch (error) {
+        this.#queue.release([...live, ...taken]);
+        throw error;
       }
     }
-    return this.#dropStale(items);
+    return live;
   }
 
   /** An entry that a later publication has overtaken is no work any more: it is deleted when its time comes. */
   async #dropStale(items: readonly QueueItem[]): Promise<readonly QueueItem[]> {
     if (items.length === 0) return items;
-    const keys = items.flatMap(({ issuer, serial }) => [serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+    const keys = items.flatMap(({ issuer, serial }) => [
+      serialKey('c', issuer, serial),
+      serialKey('o', issuer, serial),
+    ]);
     const values = await this.#db.getMany(keys);
     const live = items.filter((item, i) => {
       const [recorded, published] = [values[2 * i], values[2 * i + 1]];
@@ -233,65 +250,71 @@ export class EmbeddedStore implements Store {
     return live;
   }
 
-  async postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void> {
-    if (items.length === 0) return;
-    const later = items.map((item) => ({ ...item, dueAt }));
-    await this.#db.batch([
-      ...items.map((item): Operation => ({ type: 'del', key: queueKey(item) })),
-      ...later.map((item): Operation => ({ type: 'put', key: queueKey(item), value: EMPTY })),
-    ]);
-    for (const item of items) this.#removed(item);
-    for (const item of later) this.#inserted(item);
+  postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void> {
+    return this.#exclusively(() => {
+      const later = items.map((item) => ({ ...item, dueAt }));
+      return this.#write([], items, later);
+    });
   }
 
-  async drop(items: readonly QueueItem[]): Promise<void> {
-    if (items.length === 0) return;
-    await this.#db.batch(items.map((item): Operation => ({ type: 'del', key: queueKey(item) })));
-    for (const item of items) this.#removed(item);
+  drop(items: readonly QueueItem[]): Promise<void> {
+    return this.#exclusively(() => this.#write([], items, []));
   }
 
   retire(items: readonly QueueItem[]): Promise<void> {
     return this.#exclusively(async () => {
-      const keys = items.map(({ issuer, serial }) => serialKey('o', issuer, serial));
+      // Two items may be about one certificate: its answer goes once.
+      const certificates = [...new Map(items.map((item) => [item.issuer + item.serial, item])).values()];
+      const keys = certificates.map(({ issuer, serial }) => serialKey('o', issuer, serial));
       const values = await this.#db.getMany(keys);
-      await this.#db.batch(keys.map((key): Operation => ({ type: 'del', key })));
-      await this.drop(items);
+      await this.#write(
+        keys.map((key): Operation => ({ type: 'del', key })),
+        items,
+        [],
+      );
       values.forEach((value, i) => {
-        const { issuer, serial } = items[i] as QueueItem;
+        const { issuer, serial } = certificates[i] as QueueItem;
         if (value !== undefined) this.#tell({ type: 'retired', previous: decodeResponse(issuer, serial, value) });
       });
     });
   }
 
-  publish(answers: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[]): Promise<readonly PublishOutcome[]> {
+  publish(
+    answers: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[],
+  ): Promise<readonly PublishOutcome[]> {
     return this.#exclusively(async () => {
-      const keys = answers.flatMap(({ response: { issuer, serial } }) => [serialKey('c', issuer, serial), serialKey('o', issuer, serial)]);
+      const keys = answers.flatMap(({ response: { issuer, serial } }) => [
+        serialKey('c', issuer, serial),
+        serialKey('o', issuer, serial),
+      ]);
       const values = await this.#db.getMany(keys);
       const operations: Operation[] = [];
       const events: StoreEvent[] = [];
+      const done: QueueItem[] = [];
       const queued: QueueItem[] = [];
+      /** Answers of this call so far: two items of one certificate, from two lanes, may come in one call. */
+      const state = new Map<string, PublishedResponse>();
       const outcomes = answers.map(({ response, item }, i): PublishOutcome => {
         const { issuer, serial } = response;
         const recorded = values[2 * i];
-        const certificate = recorded === undefined ? undefined : decodeCertificate(issuer, serial, recorded);
-        const current = certificate !== undefined && certificate.revision === response.revision;
+        const certificate = recorded && decodeCertificate(issuer, serial, recorded);
+        if (certificate?.revision !== response.revision) {
+          done.push(item);
+          return 'superseded';
+        }
         const published = values[2 * i + 1];
-        const previous = published === undefined ? undefined : decodeResponse(issuer, serial, published);
-        if (current && previous !== undefined && !supersedes(response, previous)) return 'older';
-        operations.push({ type: 'del', key: queueKey(item) });
-        if (!current) return 'superseded';
+        const previous = state.get(issuer + serial) ?? (published && decodeResponse(issuer, serial, published));
+        if (previous !== undefined && !supersedes(response, previous)) return 'older';
         const first = previous?.revision === response.revision ? previous.publishedAt : response.publishedAt;
         const next: PublishedResponse = { ...response, publishedAt: first };
-        const refresh: QueueItem = { issuer, serial, lane: 'refresh', dueAt: response.refreshAt };
-        operations.push({ type: 'put', key: serialKey('o', issuer, serial), value: encodeResponse(next) });
-        operations.push({ type: 'put', key: queueKey(refresh), value: EMPTY });
-        queued.push(refresh);
+        state.set(issuer + serial, next);
+        operations.push({ type: 'put', key: keys[2 * i + 1] as Buffer, value: encodeResponse(next) });
+        done.push(item);
+        queued.push({ issuer, serial, lane: 'refresh', dueAt: response.refreshAt });
         events.push({ type: 'published', certificate, response: next, previous });
         return 'published';
       });
-      await this.#db.batch(operations);
-      answers.forEach(({ item }, i) => outcomes[i] !== 'older' && this.#removed(item));
-      for (const item of queued) this.#inserted(item);
+      await this.#write(operations, done, queued);
       for (const event of events) this.#tell(event);
       return outcomes;
     });
@@ -337,6 +360,8 @@ export class EmbeddedStore implements Store {
     return this.#exclusively(async () => {
       const current = await this.current(record.issuer);
       if (current?.number !== previous) return false;
+      // C-10: numbers only grow, whoever asks.
+      if (current !== undefined && record.number <= current.number) return false;
       await this.#archive.write(record, der);
       await this.#db.put(crlKey(record.issuer, record.number), encodeCrlRecord(record), { sync: true });
       this.#tell({ type: 'crl', record, der });
@@ -363,15 +388,16 @@ export class EmbeddedStore implements Store {
     for (const follower of this.#followers) follower(event);
   }
 
-  #inserted(item: QueueItem): void {
-    this.#queue.add(item, 1);
-    const key = queueKey(item);
-    if (key.compare(this.#cursor[item.lane]) < 0) this.#cursor[item.lane] = key;
-  }
-
-  #removed(item: QueueItem): void {
-    // An `asked` item was never written: it has no lease and no key, and deleting it was no deletion.
-    if (this.#leased.delete(queueKey(item).toString('hex'))) this.#queue.add(item, -1);
+  /** One atomic batch: the operations, the end of the work on `done`, and new work. Only from within #exclusively. */
+  async #write(
+    operations: readonly Operation[],
+    done: readonly QueueItem[],
+    queued: readonly QueueItem[],
+  ): Promise<void> {
+    const change = await this.#queue.change(done, queued);
+    const all = [...operations, ...change.operations];
+    if (all.length > 0) await this.#db.batch(all);
+    change.written();
   }
 
   #exclusively<T>(run: () => Promise<T>): Promise<T> {
@@ -396,37 +422,4 @@ export class EmbeddedStore implements Store {
       await iterator.close();
     }
   }
-}
-
-/** How much work waits, per lane and second (refresh: minute) of its due time: the backlog gauges without a scan. */
-class QueueCounter {
-  readonly #buckets = Object.fromEntries(LANES.map((lane) => [lane, new Map<number, number>()])) as Record<Lane, Map<number, number>>;
-
-  async load(pages: AsyncIterable<readonly QueueItem[]>): Promise<void> {
-    for await (const page of pages) for (const item of page) this.add(item, 1);
-  }
-
-  add(item: QueueItem, count: 1 | -1): void {
-    const buckets = this.#buckets[item.lane];
-    const bucket = Math.floor(item.dueAt / widthOf(item.lane));
-    const sum = (buckets.get(bucket) ?? 0) + count;
-    if (sum === 0) buckets.delete(bucket);
-    else buckets.set(bucket, sum);
-  }
-
-  due(lane: Lane, nowMs: EpochMs): number {
-    let sum = 0;
-    for (const [bucket, count] of this.#buckets[lane]) if (bucket * widthOf(lane) <= nowMs) sum += count;
-    return sum;
-  }
-
-  oldest(lane: Lane): EpochMs | undefined {
-    let least = Infinity;
-    for (const [bucket, count] of this.#buckets[lane]) if (count > 0 && bucket < least) least = bucket;
-    return least === Infinity ? undefined : least * widthOf(lane);
-  }
-}
-
-function widthOf(lane: Lane): number {
-  return lane === 'refresh' ? MINUTE : SECOND;
 }

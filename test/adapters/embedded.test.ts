@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { ClassicLevel } from 'classic-level';
+import { CrlArchive } from '../../src/adapters/embedded/crl-archive.ts';
+import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
+import { WorkQueue } from '../../src/adapters/embedded/work-queue.ts';
+import type { CrlRecord } from '../../src/core/certificate.ts';
+import type { Serial } from '../../src/core/serial.ts';
+import type { QueueItem } from '../../src/ports/store.ts';
+import { storeModel } from '../contracts/store-model.ts';
+import { storeContract, TAG, type StoreUnderTest } from '../contracts/store.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'embedded-'));
+after(() => rmSync(root, { recursive: true }));
+let directories = 0;
+const newDir = (): string => join(root, String(++directories));
+
+async function begin(): Promise<StoreUnderTest> {
+  const dir = newDir();
+  return {
+    open: () => EmbeddedStore.open(dir),
+    tamper: async (record) => writeFileSync(new CrlArchive(join(dir, 'crl')).path(record), 'other'),
+  };
+}
+storeContract('embedded', begin);
+storeModel('embedded', begin);
+
+describe('EmbeddedStore', () => {
+  it('belongs to one process at a time', async () => {
+    const dir = newDir();
+    const store = await EmbeddedStore.open(dir);
+    await assert.rejects(EmbeddedStore.open(dir), { code: 'unavailable', field: 'dataDir' });
+    await store.close();
+    await (await EmbeddedStore.open(dir)).close();
+  });
+
+  it('says what it cannot use', async () => {
+    const file = newDir();
+    writeFileSync(file, '');
+    await assert.rejects(EmbeddedStore.open(file), { code: 'config', field: 'dataDir', value: file });
+  });
+});
+
+describe('WorkQueue', () => {
+  const item = (serial: string): QueueItem => ({ issuer: TAG, serial: serial as Serial, lane: 'issue', dueAt: 1000 });
+  const taken = async (queue: WorkQueue): Promise<string[]> =>
+    (await queue.take('issue', 1000, 9)).map(({ serial }) => serial);
+
+  it('passes over nothing that is written while a read of it is under way', async () => {
+    const { db, queue, write, held } = await slowReads();
+    await write([], ['01', '05']);
+    const reading = taken(queue);
+    await held();
+    await write([], ['03']);
+    await write([], ['00']);
+    db.release();
+    assert.deepEqual([...(await reading), ...(await taken(queue))].sort(), ['00', '01', '03', '05']);
+    assert.equal(queue.due('issue', 1000), 4);
+    await db.close();
+  });
+
+  it('hands out nothing that was finished while a read of it was under way', async () => {
+    const { db, queue, write, held } = await slowReads();
+    await write([], ['05']);
+    db.release();
+    assert.deepEqual(await taken(queue), ['05']);
+    // An insertion before it brings the reader back over what is leased.
+    await write([], ['01']);
+    db.hold();
+    const reading = taken(queue);
+    await held();
+    await write(['05'], []);
+    db.release();
+    assert.deepEqual([...(await reading), ...(await taken(queue))], ['01']);
+    assert.equal(queue.due('issue', 1000), 1);
+    await db.close();
+  });
+
+  /** A queue on a real database whose reads are held back between the snapshot and the caller. */
+  async function slowReads() {
+    const real = new ClassicLevel<Buffer, Buffer>(newDir(), { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+    await real.open();
+    let gate = newGate();
+    let reached = newGate();
+    const keys = real.keys.bind(real) as (range: object) => { all(): Promise<Buffer[]> };
+    const db = Object.assign(real, {
+      keys: (range: object) => ({
+        all: async () => {
+          const found = await keys(range).all();
+          reached.open();
+          await gate.passed;
+          return found;
+        },
+      }),
+      hold: () => ([gate, reached] = [newGate(), newGate()]),
+      release: () => gate.open(),
+    });
+    const queue = new WorkQueue(db as unknown as ClassicLevel<Buffer, Buffer>);
+    const write = async (done: string[], added: string[]): Promise<void> => {
+      const change = await queue.change(done.map(item), added.map(item));
+      await real.batch([...change.operations]);
+      change.written();
+    };
+    return { db, queue, write, held: () => reached.passed };
+  }
+});
+
+function newGate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => (open = resolve));
+  return { passed, open };
+}
+
+describe('CrlArchive', () => {
+  it('never replaces a CRL by another (CT-5.5.1-3), and takes the same one again after a crash', async () => {
+    const archive = new CrlArchive(newDir());
+    const record = { issuer: TAG, number: 7n } as CrlRecord;
+    await archive.write(record, Buffer.from('a'));
+    await archive.write(record, Buffer.from('a'));
+    await assert.rejects(archive.write(record, Buffer.from('b')), { code: 'conflict', value: 'number 7' });
+    assert.ok(!existsSync(`${archive.path(record)}.part`));
+    // A crash while writing leaves a part; it is overwritten.
+    const next = { issuer: TAG, number: 8n } as CrlRecord;
+    writeFileSync(`${archive.path(next)}.part`, 'half of a CRL, longer than the whole');
+    await archive.write(next, Buffer.from('whole'));
+    const sha256 = createHash('sha256').update('whole').digest('hex');
+    assert.equal(String(await archive.read({ ...next, sha256 })), 'whole');
+  });
+});

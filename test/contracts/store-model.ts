@@ -1,0 +1,319 @@
+/**
+ * Random histories of a store against a model that is plain enough to be read: what is due, who holds it, what is counted,
+ * what is revoked, what may be looked up. The clock of these histories often stands still and sometimes steps back (T-07).
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { LANES, type Certificate, type Lane, type PublishedResponse } from '../../src/core/certificate.ts';
+import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
+import type { PublishOutcome, QueueItem, Store } from '../../src/ports/store.ts';
+import { NOW } from '../core/sample-pki.ts';
+import { all, certificate, response, serialOf, settled, TAG, type StoreUnderTest } from './store.ts';
+
+const SERIALS = 6;
+const SEED = 20261121;
+
+type Step =
+  | {
+      readonly kind: 'record';
+      readonly changes: readonly { readonly n: number; readonly revoked: boolean; readonly lane: boolean }[];
+    }
+  | { readonly kind: 'take'; readonly lane: Lane; readonly limit: number }
+  | { readonly kind: 'publish'; readonly picks: number; readonly stale: boolean; readonly life: number }
+  | { readonly kind: 'asked'; readonly n: number; readonly life: number }
+  | { readonly kind: 'postpone' | 'drop' | 'retire'; readonly picks: number; readonly ms: number }
+  | { readonly kind: 'clock'; readonly ms: number }
+  | { readonly kind: 'reopen' }
+  | { readonly kind: 'replay' };
+
+const picks = fc.integer({ min: 0, max: 255 });
+const life = fc.constantFrom(SECOND, MINUTE, DAY);
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('record' as const),
+      changes: fc.array(fc.record({ n: fc.nat(SERIALS - 1), revoked: fc.boolean(), lane: fc.boolean() }), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('take' as const),
+      lane: fc.constantFrom<Lane>('revocation', 'issue', 'refresh'),
+      limit: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant('publish' as const), picks, stale: fc.boolean(), life }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('asked' as const), n: fc.nat(SERIALS - 1), life }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('postpone' as const, 'drop' as const, 'retire' as const),
+      picks,
+      ms: fc.constantFrom(0, 1, SECOND, DAY),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('clock' as const), ms: fc.constantFrom(-SECOND, 1, SECOND, DAY) }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom<Step>({ kind: 'reopen' }, { kind: 'replay' }) },
+);
+
+export function storeModel(adapter: string, begin: () => Promise<StoreUnderTest>): void {
+  describe(`${adapter}: random histories`, () => {
+    it(`agree with the model (seed ${SEED})`, { timeout: 120_000 }, async () => {
+      const met = new Map<string, number>();
+      await fc.assert(
+        fc.asyncProperty(fc.array(steps, { minLength: 10, maxLength: 60, size: 'max' }), async (history) => {
+          const under = await begin();
+          const run = new Run(await under.open(), under, met);
+          try {
+            for (const step of history) await run.step(step);
+            await run.finish();
+          } finally {
+            await run.store.close();
+          }
+        }),
+        { numRuns: 120, seed: SEED },
+      );
+      // The histories have met what they are for.
+      const expected = [
+        'published',
+        'superseded',
+        'older',
+        'stale',
+        'renewed',
+        'taken',
+        'hold and release in one call',
+      ];
+      for (const name of expected) assert.ok((met.get(name) ?? 0) > 10, `${name}: ${met.get(name)}`);
+    });
+  });
+}
+
+interface ModelItem extends QueueItem {
+  lease: 'none' | 'held' | 'renewed';
+}
+
+class Run {
+  store: Store;
+  readonly #under: StoreUnderTest;
+  readonly #met: Map<string, number>;
+  #now = NOW;
+  #seq = 0;
+  readonly #applied: {
+    readonly changes: { certificate: Certificate; lane: Lane | undefined }[];
+    readonly seq: number;
+  }[] = [];
+  readonly #certificates = new Map<string, Certificate>();
+  readonly #answers = new Map<string, PublishedResponse>();
+  readonly #queue = new Map<string, ModelItem>();
+  /** What this caller has taken and not yet given back. */
+  #held: QueueItem[] = [];
+
+  constructor(store: Store, under: StoreUnderTest, met: Map<string, number>) {
+    this.store = store;
+    this.#under = under;
+    this.#met = met;
+  }
+
+  async step(step: Step): Promise<void> {
+    if (step.kind === 'record') await this.#record(step.changes);
+    else if (step.kind === 'take') await this.#take(step.lane, step.limit);
+    else if (step.kind === 'publish') await this.#publish(this.#pick(step.picks), step.stale, step.life);
+    else if (step.kind === 'asked') {
+      const asked: QueueItem = { issuer: TAG, serial: serialOf(step.n), lane: 'asked', dueAt: this.#now };
+      await this.#publish([asked], false, step.life);
+    } else if (step.kind === 'clock') this.#now += step.ms;
+    else if (step.kind === 'reopen') {
+      await this.store.close();
+      this.store = await this.#under.open();
+      await settled(this.store);
+      this.#held = [];
+      for (const item of this.#queue.values()) item.lease = 'none';
+    } else if (step.kind === 'replay') {
+      for (const { changes, seq } of this.#applied.slice(-3)) await this.store.apply(changes, seq);
+    } else await this.#give(step.kind, this.#pick(step.picks), step.ms);
+    this.#countsAgree();
+  }
+
+  /** The slow comparisons, once per history; and that no certificate has fallen out of the queue. */
+  async finish(): Promise<void> {
+    const expected = [...this.#certificates.values()].sort((a, b) => (a.serial < b.serial ? -1 : 1));
+    assert.deepEqual(await all(this.store.certificates(TAG)), expected);
+    assert.equal(await this.store.appliedSeq(), this.#seq);
+    assert.deepEqual(
+      await all(this.store.revokedEntries(TAG).pages),
+      expected.flatMap(({ serial, revocation, notAfter, recordedAt }) =>
+        revocation === undefined ? [] : [{ serial, ...revocation, notAfter, recordedAt }],
+      ),
+    );
+    for (const recorded of expected) {
+      const found = await this.store.lookup(TAG, recorded.serial);
+      const answer = this.#answers.get(recorded.serial);
+      if (answer?.revision === recorded.revision) {
+        assert.deepEqual(found, { kind: 'published', certificate: recorded, response: answer });
+        const queued = [...this.#queue.values()].some(
+          ({ lane, serial }) => lane === 'refresh' && serial === recorded.serial,
+        );
+        assert.ok(queued, 'whatever is published will be refreshed');
+      } else assert.deepEqual(found, { kind: 'pending', certificate: recorded });
+    }
+  }
+
+  async #record(list: readonly { n: number; revoked: boolean; lane: boolean }[]): Promise<void> {
+    const seqs = list.map(() => ++this.#seq);
+    const changes = list.map(({ n, revoked, lane }, i) => {
+      const current = this.#certificates.get(serialOf(n));
+      const revocation = revoked ? { revokedAt: NOW, reason: 'certificateHold' as const } : undefined;
+      const says = (current?.revocation !== undefined) === revoked;
+      const next = certificate(n, seqs[i] as number, {
+        // The same status again stands for what is learnt: no new revision, and mostly no lane.
+        revision: current === undefined ? 1 : current.revision + (says ? 0 : 1),
+        revocation,
+        recordedAt: this.#now,
+        precertificate: lane,
+      });
+      this.#certificates.set(next.serial, next);
+      const queued: Lane | undefined =
+        current === undefined ? 'issue' : !says ? 'revocation' : lane ? 'refresh' : undefined;
+      if (queued !== undefined) this.#insert({ issuer: TAG, serial: next.serial, lane: queued, dueAt: this.#now });
+      return { certificate: next, lane: queued };
+    });
+    const revocations = changes.filter(({ lane }) => lane === 'revocation');
+    if (new Set(revocations.map((change) => change.certificate.serial)).size < revocations.length) {
+      this.#meet('hold and release in one call');
+    }
+    await this.store.apply(changes, this.#seq);
+    this.#applied.push({ changes, seq: this.#seq });
+  }
+
+  async #take(lane: Lane, limit: number): Promise<void> {
+    const due = [...this.#queue.entries()]
+      .filter(([, item]) => item.lane === lane && item.dueAt <= this.#now && item.lease === 'none')
+      .sort(([, a], [, b]) => a.dueAt - b.dueAt || (a.serial < b.serial ? -1 : 1));
+    const expected: QueueItem[] = [];
+    for (const [key, item] of due) {
+      if (expected.length === limit) break;
+      const answer = this.#answers.get(item.serial);
+      const revision = this.#certificates.get(item.serial)?.revision as number;
+      const live = !answer || answer.revision < revision || (lane === 'refresh' && answer.refreshAt <= item.dueAt);
+      if (live) {
+        item.lease = 'held';
+        const { issuer, serial, dueAt } = item;
+        expected.push({ lane, dueAt, issuer, serial });
+        this.#meet('taken');
+      } else {
+        this.#queue.delete(key);
+        this.#meet('stale');
+      }
+    }
+    const items = await this.store.takeDue(lane, this.#now, limit);
+    assert.deepEqual(items, expected);
+    this.#held.push(...items);
+  }
+
+  async #publish(items: readonly QueueItem[], stale: boolean, life: number): Promise<void> {
+    const thisUpdate = Math.floor(this.#now / SECOND) * SECOND;
+    const expected: PublishOutcome[] = [];
+    const answers = items.flatMap((item, i) => {
+      const recorded = this.#certificates.get(item.serial);
+      if (recorded === undefined) return [];
+      const revision = stale && i === 0 && recorded.revision > 1 ? recorded.revision - 1 : recorded.revision;
+      const signed = { ...recorded, revision };
+      return [{ item, response: response(signed, thisUpdate, { refreshAt: thisUpdate + life }) }];
+    });
+    const ended: QueueItem[] = [];
+    for (const { response: signed, item } of answers) {
+      const answer = this.#answers.get(item.serial);
+      let outcome: PublishOutcome = 'published';
+      if (signed.revision !== this.#certificates.get(item.serial)?.revision) outcome = 'superseded';
+      else if (answer && answer.revision === signed.revision && answer.thisUpdate >= signed.thisUpdate)
+        outcome = 'older';
+      expected.push(outcome);
+      this.#meet(outcome);
+      if (outcome !== 'older') ended.push(item);
+      if (outcome !== 'published') continue;
+      const publishedAt = answer?.revision === signed.revision ? answer.publishedAt : signed.publishedAt;
+      this.#answers.set(item.serial, { ...signed, publishedAt });
+    }
+    this.#end(ended);
+    answers.forEach(({ response: { issuer, serial, refreshAt } }, i) => {
+      if (expected[i] === 'published') this.#insert({ issuer, serial, lane: 'refresh', dueAt: refreshAt });
+    });
+    assert.deepEqual(await this.store.publish(answers), expected);
+  }
+
+  async #give(how: 'postpone' | 'drop' | 'retire', items: readonly QueueItem[], ms: number): Promise<void> {
+    if (how === 'postpone') {
+      this.#end(items);
+      for (const item of items) this.#insert({ ...item, dueAt: this.#now + ms });
+      return this.store.postpone(items, this.#now + ms);
+    }
+    if (how === 'retire') {
+      this.#end(items);
+      for (const { serial } of items) this.#answers.delete(serial);
+      return this.store.retire(items);
+    }
+    // As the signer does: what was answered meanwhile is dropped, except in the refresh lane.
+    const answered = items.filter(({ lane }) => lane !== 'refresh');
+    this.#end(answered);
+    this.#held.push(...items.filter((item) => !answered.includes(item)));
+    return this.store.drop(answered);
+  }
+
+  #pick(mask: number): QueueItem[] {
+    const chosen = this.#held.filter((_, i) => mask & (1 << (i % 8)));
+    this.#held = this.#held.filter((item) => !chosen.includes(item));
+    return chosen;
+  }
+
+  #insert(item: QueueItem): void {
+    const key = keyOf(item);
+    const known = this.#queue.get(key);
+    if (known === undefined) this.#queue.set(key, { ...item, lease: 'none' });
+    else if (known.lease !== 'none') {
+      known.lease = 'renewed';
+      this.#meet('renewed');
+    }
+  }
+
+  #end(items: readonly QueueItem[]): void {
+    for (const item of items) {
+      const known = this.#queue.get(keyOf(item));
+      if (known?.lease === 'renewed') known.lease = 'none';
+      else if (known?.lease === 'held') this.#queue.delete(keyOf(item));
+    }
+  }
+
+  #countsAgree(): void {
+    for (const lane of LANES) {
+      const width = lane === 'refresh' ? MINUTE : SECOND;
+      const buckets = [...this.#queue.values()]
+        .filter((item) => item.lane === lane)
+        .map(({ dueAt }) => Math.floor(dueAt / width) * width);
+      assert.equal(
+        this.store.backlog(lane, this.#now),
+        buckets.filter((at) => at <= this.#now).length,
+        `backlog ${lane}`,
+      );
+      assert.equal(
+        this.store.oldestDue(lane),
+        buckets.length === 0 ? undefined : Math.min(...buckets),
+        `oldest ${lane}`,
+      );
+    }
+  }
+
+  #meet(name: string): void {
+    this.#met.set(name, (this.#met.get(name) ?? 0) + 1);
+  }
+}
+
+const keyOf = ({ lane, dueAt, serial }: QueueItem): string => `${lane} ${dueAt} ${serial}`;
