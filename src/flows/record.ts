@@ -14,7 +14,14 @@ import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
 import { changesOf, journalChange, type JournalEntry } from '../core/journal-record.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { issue, revoke, type Issuance, type RevocationEvent, type Transition } from '../core/status.ts';
+import {
+  checkRepresentable,
+  issue,
+  revoke,
+  type Issuance,
+  type RevocationEvent,
+  type Transition,
+} from '../core/status.ts';
 import type { ImportRow, RejectedRow } from '../core/import/row.ts';
 import type { EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -48,7 +55,10 @@ interface Job<T> {
   readonly issuer: IssuerTag;
   readonly serials: readonly Serial[];
   /** Throws a Problem to reject the request. No entry: nothing changes, nothing to journal. */
-  readonly decide: (known: (serial: Serial) => Certificate | undefined, nowMs: EpochMs) => { entry: JournalEntry | undefined; result: T };
+  readonly decide: (
+    known: (serial: Serial) => Certificate | undefined,
+    nowMs: EpochMs,
+  ) => { entry: JournalEntry | undefined; result: T };
   readonly resolve: (result: T) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -68,29 +78,50 @@ export class Recorder {
     this.#clock = clock;
   }
 
-  /** Applies what the journal holds and the ledger does not: run once, before anything else. Returns the number of records. */
+  /**
+   * Applies what the journal holds and the ledger does not: run once, before anything else. Returns how many records were
+   * missing in the ledger; those that change no certificate (signatures, starts and stops) are not counted.
+   * @throws Problem `corrupt` when the ledger is ahead of the journal.
+   */
   async recover(): Promise<number> {
     const after = await this.#ledger.appliedSeq();
     if (after > this.#journal.head.seq) {
-      throw new Problem('corrupt', `the ledger has applied record ${after}, but the journal ends at record ${this.#journal.head.seq}: records are missing`, {
-        field: 'audit log',
-        rule: 'P1',
-      });
+      throw new Problem(
+        'corrupt',
+        `the ledger has applied record ${after}, but the journal ends at record ${this.#journal.head.seq}: records are missing`,
+        {
+          field: 'audit log',
+          rule: 'P1',
+        },
+      );
     }
     let count = 0;
+    let passed = after;
     for await (const record of this.#journal.read(after)) {
+      passed = record.seq;
+      if (record.changes === undefined) continue;
       await this.#ledger.apply(changesOf(record), record.seq);
       count += 1;
     }
+    // So that the next start need not read them again.
+    if (passed > after) await this.#ledger.apply([], passed);
     return count;
   }
 
   issue(at: ServedIssuer, events: readonly Issuance[], actor: string): Promise<readonly Receipt[]> {
-    return this.#submit(at, events, actor, 'certificates.issued', '/certificates', (current, event, nowMs) => issue(at.tag, current, event, nowMs));
+    return this.#submit(at, events, actor, 'certificates.issued', '/certificates', (current, event, nowMs) =>
+      issue(at.tag, current, event, nowMs),
+    );
   }
 
-  revoke(at: ServedIssuer, events: readonly (RevocationEvent & { readonly about?: RevocationCase })[], actor: string): Promise<readonly Receipt[]> {
-    return this.#submit(at, events, actor, 'certificates.revoked', '/revocations', (current, event, nowMs) => revoke(at.profile, current, event, nowMs));
+  revoke(
+    at: ServedIssuer,
+    events: readonly (RevocationEvent & { readonly about?: RevocationCase })[],
+    actor: string,
+  ): Promise<readonly Receipt[]> {
+    return this.#submit(at, events, actor, 'certificates.revoked', '/revocations', (current, event, nowMs) =>
+      revoke(at.profile, current, event, nowMs),
+    );
   }
 
   /** Rows of an existing CA's records: good rows go in, rejected ones come back; in the refresh lane, behind every event. */
@@ -134,7 +165,7 @@ export class Recorder {
 
   /** Resolves when nothing is being recorded. */
   async idle(): Promise<void> {
-    await this.#working;
+    while (this.#working !== undefined) await this.#working;
   }
 
   #submit<E extends { readonly serial: Serial }>(
@@ -153,7 +184,10 @@ export class Recorder {
         const changes: { certificate: Certificate; lane: Transition['lane'] }[] = [];
         const receipts = events.map((event, i): Receipt => {
           if (seen.has(event.serial)) {
-            throw new Problem('invalid', 'this serial stands twice in the request', { field: `${list}/${i}/serial`, value: event.serial });
+            throw new Problem('invalid', 'this serial stands twice in the request', {
+              field: `${list}/${i}/serial`,
+              value: event.serial,
+            });
           }
           seen.add(event.serial);
           const current = known(event.serial);
@@ -168,7 +202,9 @@ export class Recorder {
           const revision = (certificate ?? (current as Certificate)).revision;
           return { id: receiptId(at.id, event.serial, revision), serial: event.serial, revision };
         });
-        const about = events.flatMap((event) => ('about' in event && event.about !== undefined ? [{ serial: event.serial, ...event.about }] : []));
+        const about = events.flatMap((event) =>
+          'about' in event && event.about !== undefined ? [{ serial: event.serial, ...event.about }] : [],
+        );
         const entry: JournalEntry | undefined =
           changes.length === 0
             ? undefined
@@ -189,7 +225,7 @@ export class Recorder {
   #enqueue<T>(issuer: IssuerTag, serials: readonly Serial[], decide: Job<T>['decide']): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ issuer, serials, decide, resolve, reject } as Job<unknown>);
-      this.#working ??= this.#drain().finally(() => (this.#working = undefined));
+      this.#working ??= this.#drain();
     });
   }
 
@@ -204,6 +240,8 @@ export class Recorder {
         for (const job of jobs) job.reject(error);
       }
     }
+    // In the same turn as the last look at #waiting: a request that comes any later begins anew.
+    this.#working = undefined;
   }
 
   async #group(jobs: readonly Job<unknown>[]): Promise<void> {
@@ -262,13 +300,19 @@ export function receiptId(issuer: string, serial: Serial, revision: number): str
 }
 
 /** One imported row onto what is known: the certificate, and then its revocation if the row has one. Undefined: no change. */
-function importRow(at: ServedIssuer, current: Certificate | undefined, row: ImportRow, nowMs: EpochMs): Certificate | undefined {
+function importRow(
+  at: ServedIssuer,
+  current: Certificate | undefined,
+  row: ImportRow,
+  nowMs: EpochMs,
+): Certificate | undefined {
   let certificate = current;
   if (row.notAfter !== undefined) {
     certificate = issue(at.tag, current, { ...row, notAfter: row.notAfter }, nowMs).certificate ?? current;
   } else if (current === undefined && row.revocation !== undefined) {
     // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
     const { serial, precertificate, crlShard } = row;
+    checkRepresentable('/notBefore', row.notBefore);
     certificate = {
       issuer: at.tag,
       serial,
@@ -283,10 +327,15 @@ function importRow(at: ServedIssuer, current: Certificate | undefined, row: Impo
     };
   }
   if (row.revocation !== undefined) {
-    const event: RevocationEvent = { serial: row.serial, reason: row.revocation.reason, revokedAt: row.revocation.revokedAt };
+    const event: RevocationEvent = {
+      serial: row.serial,
+      reason: row.revocation.reason,
+      revokedAt: row.revocation.revokedAt,
+    };
     certificate = revoke(at.profile, certificate, event, nowMs).certificate ?? certificate;
   }
   if (certificate === current) return undefined;
-  if (certificate !== undefined && current === undefined && certificate.revision > 1) return { ...certificate, revision: 1 };
+  if (certificate !== undefined && current === undefined && certificate.revision > 1)
+    return { ...certificate, revision: 1 };
   return certificate;
 }
