@@ -17,7 +17,7 @@ export interface Config {
   /** Absolute. Ledger, journal, CRL archive and issuers lie below it. */
   readonly dataDir: string;
   readonly listen: {
-    readonly public: Listen;
+    readonly public: Listen & { readonly hold: 'bare' | 'socket' };
     readonly origin: Listen | undefined;
     readonly intake: Listen;
     readonly admin: Listen;
@@ -72,7 +72,17 @@ export const configSchema = z.strictObject({
     .describe('ledger, journal, CRLs and issuers; default: the directory of this file'),
   listen: z
     .strictObject({
-      public: listener(8080).describe('OCSP, CRLs and CA certificates for every client'),
+      public: z
+        .strictObject({
+          host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
+          port: port.default(8080),
+          hold: z
+            .enum(['bare', 'socket'])
+            .default('bare')
+            .describe('how plain connections are held: bare is faster, and uses what Node does not document; socket is plain node:net'),
+        })
+        .prefault({})
+        .describe('OCSP, CRLs and CA certificates for every client'),
       origin: z
         .union([z.literal('off'), listener(8082)])
         .default({ host: '127.0.0.1', port: 8082 })
@@ -261,7 +271,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     file,
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
     listen: {
-      public: listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
+      public: { ...listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'), hold: value.listen.public.hold },
       origin: originOf(origin, originPort),
       intake: listen(value.listen.intake, overrides.intakePort, 'CERTSTATUS_INTAKE_PORT'),
       admin: listen(value.listen.admin, overrides.adminPort, 'CERTSTATUS_ADMIN_PORT'),

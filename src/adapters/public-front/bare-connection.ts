@@ -3,7 +3,7 @@
  * net.Socket is half of what such a request costs (bench/README.md). So a connection is held by the handle that node:net
  * would have wrapped; whatever is not a whole plain request with its reply at hand makes it a net.Socket after all.
  *
- * Handles are no documented interface of Node. They have been the same from Node 12 to 24; canBeBare looks at a live one
+ * Handles are no documented interface of Node. They were found alike in Node 20, 22 and 24; canBeBare looks at a live one
  * before any is used, and where something is missing every connection stays a net.Socket. `hold: 'socket'` does the same.
  */
 import { Socket, type Server } from 'node:net';
