@@ -79,7 +79,7 @@ describe('certstatus.yaml', () => {
     const { config, issuers } = load(directory);
     assert.deepEqual(issuers, []);
     assert.deepEqual(config.listen, {
-      public: { host: '127.0.0.1', port: 8080 },
+      public: { host: '127.0.0.1', port: 8080, hold: 'bare' },
       origin: { host: '127.0.0.1', port: 8082 },
       intake: { host: '127.0.0.1', port: 8081 },
       admin: { host: '127.0.0.1', port: 9090 },
@@ -119,7 +119,7 @@ describe('certstatus.yaml', () => {
     const { config } = loadConfig({ env, cwd: root, nowMs: NOW });
     assert.equal(config.dataDir, join(root, 'elsewhere'));
     assert.deepEqual(config.listen, {
-      public: { host: '0.0.0.0', port: 2 },
+      public: { host: '0.0.0.0', port: 2, hold: 'bare' },
       origin: { host: '127.0.0.1', port: 3 },
       intake: { host: '127.0.0.1', port: 4 },
       admin: { host: '127.0.0.1', port: 5 },
@@ -249,7 +249,7 @@ describe('deploy/certstatus.example.yaml', () => {
     assert.deepEqual(parse(other), {
       ...example,
       listen: {
-        public: { host: '127.0.0.1', port: 1 },
+        public: { host: '127.0.0.1', port: 1, hold: 'bare' },
         origin: 'off',
         intake: { host: '127.0.0.1', port: 3 },
         admin: { host: '127.0.0.1', port: 4 },
