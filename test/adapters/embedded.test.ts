@@ -11,8 +11,8 @@ import { WorkQueue } from '../../src/adapters/embedded/work-queue.ts';
 import type { CrlRecord } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import type { QueueItem } from '../../src/ports/store.ts';
-import { storeModel } from '../contracts/store-model.ts';
-import { storeContract, TAG, type StoreUnderTest } from '../contracts/store.ts';
+import { TAG, type StoreUnderTest } from '../contracts/store-records.ts';
+import { storeContract } from '../contracts/store.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'embedded-'));
 after(() => rmSync(root, { recursive: true }));
@@ -27,7 +27,6 @@ async function begin(): Promise<StoreUnderTest> {
   };
 }
 storeContract('embedded', begin);
-storeModel('embedded', begin);
 
 describe('EmbeddedStore', () => {
   it('belongs to one process at a time', async () => {

@@ -9,7 +9,7 @@ import { LANES, type Certificate, type Lane, type PublishedResponse } from '../.
 import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
 import type { PublishOutcome, QueueItem, Store } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
-import { all, certificate, response, serialOf, settled, TAG, type StoreUnderTest } from './store.ts';
+import { all, certificate, response, serialOf, settled, TAG, type StoreUnderTest } from './store-records.ts';
 
 const SERIALS = 6;
 const SEED = 20261121;

@@ -143,6 +143,7 @@ export class EmbeddedStore implements Store {
       }
       const events: StoreEvent[] = [];
       const queued: QueueItem[] = [];
+      const first: QueueItem[] = [];
       /** State after the changes so far: several changes of one certificate may come in one call. */
       const state = new Map<string, Certificate>();
       changes.forEach((change, i) => {
@@ -159,10 +160,11 @@ export class EmbeddedStore implements Store {
         if (revocation !== undefined) {
           operations.push({ type: 'put', key: entry, value: encodeEntry(certificate, revocation) });
         } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: entry });
-        if (lane !== undefined) queued.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
+        const work = current === undefined ? first : queued;
+        if (lane !== undefined) work.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
         events.push({ type: 'recorded', change });
       });
-      await this.#write(operations, [], queued);
+      await this.#write(operations, [], queued, first);
       for (const event of events) this.#tell(event);
     });
   }
@@ -388,13 +390,14 @@ export class EmbeddedStore implements Store {
     for (const follower of this.#followers) follower(event);
   }
 
-  /** One atomic batch: the operations, the end of the work on `done`, and new work. Only from within #exclusively. */
+  /** One atomic batch: the operations, and the change of the queue (work-queue.ts). Only from within #exclusively. */
   async #write(
     operations: readonly Operation[],
     done: readonly QueueItem[],
     queued: readonly QueueItem[],
+    first: readonly QueueItem[] = [],
   ): Promise<void> {
-    const change = await this.#queue.change(done, queued);
+    const change = await this.#queue.change(done, queued, first);
     const all = [...operations, ...change.operations];
     if (all.length > 0) await this.#db.batch(all);
     change.written();

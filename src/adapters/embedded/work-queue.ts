@@ -97,18 +97,24 @@ export class WorkQueue {
   /**
    * Ends the work on `done` and inserts `added`. Only one change may be under way at a time (store.ts, #exclusively). An
    * `asked` item was never inserted: it has no lease and no key, and ending it changes nothing.
+   * @param first items like `added`, but of certificates that the store did not hold before: they need no look at what is
+   *   there already.
    */
-  async change(done: readonly QueueItem[], added: readonly QueueItem[]): Promise<QueueChange> {
-    const puts = new Map(added.map((item) => [queueKey(item).toString('hex'), item]));
+  async change(
+    done: readonly QueueItem[],
+    added: readonly QueueItem[],
+    first: readonly QueueItem[] = [],
+  ): Promise<QueueChange> {
+    const known = new Map(added.map((item) => [queueKey(item).toString('hex'), item]));
+    const values = known.size === 0 ? [] : await this.#db.getMany([...known.values()].map(queueKey));
+    const existing = new Set([...known.keys()].filter((_, i) => values[i] !== undefined));
+    const puts = new Map([...known, ...first.map((item) => [queueKey(item).toString('hex'), item] as const)]);
     const ends = new Map(done.map((item) => [queueKey(item).toString('hex'), item]));
-    const keys = [...puts.values()].map(queueKey);
-    const values = keys.length === 0 ? [] : await this.#db.getMany(keys);
-    const existing = new Set([...puts.keys()].filter((_, i) => values[i] !== undefined));
     const deletes = [...ends].filter(([id]) => !puts.has(id) && this.#leased.get(id) !== 'renewed');
     return {
       operations: [
         ...deletes.map(([, item]): Operation => ({ type: 'del', key: queueKey(item) })),
-        ...keys.map((key): Operation => ({ type: 'put', key, value: EMPTY })),
+        ...[...puts.values()].map((item): Operation => ({ type: 'put', key: queueKey(item), value: EMPTY })),
       ],
       written: () => {
         for (const [id, item] of deletes) {

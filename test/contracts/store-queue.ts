@@ -1,0 +1,134 @@
+/** The queue of a store: who gets which item, when, and how often. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Lane } from '../../src/core/certificate.ts';
+import type { Serial } from '../../src/core/serial.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import type { QueueItem, Store } from '../../src/ports/store.ts';
+import { NOW } from '../core/sample-pki.ts';
+import {
+  freshStores,
+  issued,
+  response,
+  revoked,
+  serialOf,
+  serials,
+  TAG,
+  type StoreUnderTest,
+} from './store-records.ts';
+
+export function queueContract(adapter: string, begin: () => Promise<StoreUnderTest>): void {
+  const fresh = freshStores(begin);
+
+  describe(`${adapter}: queue`, () => {
+    const due = async (store: Store, lane: Lane, limit = 99, at = NOW): Promise<Serial[]> =>
+      serials(await store.takeDue(lane, at, limit));
+
+    it('hands out each item once, oldest first, when it is due', async () => {
+      const { store } = await fresh();
+      await store.apply(
+        [issued(3, 1, { recordedAt: NOW - 1 }), issued(1, 1), issued(2, 1), issued(4, 1, { recordedAt: NOW + 1 })],
+        1,
+      );
+      assert.deepEqual(await due(store, 'revocation'), []);
+      assert.deepEqual(await due(store, 'issue', 0), []);
+      assert.deepEqual(await due(store, 'issue', 2), [serialOf(3), serialOf(1)]);
+      assert.deepEqual(await due(store, 'issue'), [serialOf(2)]);
+      assert.deepEqual(await due(store, 'issue'), []);
+      assert.deepEqual(await due(store, 'issue', 9, NOW + 1), [serialOf(4)]);
+      assert.equal(store.backlog('issue', NOW + SECOND), 4, 'leased items count');
+    });
+
+    it('hands nothing out twice to callers at the same time', async () => {
+      const { store } = await fresh();
+      await store.apply(
+        Array.from({ length: 500 }, (_, n) => issued(n, 1)),
+        1,
+      );
+      const takes = await Promise.all(Array.from({ length: 20 }, () => due(store, 'issue', 30)));
+      assert.equal(new Set(takes.flat()).size, 500);
+      assert.equal(takes.flat().length, 500);
+    });
+
+    it('finds what is inserted before the place where it stopped', async () => {
+      const { store } = await fresh();
+      await store.apply([issued(5, 1)], 1);
+      assert.deepEqual(await due(store, 'issue'), [serialOf(5)]);
+      await store.apply([issued(1, 2), issued(2, 2, { recordedAt: NOW - HOUR })], 2);
+      assert.deepEqual(await due(store, 'issue'), [serialOf(2), serialOf(1)]);
+    });
+
+    it('loses nothing that is inserted while others take', async () => {
+      const { store } = await fresh();
+      const taken: Serial[] = [];
+      const total = 3000;
+      let seq = 0;
+      const insert = async (lane: number): Promise<void> => {
+        for (let n = lane; n < total; n += 4) await store.apply([issued((n * 1699) % total, ++seq)], seq);
+      };
+      let inserting = true;
+      const take = async (): Promise<void> => {
+        while (inserting) taken.push(...(await due(store, 'issue', 7)));
+      };
+      const takers = [take(), take()];
+      await Promise.all([0, 1, 2, 3].map(insert));
+      inserting = false;
+      await Promise.all(takers);
+      taken.push(...(await due(store, 'issue', total)));
+      assert.equal(taken.length, total);
+      assert.equal(new Set(taken).size, total);
+      assert.equal(store.backlog('issue', NOW), total);
+    });
+
+    it('gives back what was postponed and forgets what was dropped', async () => {
+      const { store, reopen } = await fresh();
+      await store.apply([issued(1, 1), issued(2, 1), issued(3, 1)], 1);
+      const [first, second, third] = (await store.takeDue('issue', NOW, 3)) as [QueueItem, QueueItem, QueueItem];
+      await store.postpone([first], NOW + MINUTE);
+      await store.postpone([second], NOW);
+      await store.drop([third]);
+      assert.deepEqual(await due(store, 'issue'), [serialOf(2)]);
+      assert.deepEqual(await due(store, 'issue', 9, NOW + MINUTE), [serialOf(1)]);
+      assert.equal(store.backlog('issue', NOW + MINUTE), 2);
+      const reopened = await reopen();
+      assert.deepEqual(await due(reopened, 'issue', 9, NOW + MINUTE), [serialOf(2), serialOf(1)], 'leases died');
+      await reopened.postpone([], NOW);
+      await reopened.drop([]);
+      await reopened.retire([]);
+    });
+
+    it('keeps an item that is inserted again while it is leased', async () => {
+      for (const end of ['drop', 'publish', 'postpone'] as const) {
+        const { store } = await fresh();
+        await store.apply([revoked(1, 1)], 1);
+        const [item] = (await store.takeDue('revocation', NOW, 1)) as [QueueItem];
+        // The next revision in the same millisecond: the same lane, the same due time.
+        await store.apply([revoked(1, 2, { revision: 3 })], 2);
+        assert.deepEqual(await due(store, 'revocation'), [], 'not twice at once');
+        if (end === 'drop') await store.drop([item]);
+        else if (end === 'postpone') await store.postpone([item], NOW);
+        else {
+          const answer = { response: response(revoked(1, 1).certificate, NOW), item };
+          assert.deepEqual(await store.publish([answer]), ['superseded']);
+        }
+        assert.equal(store.backlog('revocation', NOW), 1, end);
+        assert.deepEqual(await due(store, 'revocation'), [serialOf(1)], end);
+      }
+    });
+
+    it('lets entries vanish that a later answer has overtaken, and hands out what lies behind them', async () => {
+      const { store } = await fresh();
+      const changes = Array.from({ length: 20 }, (_, n) => issued(n, 1));
+      await store.apply(changes, 1);
+      const asked = changes.slice(0, 19).map(({ certificate }) => ({
+        response: response(certificate, NOW),
+        item: { issuer: TAG, serial: certificate.serial, lane: 'asked', dueAt: NOW } satisfies QueueItem,
+      }));
+      assert.ok((await store.publish(asked)).every((outcome) => outcome === 'published'));
+      assert.equal(store.backlog('issue', NOW), 20);
+      assert.deepEqual(await due(store, 'issue', 5), [serialOf(19)]);
+      assert.equal(store.backlog('issue', NOW), 1);
+      assert.equal((await store.takeDue('refresh', NOW + DAY, 99)).length, 19);
+    });
+  });
+}

@@ -1,0 +1,119 @@
+/** What the store contracts share: stores to be tested, and certificates and answers to put into them. */
+import { after } from 'node:test';
+import {
+  LANES,
+  type Certificate,
+  type CrlRecord,
+  type IssuerTag,
+  type PublishedResponse,
+} from '../../src/core/certificate.ts';
+import type { Serial } from '../../src/core/serial.ts';
+import { DAY, SECOND } from '../../src/core/time.ts';
+import type { Change, QueueItem, Store } from '../../src/ports/store.ts';
+import { NOW } from '../core/sample-pki.ts';
+
+/** One store that can be closed and opened again with what it holds. */
+export interface StoreUnderTest {
+  open(): Promise<Store>;
+  /** Changes the archived bytes of a CRL behind the store's back. */
+  tamper(record: CrlRecord): Promise<void>;
+}
+
+export const TAG = 'a1b2c3d4' as IssuerTag;
+export const OTHER = 'ffffffff' as IssuerTag;
+export const serialOf = (n: number): Serial => `4f${n.toString(16).padStart(6, '0')}` as Serial;
+
+export function certificate(n: number, seq: number, change: Partial<Certificate> = {}): Certificate {
+  return {
+    issuer: TAG,
+    serial: serialOf(n),
+    revision: 1,
+    notBefore: NOW - DAY,
+    notAfter: NOW + 90 * DAY,
+    precertificate: false,
+    crlShard: undefined,
+    revocation: undefined,
+    recordedAt: NOW,
+    recordedSeq: seq,
+    ...change,
+  };
+}
+
+export function response(
+  of: Certificate,
+  thisUpdate: number,
+  change: Partial<PublishedResponse> = {},
+): PublishedResponse {
+  return {
+    issuer: of.issuer,
+    serial: of.serial,
+    revision: of.revision,
+    revocation: of.revocation,
+    thisUpdate,
+    nextUpdate: thisUpdate + 4 * DAY - SECOND,
+    refreshAt: thisUpdate + DAY,
+    publishedAt: thisUpdate + 5,
+    responder: 'c0ffee00',
+    signatures: { sha1: Buffer.alloc(71, of.revision), sha256: Buffer.alloc(70, thisUpdate % 251) },
+    ...change,
+  };
+}
+
+export async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const items: T[] = [];
+  for await (const page of pages) items.push(...page);
+  return items;
+}
+
+export const issued = (n: number, seq: number, change: Partial<Certificate> = {}): Change => ({
+  certificate: certificate(n, seq, change),
+  lane: 'issue',
+});
+export const revoked = (n: number, seq: number, change: Partial<Certificate> = {}): Change => ({
+  certificate: certificate(n, seq, { revision: 2, revocation: { revokedAt: NOW, reason: 'superseded' }, ...change }),
+  lane: 'revocation',
+});
+export const refresh = (n: number, dueAt: number): QueueItem => ({
+  issuer: TAG,
+  serial: serialOf(n),
+  lane: 'refresh',
+  dueAt,
+});
+export const serials = (items: readonly { readonly serial: Serial }[]): Serial[] => items.map(({ serial }) => serial);
+
+export interface Fresh {
+  readonly store: Store;
+  readonly under: StoreUnderTest;
+  /** Closes the store and opens it again with what it holds. */
+  readonly reopen: () => Promise<Store>;
+}
+
+/** A new store for each test; all are closed in the end. */
+export function freshStores(begin: () => Promise<StoreUnderTest>): () => Promise<Fresh> {
+  const opened: Store[] = [];
+  after(() => Promise.all(opened.map((store) => store.close().catch(() => undefined))));
+  return async () => {
+    const under = await begin();
+    const open = async (): Promise<Store> => {
+      const store = await under.open();
+      opened.push(store);
+      return store;
+    };
+    let store = await open();
+    const reopen = async (): Promise<Store> => {
+      await store.close();
+      return (store = await open());
+    };
+    return { store, reopen, under };
+  };
+}
+
+/** Counting what a store held when it was opened may go on in the background. */
+export async function settled(store: Store): Promise<void> {
+  for (let last = ''; ;) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const now = JSON.stringify(LANES.map((lane) => [store.backlog(lane, Infinity), store.oldestDue(lane)]));
+    if (now === last) return;
+    last = now;
+  }
+}
