@@ -79,6 +79,19 @@ describe('WorkQueue', () => {
     await db.close();
   });
 
+  it('hands out again what was released because it could not be looked at', async () => {
+    const { db, queue, write } = await slowReads();
+    await write([], ['01', '02']);
+    db.release();
+    const [first] = await queue.take('issue', 1000, 2);
+    queue.release([first as QueueItem]);
+    assert.deepEqual(await taken(queue), ['01']);
+    queue.release([item('09')]);
+    assert.deepEqual(await taken(queue), []);
+    assert.equal(queue.due('issue', 1000), 2);
+    await db.close();
+  });
+
   /** A queue on a real database whose reads are held back between the snapshot and the caller. */
   async function slowReads() {
     const real = new ClassicLevel<Buffer, Buffer>(newDir(), { keyEncoding: 'buffer', valueEncoding: 'buffer' });

@@ -282,6 +282,7 @@ describe('Recorder: import', () => {
       row(5, 4, { notBefore: undefined, notAfter: undefined, revocation: superseded }),
       row(6, 5, { revocation: { revokedAt: -1e12, reason: undefined } }),
       row(7, 1),
+      row(8, 6, { notBefore: -1e12, notAfter: undefined, revocation: superseded }),
     ];
     const outcome = await recorder.import(AT, rows, 'operator', 'index.txt');
     assert.deepEqual([outcome.accepted, outcome.unchanged], [3, 1]);
@@ -291,6 +292,7 @@ describe('Recorder: import', () => {
         [3, 'conflict', '/notAfter'],
         [4, 'refused', '/reason'],
         [6, 'invalid', '/revokedAt'],
+        [8, 'invalid', '/notBefore'],
       ],
     );
     const state = (await ledger(store)).map(({ serial, revision, notAfter, revocation }) => [
@@ -311,7 +313,7 @@ describe('Recorder: import', () => {
       ['certificates.imported', '3 certificates imported from index.txt'],
     );
     const again = await recorder.import(AT, rows, 'operator', 'index.txt');
-    assert.deepEqual([again.accepted, again.unchanged, again.rejected.length], [0, 4, 3]);
+    assert.deepEqual([again.accepted, again.unchanged, again.rejected.length], [0, 4, 4]);
     assert.equal(journal.head.seq, 1);
     await stop();
   });
