@@ -242,8 +242,8 @@ export class Service {
   }
 
   #environment(): NodeJS.ProcessEnv {
-    const { CERTSTATUS_CONFIG: _config, CERTSTATUS_DATA: _data, ...rest } = process.env;
-    return { ...rest, ...this.#env };
+    const own = Object.entries(process.env).filter(([name]) => !name.startsWith('CERTSTATUS_'));
+    return { ...Object.fromEntries(own), ...this.#env };
   }
 }
 
