@@ -150,7 +150,10 @@ describe('the intake', () => {
         assert.equal(answer.body.field, field, JSON.stringify(answer.body));
         assert.match(`${answer.body.rule ?? ''} ${answer.body.detail}`, words);
         // Signing goes on meanwhile and has its own records; no record may be an event.
-        const added = readFileSync(join(service.data, 'audit', '000000000001.ndjson'), 'utf8').split('\n').slice(before).filter(Boolean);
+        const added = readFileSync(join(service.data, 'audit', '000000000001.ndjson'), 'utf8')
+          .split('\n')
+          .slice(before)
+          .filter(Boolean);
         assert.deepEqual(
           added
             .map((line) => (JSON.parse(line) as { type: string }).type)
