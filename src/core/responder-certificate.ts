@@ -349,5 +349,5 @@ const DISCOURAGED: Record<string, string> = {
 };
 
 function shown(extension: { critical: boolean; value: Buffer }): string {
-  return `${extension.critical ? 'critical ' : ''}${extension.value.toString('hex')}`;
+  return `${extension.critical ? 'critical' : 'non-critical'} ${extension.value.toString('hex')}`;
 }
