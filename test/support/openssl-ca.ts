@@ -112,7 +112,7 @@ export class OpensslCa {
       '-out',
       'responder.csr',
       '-subj',
-      '/CN=Test OCSP responder',
+      '/C=JP/O=certstatus tests/CN=Test OCSP responder',
       '-config',
       'ca.cnf',
     );
@@ -231,7 +231,7 @@ ${leaf}
 ${leaf}
 1.3.6.1.4.1.11129.2.4.3 = critical, DER:0500
 [responder]
-basicConstraints = CA:FALSE
+basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = OCSPSigning
 noCheck = ignored
