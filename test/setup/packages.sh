@@ -7,6 +7,7 @@
 packages=(
   'openssl openssl'
   'nginx nginx'
+  'apache2 apache2-bin'
   'gnutls-cli gnutls-bin'
   'curl curl'
 )
