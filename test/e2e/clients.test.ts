@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCrl } from '../support/ocsp-client.ts';
+import { plainSerial, readCrl } from '../support/ocsp-client.ts';
 import { freePorts, runProgram, Service, until, type Ran } from '../support/service.ts';
 
 const OPENSSL = 'openssl';
@@ -82,6 +82,57 @@ describe('clients of the demo', () => {
     assert.match(good?.stdout ?? '', /: good/);
     assert.match(revoked?.stdout ?? '', /: revoked/);
     assert.match(crl?.stdout ?? '', /X509v3 CRL Number/);
+  });
+
+  it('revoke --wait returns when OpenSSL and the CRL say revoked', async (t) => {
+    const serial = '5a00000000000000000000000000c11e';
+    const issued = await service.json(
+      'issue',
+      '--issuer',
+      'demo',
+      '--serial',
+      serial,
+      '--not-after',
+      '2027-06-01T00:00:00Z',
+      '--wait',
+    );
+    assert.equal(issued.receipts[0].state, 'visible');
+    const say = async (): Promise<string> =>
+      (
+        await openssl(
+          'ocsp',
+          '-issuer',
+          service.demo.ca,
+          '-CAfile',
+          service.demo.ca,
+          '-serial',
+          `0x${serial}`,
+          '-url',
+          service.url('/OcspServer'),
+        )
+      ).stdout;
+    assert.match(await say(), /: good/);
+    const startedAt = Date.now();
+    const revoked = await service.json(
+      'revoke',
+      '--issuer',
+      'demo',
+      '--serial',
+      serial,
+      '--reason',
+      'keyCompromise',
+      '--wait',
+    );
+    t.diagnostic(`visible ${Date.now() - startedAt} ms after the command was started`);
+    assert.equal(revoked.receipts[0].state, 'visible');
+    assert.match(await say(), /: revoked[\s\S]*Reason: keyCompromise/);
+    const { body } = await service.get('/SureServer/demo/cdp.crl');
+    assert.equal(readCrl(body, service.demo.issuer).entries.get(plainSerial(serial))?.reason, 'keyCompromise');
+    // What was published passes our own rules too, as an operator would check it.
+    const file = join(service.directory, 'published.crl');
+    writeFileSync(file, body);
+    const linted = await service.run('lint', file);
+    assert.equal(linted.code, 0, linted.stdout);
   });
 
   describe('GnuTLS', skipWithout('ocsptool'), () => {

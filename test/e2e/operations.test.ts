@@ -6,7 +6,8 @@ import { request } from 'node:http';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask, ocspRequest, readCrl } from '../support/ocsp-client.ts';
+import { rawExchange } from '../support/http.ts';
+import { ask, getPath, ocspRequest, readCrl } from '../support/ocsp-client.ts';
 import { RawConnection } from '../support/raw-connection.ts';
 import { Service, until, type Ports, type Ran } from '../support/service.ts';
 
@@ -217,11 +218,26 @@ describe('a running service', () => {
         connection.end();
       }),
     );
+    // And clients of one request per connection, as stapling servers are.
+    const path = getPath('/OcspServer', ocspRequest(service.demo.issuer, serial));
+    const singles = Array.from({ length: 6 }, async () => {
+      for (;;) {
+        const sentAt = Date.now();
+        const octets = await rawExchange(service.ports.public, `GET ${path} HTTP/1.0\r\n\r\n`).catch(() =>
+          Buffer.alloc(0),
+        );
+        if (/^HTTP\/1\.[01] 200 /.test(octets.toString('latin1', 0, 20))) answered += 1;
+        else {
+          if (sentAt < stoppedAt - 20) lost.push(`one per connection: ${octets.length} octets`);
+          return;
+        }
+      }
+    });
     await sleep(500);
     stoppedAt = Date.now();
     const code = await service.stop();
     const stopMs = Date.now() - stoppedAt;
-    await Promise.all(clients);
+    await Promise.all([...clients, ...singles]);
     assert.deepEqual(lost, []);
     assert.equal(code, 0);
     t.diagnostic(`${answered} answers, stopped within ${stopMs} ms`);
