@@ -23,10 +23,8 @@ export function serveCommand(program: Command): void {
       const ended = ENDED[process.versions.node.split('.')[0] ?? ''];
       if (ended !== undefined) log.warn({ node: process.versions.node }, `this Node release is past its end of life (${ended}); 22 or 24 is advised`);
       const service = await startService(loaded, log);
-      log.info(service.addresses, 'serving');
-      await announceDemo(service);
-
-      await new Promise<void>((resolve) => {
+      // Before anybody is told that it serves: a signal from here on is a clean stop.
+      const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) {
           process.once(signal, () => {
             log.info({ signal }, 'stopping: finishing what has arrived');
@@ -40,6 +38,9 @@ export function serveCommand(program: Command): void {
           });
         }
       });
+      log.info(service.addresses, 'serving');
+      await announceDemo(service).catch((error: unknown) => log.error({ err: error }, 'the demo certificates could not be recorded'));
+      await stopped;
       // Keep-alive agents or timers of libraries must not keep a stopped service alive.
       process.exit();
     });
