@@ -7,6 +7,7 @@
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
+import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { openOriginFront } from '../adapters/origin-front/listener.ts';
 import { loadUws } from '../adapters/origin-front/uws.ts';
@@ -31,7 +32,7 @@ import type { Front } from '../ports/front.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
-import type { Loaded } from './config.ts';
+import type { Listen, Loaded } from './config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
@@ -145,10 +146,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         ca: readFileOr('intake.clientCa', intakeConfig.clientCa),
       },
     });
+  let intakeAt: Listen | undefined;
   if (intake === undefined) log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
   else {
     undo.push(() => intake.close());
-    await listenOn(intake, 'listen.intake', listen.intake);
+    intakeAt = await listenOn(intake, 'listen.intake', listen.intake);
   }
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
@@ -156,7 +158,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     notReady: () => (stopping ? 'stopping' : journal.failure === undefined ? undefined : `the audit log cannot be written: ${journal.failure}`),
   });
   undo.push(() => admin.close());
-  await listenOn(admin, 'listen.admin', listen.admin);
+  const adminAt = await listenOn(admin, 'listen.admin', listen.admin);
 
   signer.start();
   undo.push(() => signer.stop());
@@ -171,8 +173,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     addresses: {
       public: addressOf((fronts[0] as Front).address),
       origin: fronts[1] && addressOf(fronts[1].address),
-      intake: intake && addressOf(listen.intake),
-      admin: addressOf(listen.admin),
+      intake: intakeAt && addressOf(intakeAt),
+      admin: addressOf(adminAt),
     },
     stop(why) {
       stopped ??= (async () => {
@@ -191,9 +193,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   };
 }
 
-async function listenOn(app: FastifyInstance, field: string, { host, port }: { host: string; port: number }): Promise<void> {
+/** Returns where it listens in the end: port 0 takes a free one. */
+async function listenOn(app: FastifyInstance, field: string, { host, port }: Listen): Promise<Listen> {
   try {
     await app.listen({ host, port });
+    return { host, port: (app.server.address() as AddressInfo).port };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === 'EADDRINUSE' ? 'the port is in use by another process' : code === 'EACCES' ? 'no permission to use this port' : (error as Error).message;

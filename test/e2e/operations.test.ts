@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rawExchange } from '../support/http.ts';
+import { exchange, rawExchange } from '../support/http.ts';
 import { ask, getPath, ocspRequest, readCrl } from '../support/ocsp-client.ts';
 import { RawConnection } from '../support/raw-connection.ts';
 import { Service, until, type Ports, type Ran } from '../support/service.ts';
@@ -105,6 +105,34 @@ describe('a start that cannot work says why in one line', () => {
     await other.remove();
     assert.equal((await ask(service.demo.issuer, '51aa', { port: service.ports.public })).status, 'unauthorized');
   });
+});
+
+it('port 0 takes a free one, and the log says which', async () => {
+  const service = await Service.create();
+  try {
+    const ports = Object.keys(service.ports).flatMap((name) => [`--${name}-port`, '0']);
+    const { child, done } = service.command([...ports, 'serve', '--demo']);
+    let log = '';
+    child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+    await until('it is serving', () => log.includes('"msg":"serving"') || child.exitCode !== null);
+    const serving = JSON.parse(log.split('\n').find((line) => line.includes('"msg":"serving"')) ?? '{}') as Record<
+      keyof Ports,
+      string
+    >;
+    for (const [name, path] of [
+      ['public', '/'],
+      ['origin', '/'],
+      ['admin', '/livez'],
+    ] as const) {
+      const { status } = await exchange({ port: Number(serving[name].split(':')[1]), path });
+      assert.equal(status, 200, name);
+    }
+    assert.doesNotMatch(serving.intake, /:0$/);
+    child.kill('SIGTERM');
+    assert.equal((await done).code, 0);
+  } finally {
+    await service.remove();
+  }
 });
 
 describe('a running service', () => {
