@@ -26,7 +26,8 @@ import type { Journal } from '../ports/journal.ts';
 import type { ChangeFeed, CrlShelf, Ledger } from '../ports/store.ts';
 import type { Log } from './log.ts';
 import type { CrlMetrics } from './metrics.ts';
-import { verified, type SignerIssuer } from './sign.ts';
+import type { SignerIssuer } from './sign.ts';
+import { verified } from './sign-answers.ts';
 
 /** After a failed or refused build. */
 const RETRY_MS = 10 * SECOND;
@@ -56,7 +57,14 @@ export class CrlPublisher {
   #building: Promise<void> | undefined;
   #stopped = true;
 
-  constructor(at: SignerIssuer, store: Ledger & CrlShelf & ChangeFeed, journal: Journal, clock: Clock, log: Log, metrics: CrlMetrics) {
+  constructor(
+    at: SignerIssuer,
+    store: Ledger & CrlShelf & ChangeFeed,
+    journal: Journal,
+    clock: Clock,
+    log: Log,
+    metrics: CrlMetrics,
+  ) {
     this.#at = at;
     this.#store = store;
     this.#journal = journal;
@@ -95,10 +103,11 @@ export class CrlPublisher {
     if (this.#current !== undefined && (await asOfSeq) > this.#current.asOfSeq) {
       for await (const page of pages) {
         for (const entry of page) {
-          if (entry.recordedAt >= this.#current.thisUpdate) this.#oldestUnlisted = Math.min(entry.recordedAt, this.#oldestUnlisted ?? Infinity);
+          if (entry.recordedAt >= this.#current.thisUpdate)
+            this.#oldestUnlisted = Math.min(entry.recordedAt, this.#oldestUnlisted ?? Infinity);
         }
       }
-    } else for await (const _ of pages) break;
+    } else await pages[Symbol.asyncIterator]().return?.();
     this.#schedule();
   }
 
@@ -126,7 +135,10 @@ export class CrlPublisher {
   #due(nowMs: EpochMs): EpochMs {
     if (this.#current === undefined) return nowMs;
     const scheduled = this.#current.scheduledAt + this.#at.served.profile.crl.periodMs;
-    const unlisted = this.#oldestUnlisted === undefined ? Infinity : Math.max(this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs, this.#notBefore);
+    const unlisted =
+      this.#oldestUnlisted === undefined
+        ? Infinity
+        : Math.max(this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs, this.#notBefore);
     // thisUpdate has whole seconds and must grow: not before the next second.
     return Math.max(Math.min(scheduled, unlisted), this.#current.thisUpdate + SECOND);
   }
@@ -169,14 +181,21 @@ export class CrlPublisher {
     const now = this.#clock.now();
     const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
     if (times === undefined) {
-      throw new Problem('refused', `thisUpdate would not be later than that of CRL ${previous?.number} (${rfc3339(previous?.thisUpdate ?? 0)}), or the CA certificate has ended`, {
-        field: 'thisUpdate',
-        value: rfc3339(now),
-        rule: 'RFC 5280 §5.2.3',
-      });
+      throw new Problem(
+        'refused',
+        `thisUpdate would not be later than that of CRL ${previous?.number} (${rfc3339(previous?.thisUpdate ?? 0)}), or the CA certificate has ended`,
+        {
+          field: 'thisUpdate',
+          value: rfc3339(now),
+          rule: 'RFC 5280 §5.2.3',
+        },
+      );
     }
     // Seconds since 1970 as the least number: it goes on growing even when the data directory was restored from a backup (T-34).
-    const number = await this.#store.reserveNumber(this.issuer, max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + 1n));
+    const number = await this.#store.reserveNumber(
+      this.issuer,
+      max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + 1n),
+    );
 
     // What is recorded before this line is in the snapshot; what comes after it is for the next CRL.
     this.#arrivedMeanwhile = undefined;
@@ -240,7 +259,11 @@ export class CrlPublisher {
     ]);
     if (!(await this.#store.publishCrl(record, der, previous?.number))) {
       this.#current = await this.#store.current(this.issuer);
-      throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, { field: 'cRLNumber', value: number.toString(), rule: 'T-34' });
+      throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, {
+        field: 'cRLNumber',
+        value: number.toString(),
+        rule: 'T-34',
+      });
     }
     this.#current = record;
     if (this.#oldestUnlisted !== undefined) {
@@ -255,7 +278,12 @@ export class CrlPublisher {
   }
 
   /** The publish gate. @throws Problem `corrupt` or `refused`. */
-  async #check(der: Buffer, expected: { readonly number: bigint; readonly entries: number }, previous: CrlRecord | undefined, dropped: ReadonlySet<Serial>): Promise<void> {
+  async #check(
+    der: Buffer,
+    expected: { readonly number: bigint; readonly entries: number },
+    previous: CrlRecord | undefined,
+    dropped: ReadonlySet<Serial>,
+  ): Promise<void> {
     const { served, keys } = this.#at;
     const view = readCrl(der);
     const findings = lintCrlView(view, {
@@ -267,11 +295,16 @@ export class CrlPublisher {
       ...(previous !== undefined && { previous }),
     }).filter((finding) => finding.severity === 'error');
     if (findings.length > 0) {
-      throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'CertificateList' });
+      throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
+        field: 'CertificateList',
+      });
     }
     const key = keys.crl as NonNullable<typeof keys.crl>;
     if (!(await verified(view.tbs, view.signatureValue, key.publicKey, view.signatureAlgorithm))) {
-      throw new Problem('corrupt', 'the signature does not verify with the CA certificate', { field: 'CertificateList', rule: 'RFC 5280 §5.1.1.3' });
+      throw new Problem('corrupt', 'the signature does not verify with the CA certificate', {
+        field: 'CertificateList',
+        rule: 'RFC 5280 §5.1.1.3',
+      });
     }
     if (previous === undefined) return;
     for (const lost of missing(readCrl(await this.#store.body(previous)).entries(), view.entries())) {
@@ -281,17 +314,24 @@ export class CrlPublisher {
         const [certificate] = await this.#store.find(this.issuer, [lost]);
         if (certificate !== undefined && certificate.revocation === undefined) continue;
       }
-      throw new Problem('refused', `serial ${lost} stands on CRL ${previous.number} and would be lost before its certificate has expired`, {
-        field: 'revokedCertificates',
-        value: lost,
-        rule: 'RFC 5280 §3.3, BR 4.10.1',
-      });
+      throw new Problem(
+        'refused',
+        `serial ${lost} stands on CRL ${previous.number} and would be lost before its certificate has expired`,
+        {
+          field: 'revokedCertificates',
+          value: lost,
+          rule: 'RFC 5280 §3.3, BR 4.10.1',
+        },
+      );
     }
   }
 }
 
 /** Serials of the old list that are not on the new one. Both lists ascend (ours always do). */
-function* missing(before: Iterable<{ readonly serial: Serial | undefined }>, now: Iterable<{ readonly serial: Serial | undefined }>): Generator<Serial> {
+function* missing(
+  before: Iterable<{ readonly serial: Serial | undefined }>,
+  now: Iterable<{ readonly serial: Serial | undefined }>,
+): Generator<Serial> {
   const rest = now[Symbol.iterator]();
   let next = rest.next();
   for (const { serial } of before) {
@@ -304,4 +344,3 @@ function* missing(before: Iterable<{ readonly serial: Serial | undefined }>, now
 function max(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }
-

@@ -12,32 +12,31 @@
  *
  * The budget: at most URGENT batches for revocations, issues and misses, and BULK batches of refreshes are under way. A
  * revocation therefore waits for no refresh batch, only for the key holder's current signatures.
+ *
+ * What fails is tried again. Revocations and issues stay leased meanwhile, so that they are in the queue with the time at
+ * which they were recorded: the gauges go on counting from there.
  */
-import { createHash, verify as verifySignature, type KeyObject } from 'node:crypto';
-import { LANES, type Certificate, type CertIdHash, type IssuerTag, type Lane, type PublishedResponse } from '../core/certificate.ts';
-import type { JournalEntry } from '../core/journal-record.ts';
-import { lintResponse } from '../core/lint/lint.ts';
-import { answerable, MIN_VALIDITY_MS, planResponse, type ResponseTimes } from '../core/policy/freshness.ts';
+import { LANES, type IssuerTag, type Lane } from '../core/certificate.ts';
+import { answerable, planResponse } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { algorithmOf } from '../core/signature-algorithm.ts';
-import { rfc3339, SECOND, type EpochMs } from '../core/time.ts';
+import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { KeyHolder } from '../ports/key-holder.ts';
 import type { ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
-import type { ServedIssuer, ServedResponder, SigningKeys } from './issuer-setup.ts';
+import { Asked } from './asked.ts';
+import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
 import type { SignerMetrics } from './metrics.ts';
+import { activeResponder, signAnswers, signedRecord, type Answered, type Work } from './sign-answers.ts';
 
-const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];
 /** Certificates per batch. An urgent batch is small so that its first answer is out soon; see bench/README.md. */
 const URGENT_BATCH = 64;
 const BULK_BATCH = 256;
 const URGENT_IN_FLIGHT = 2;
 const BULK_IN_FLIGHT = 2;
-/** Misses that may wait for a signature at once: beyond that a client gets tryLater at once (bounded everywhere). */
-const MAX_ASKED = 4096;
+/** Failed items that are kept leased; beyond that they are given back to the store, with a later due time. */
+const MAX_HELD = 1024;
 /** After a failure: long enough not to spin, short enough for the 15 minutes of CT-4.9.10-e. */
 const RETRY_MS = 5 * SECOND;
 /** How often the lanes are looked at when nothing else wakes the signer. */
@@ -48,19 +47,6 @@ export interface SignerIssuer {
   readonly keys: SigningKeys;
 }
 
-interface Work {
-  readonly item: QueueItem;
-  readonly certificate: Certificate;
-  readonly times: ResponseTimes;
-}
-
-interface Answered {
-  readonly item: QueueItem;
-  readonly response: PublishedResponse;
-  /** SHA-256 of each OCSPResponse, for the journal. */
-  readonly digests: readonly string[];
-}
-
 export class Signer {
   readonly #issuers: ReadonlyMap<IssuerTag, SignerIssuer>;
   readonly #store: Ledger & RefreshQueue & ChangeFeed;
@@ -68,7 +54,11 @@ export class Signer {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #metrics: SignerMetrics;
-  readonly #asked = new Map<string, { item: QueueItem; done: Promise<void>; settle: () => void; taken: boolean }>();
+  readonly #asked = new Asked();
+  /** Failed items, leased until their next try. */
+  #held: { readonly item: QueueItem; readonly retryAt: EpochMs }[] = [];
+  /** The latest event seen: it is due, even when the clock was set back since. */
+  #recordedUpTo: EpochMs = 0;
   #urgent = 0;
   #bulk = 0;
   #pumping = false;
@@ -95,7 +85,9 @@ export class Signer {
     this.#log = log;
     this.#metrics = metrics;
     store.follow((event) => {
-      if (event.type === 'recorded' && event.change.lane !== undefined && event.change.lane !== 'refresh') this.wake();
+      if (event.type !== 'recorded' || event.change.lane === undefined || event.change.lane === 'refresh') return;
+      this.#recordedUpTo = Math.max(this.#recordedUpTo, event.change.certificate.recordedAt);
+      this.wake();
     });
   }
 
@@ -108,6 +100,7 @@ export class Signer {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#asked.settleUntaken();
     if (this.#busy) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
@@ -117,13 +110,8 @@ export class Signer {
    * @returns undefined when too many are waiting already.
    */
   ask(issuer: IssuerTag, serial: Serial): Promise<void> | undefined {
-    const key = issuer + serial;
-    const waiting = this.#asked.get(key);
-    if (waiting !== undefined) return waiting.done;
-    if (this.#stopped || this.#asked.size >= MAX_ASKED || !this.#issuers.has(issuer)) return undefined;
-    let settle = (): void => undefined;
-    const done = new Promise<void>((resolve) => (settle = resolve));
-    this.#asked.set(key, { item: { issuer, serial, lane: 'asked', dueAt: this.#clock.now() }, done, settle, taken: false });
+    if (this.#stopped || !this.#issuers.has(issuer)) return undefined;
+    const done = this.#asked.join({ issuer, serial, lane: 'asked', dueAt: this.#clock.now() });
     this.wake();
     return done;
   }
@@ -150,27 +138,45 @@ export class Signer {
   }
 
   async #pump(): Promise<void> {
-    if (!(await this.#mayRun())) return;
+    if (!(await this.#mayRun())) return this.#asked.settleUntaken();
     const now = this.#clock.now();
     while (this.#urgent < URGENT_IN_FLIGHT && !this.#stopped) {
-      const items = [...(await this.#store.takeDue('revocation', now, URGENT_BATCH))];
-      if (items.length < URGENT_BATCH) items.push(...(await this.#store.takeDue('issue', now, URGENT_BATCH - items.length)));
-      for (const asked of this.#asked.values()) {
-        if (items.length >= URGENT_BATCH) break;
-        if (asked.taken) continue;
-        asked.taken = true;
-        items.push(asked.item);
-      }
+      const items = await this.#take(['revocation', 'issue'], Math.max(now, this.#recordedUpTo), URGENT_BATCH);
+      items.push(...this.#asked.take(URGENT_BATCH - items.length));
       if (items.length === 0) break;
       this.#urgent += 1;
       this.#run(items, () => (this.#urgent -= 1));
     }
     while (this.#bulk < BULK_IN_FLIGHT && !this.#stopped) {
-      const items = await this.#store.takeDue('refresh', now, BULK_BATCH);
+      const items = await this.#take(['refresh'], now, BULK_BATCH);
       if (items.length === 0) break;
       this.#bulk += 1;
       this.#run(items, () => (this.#bulk -= 1));
     }
+  }
+
+  /** What is to be tried again, then what is due, in the order of the lanes. */
+  async #take(lanes: readonly Lane[], dueAt: EpochMs, limit: number): Promise<QueueItem[]> {
+    const now = this.#clock.now();
+    const items: QueueItem[] = [];
+    this.#held = this.#held.filter(({ item, retryAt }) => {
+      // Long before its time, because the clock was set back: now is as good.
+      const retry = now >= retryAt || now < retryAt - 2 * RETRY_MS;
+      if (!retry || items.length >= limit || !lanes.includes(item.lane)) return true;
+      items.push(item);
+      return false;
+    });
+    try {
+      for (const lane of lanes) {
+        // More than that is held only when the store cannot be written: then there is nothing to gain by taking more.
+        if (items.length >= limit || this.#held.length > MAX_HELD) break;
+        items.push(...(await this.#store.takeDue(lane, dueAt, limit - items.length)));
+      }
+    } catch (error) {
+      this.#hold(items);
+      throw error;
+    }
+    return items;
   }
 
   /** P8: while the journal cannot be written nothing is signed. A probe record finds out when it can again. */
@@ -179,7 +185,13 @@ export class Signer {
     if (now < this.#pausedUntil && now > this.#pausedUntil - 2 * RETRY_MS) return false;
     if (this.#journal.failure === undefined) return true;
     try {
-      await this.#journal.append([{ type: 'journal.recovered', actor: 'signer', description: 'the audit log can be written again; signing resumes' }]);
+      await this.#journal.append([
+        {
+          type: 'journal.recovered',
+          actor: 'signer',
+          description: 'the audit log can be written again; signing resumes',
+        },
+      ]);
       return true;
     } catch (error) {
       this.#pausedUntil = now + RETRY_MS;
@@ -190,20 +202,14 @@ export class Signer {
   }
 
   #run(items: readonly QueueItem[], done: () => void): void {
-    void this.#batch(items)
+    const open = new Set(items);
+    void this.#batch(items, open)
       .catch(async (error: unknown) => {
-        this.#log.error({ err: error, items: items.length }, 'a batch was not published; its items are due again');
-        await this.#postpone(items).catch((again: unknown) => this.#log.error({ err: again }, 'the store cannot be written'));
+        this.#log.error({ err: error, items: open.size }, 'a batch was not published; its items are tried again');
+        await this.#later([...open], open);
       })
       .finally(() => {
-        for (const item of items) {
-          const key = item.issuer + item.serial;
-          const asked = this.#asked.get(key);
-          if (asked?.taken && item.lane === 'asked') {
-            this.#asked.delete(key);
-            asked.settle();
-          }
-        }
+        this.#asked.settle(items);
         done();
         if (this.#stopped) this.#tellIdle();
         else this.wake();
@@ -218,22 +224,27 @@ export class Signer {
     if (!this.#busy) this.#idle?.();
   }
 
-  async #batch(items: readonly QueueItem[]): Promise<void> {
-    const byIssuer = new Map<IssuerTag, QueueItem[]>();
-    for (const item of items) {
-      const list = byIssuer.get(item.issuer);
-      if (list === undefined) byIssuer.set(item.issuer, [item]);
-      else list.push(item);
+  /** `open`: the items that nothing has become of yet; whatever does, takes them out. */
+  async #batch(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+    const byIssuer = new Map<IssuerTag, Map<Serial, QueueItem>>();
+    const repeated: QueueItem[] = [];
+    // A certificate that waits in several lanes is signed once, for the first of them.
+    for (const item of LANES.flatMap((lane) => items.filter((one) => one.lane === lane))) {
+      let list = byIssuer.get(item.issuer);
+      if (list === undefined) byIssuer.set(item.issuer, (list = new Map()));
+      if (list.has(item.serial)) repeated.push(item);
+      else list.set(item.serial, item);
     }
+    await this.#drop(repeated, open);
     for (const [tag, list] of byIssuer) {
       const issuer = this.#issuers.get(tag);
       // An issuer that is not configured (any more) keeps its ledger, but nobody signs for it.
-      if (issuer === undefined) await this.#postpone(list);
-      else await this.#signFor(issuer, list);
+      if (issuer === undefined) await this.#later([...list.values()], open);
+      else await this.#signFor(issuer, [...list.values()], open);
     }
   }
 
-  async #signFor(at: SignerIssuer, items: readonly QueueItem[]): Promise<void> {
+  async #signFor(at: SignerIssuer, items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
     const now = this.#clock.now();
     const { served } = at;
     const certificates = await this.#store.find(
@@ -253,162 +264,81 @@ export class Signer {
       if (times === undefined) later.push(item);
       else work.push({ item, certificate, times });
     });
-    await this.#store.drop(dropped);
+    await this.#drop(dropped, open);
     if (expired.length > 0) await this.#store.retire(expired);
+    for (const item of expired) open.delete(item);
     if (later.length > 0) {
-      await this.#postpone(later);
+      await this.#later(later, open);
       this.#metrics.refused('responder-certificate').value += later.length;
-      this.#log.error({ issuer: served.id, certificates: later.length }, 'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor');
+      this.#log.error(
+        { issuer: served.id, certificates: later.length },
+        'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
+      );
     }
     if (responder === undefined || work.length === 0) return;
 
-    const { answered, failed } = await this.#sign(responder, work);
-    if (failed.length > 0) await this.#postpone(failed);
+    const { answered, failed } = await signAnswers(responder, work, () => this.#clock.now());
+    for (const {
+      work: { certificate },
+      error,
+    } of failed) {
+      this.#metrics.refused(error instanceof Problem ? 'check' : 'key-holder').value += 1;
+      this.#log.error({ err: error, serial: certificate.serial }, 'an answer was not published');
+    }
+    await this.#later(
+      failed.map(({ work: { item } }) => item),
+      open,
+    );
     if (answered.length === 0) return;
     await this.#journal.append([signedRecord(served, responder.served, answered)]);
     const outcomes = await this.#store.publish(answered);
     const older: QueueItem[] = [];
     outcomes.forEach((outcome, i) => {
-      const { item } = answered[i] as Answered;
+      const { item, recordedAt } = answered[i] as Answered;
       this.#metrics.answers(item.lane, outcome).value += 1;
-      if (outcome === 'older') older.push(item);
-      else if (outcome === 'published' && item.lane !== 'refresh' && item.lane !== 'asked') {
-        this.#metrics.recordedToPublished(item.lane, (this.#clock.now() - item.dueAt) / SECOND);
+      if (outcome === 'older') return void older.push(item);
+      open.delete(item);
+      if (outcome === 'published' && item.lane !== 'refresh' && item.lane !== 'asked') {
+        // An item that was given back is due later than it was recorded; one that a newer event has overtaken, earlier.
+        this.#metrics.recordedToPublished(item.lane, (this.#clock.now() - Math.min(item.dueAt, recordedAt)) / SECOND);
       }
     });
     // Already answered by another lane in the same second, or the clock stepped back: what is published stays.
-    await this.#store.drop(older.filter((item) => item.lane !== 'refresh'));
-    await this.#postpone(older.filter((item) => item.lane === 'refresh'));
-  }
-
-  async #sign(responder: ActiveResponder, work: readonly Work[]): Promise<{ answered: Answered[]; failed: QueueItem[] }> {
-    const { template, certificate } = responder.served;
-    const tbs = work.flatMap(({ certificate: subject, times }) =>
-      HASHES.map((hash) => template.tbs(hash, subject.serial, { revocation: subject.revocation, ...times })),
+    await this.#drop(
+      older.filter((item) => item.lane !== 'refresh'),
+      open,
     );
-    const signatures = await responder.holder.sign(tbs);
-    const failed: QueueItem[] = [];
-    const answered: Answered[] = [];
-    const publishedAt = this.#clock.now();
-    await Promise.all(
-      work.map(async ({ item, certificate: subject, times }, i) => {
-        try {
-          const digests: string[] = [];
-          const [sha1, sha256] = await Promise.all(
-            HASHES.map(async (hash, h) => {
-              const signed = signatures[HASHES.length * i + h];
-              if (signed === undefined || !signed.ok) throw signed?.error ?? new Error('the key holder returned no signature');
-              const der = template.assemble(hash, subject.serial, { revocation: subject.revocation, ...times }, signed.signature);
-              await check(der, tbs[HASHES.length * i + h] as Buffer, signed.signature, responder, subject, times, hash);
-              digests[h] = createHash('sha256').update(der).digest('hex');
-              return signed.signature;
-            }),
-          );
-          answered.push({
-            item,
-            digests,
-            response: {
-              issuer: subject.issuer,
-              serial: subject.serial,
-              revision: subject.revision,
-              revocation: subject.revocation,
-              ...times,
-              publishedAt,
-              responder: certificate.id,
-              signatures: { sha1: sha1 as Buffer, sha256: sha256 as Buffer },
-            },
-          });
-        } catch (error) {
-          failed.push(item);
-          this.#metrics.refused(error instanceof Problem ? 'check' : 'key-holder').value += 1;
-          this.#log.error({ err: error, serial: subject.serial }, 'an answer was not published');
-        }
-      }),
-    );
-    return { answered, failed };
-  }
-
-  /** Asked-for items are not in the store's queue: whoever asked asks again. */
-  async #postpone(items: readonly QueueItem[]): Promise<void> {
-    await this.#store.postpone(
-      items.filter((item) => item.lane !== 'asked'),
-      this.#clock.now() + RETRY_MS,
+    await this.#later(
+      older.filter((item) => item.lane === 'refresh'),
+      open,
     );
   }
-}
 
-export interface ActiveResponder {
-  readonly served: ServedResponder;
-  readonly holder: KeyHolder;
-  readonly publicKey: KeyObject;
-  readonly issuer: ServedIssuer;
-}
-
-/** The newest responder certificate that is valid now and has a key here (T-17, T-18). */
-export function activeResponder(at: SignerIssuer, nowMs: EpochMs): ActiveResponder | undefined {
-  for (const served of at.served.responders) {
-    const key = at.keys.ocsp.get(served.certificate.id);
-    const { notBefore, notAfter } = served.certificate;
-    if (key !== undefined && notBefore <= nowMs && nowMs < notAfter) return { served, ...key, issuer: at.served };
+  async #drop(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+    if (items.length > 0) await this.#store.drop(items);
+    for (const item of items) open.delete(item);
   }
-  return undefined;
-}
 
-/** P6. @throws Problem `corrupt` with the findings. */
-async function check(
-  der: Buffer,
-  tbs: Buffer,
-  signature: Buffer,
-  responder: ActiveResponder,
-  subject: Certificate,
-  times: ResponseTimes,
-  hash: CertIdHash,
-): Promise<void> {
-  const { served, publicKey, issuer } = responder;
-  const findings = lintResponse(der, {
-    authorities: issuer.profile.authorities,
-    subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
-    issuer: issuer.issuer.hashes,
-    responder: { ...served.certificate, certificate: served.certificate.der },
-    validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
-    expected: { hash, serial: subject.serial, answer: { revocation: subject.revocation, ...times } },
-  }).filter((finding) => finding.severity === 'error');
-  if (findings.length > 0) {
-    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, { field: 'OCSPResponse', value: subject.serial });
+  /** To be tried again. Asked-for items are not in the store's queue: whoever asked asks again. Never rejects. */
+  async #later(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+    for (const item of items) open.delete(item);
+    const urgent = items.filter(({ lane }) => lane === 'revocation' || lane === 'issue');
+    const room = Math.max(0, MAX_HELD - this.#held.length);
+    this.#hold(urgent.slice(0, room));
+    const rest = [...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh')];
+    if (rest.length === 0) return;
+    // Never earlier than they were due: a refresh item before its answer's refreshAt counts as overtaken and is lost.
+    const dueAt = rest.reduce((latest, item) => Math.max(latest, item.dueAt), this.#clock.now() + RETRY_MS);
+    try {
+      await this.#store.postpone(rest, dueAt);
+    } catch (error) {
+      this.#hold(rest);
+      this.#log.error({ err: error, items: rest.length }, 'the store cannot be written; trying again');
+    }
   }
-  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
-    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', { field: 'OCSPResponse', value: subject.serial, rule: 'RFC 6960 §4.2.1' });
+
+  #hold(items: readonly QueueItem[]): void {
+    const retryAt = this.#clock.now() + RETRY_MS;
+    for (const item of items) this.#held.push({ item, retryAt });
   }
-}
-
-/** On the libuv pool, so that verifying does not hold up answering. */
-export function verified(tbs: Uint8Array, signature: Uint8Array, publicKey: KeyObject, identifier: Uint8Array): Promise<boolean> {
-  const algorithm = algorithmOf(identifier);
-  if (algorithm === undefined) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    verifySignature(algorithm.hash, tbs, publicKey, signature, (error, valid) => resolve(error === null && valid));
-  });
-}
-
-function signedRecord(issuer: ServedIssuer, responder: ServedResponder, answered: readonly Answered[]): JournalEntry {
-  const lanes = LANES.filter((lane: Lane) => answered.some(({ item }) => item.lane === lane));
-  return {
-    type: 'ocsp.signed',
-    actor: 'signer',
-    issuer: issuer.id,
-    issuerTag: issuer.tag,
-    description: `${answered.length * HASHES.length} OCSP responses signed (${lanes.join(', ')})`,
-    detail: {
-      responder: responder.certificate.id,
-      // serial, revision, status, thisUpdate, nextUpdate, SHA-256 of the response with a SHA-1 and with a SHA-256 CertID
-      responses: answered.map(({ response, digests }) => [
-        response.serial,
-        response.revision,
-        response.revocation === undefined ? 'good' : `revoked ${rfc3339(response.revocation.revokedAt)} ${response.revocation.reason ?? ''}`.trimEnd(),
-        rfc3339(response.thisUpdate),
-        rfc3339(response.nextUpdate),
-        ...digests,
-      ]),
-    },
-  };
 }

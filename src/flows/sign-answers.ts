@@ -1,0 +1,183 @@
+/**
+ * From certificates and times to signed answers: which key signs now, the signatures, and the gate that each answer must
+ * pass before it is published (P6). One certificate that fails keeps no other from its answer.
+ */
+import { createHash, verify as verifySignature, type KeyObject } from 'node:crypto';
+import { LANES, type Certificate, type CertIdHash, type Lane, type PublishedResponse } from '../core/certificate.ts';
+import type { JournalEntry } from '../core/journal-record.ts';
+import { lintResponse } from '../core/lint/lint.ts';
+import { MIN_VALIDITY_MS, type ResponseTimes } from '../core/policy/freshness.ts';
+import { Problem } from '../core/problem.ts';
+import { algorithmOf } from '../core/signature-algorithm.ts';
+import { rfc3339, type EpochMs } from '../core/time.ts';
+import type { KeyHolder } from '../ports/key-holder.ts';
+import type { QueueItem } from '../ports/store.ts';
+import type { ServedIssuer, ServedResponder, SigningKeys } from './issuer-setup.ts';
+
+export interface ActiveResponder {
+  readonly served: ServedResponder;
+  readonly holder: KeyHolder;
+  readonly publicKey: KeyObject;
+  readonly issuer: ServedIssuer;
+}
+
+/** The newest responder certificate that is valid now and has a key here (T-17, T-18). */
+export function activeResponder(
+  at: { readonly served: ServedIssuer; readonly keys: SigningKeys },
+  nowMs: EpochMs,
+): ActiveResponder | undefined {
+  for (const served of at.served.responders) {
+    const key = at.keys.ocsp.get(served.certificate.id);
+    const { notBefore, notAfter } = served.certificate;
+    if (key !== undefined && notBefore <= nowMs && nowMs < notAfter) return { served, ...key, issuer: at.served };
+  }
+  return undefined;
+}
+
+export interface Work {
+  readonly item: QueueItem;
+  readonly certificate: Certificate;
+  readonly times: ResponseTimes;
+}
+
+export interface Answered {
+  readonly item: QueueItem;
+  readonly recordedAt: EpochMs;
+  readonly response: PublishedResponse;
+  /** SHA-256 of each OCSPResponse, for the journal. */
+  readonly digests: readonly string[];
+}
+
+/** Both CertID hashes of each certificate. `now` is asked once the signatures are there. @throws when the key holder as a whole is gone. */
+export async function signAnswers(
+  responder: ActiveResponder,
+  work: readonly Work[],
+  now: () => EpochMs,
+): Promise<{ answered: Answered[]; failed: { readonly work: Work; readonly error: unknown }[] }> {
+  const { template } = responder.served;
+  const tbs = work.flatMap(({ certificate: { serial, revocation }, times }) =>
+    HASHES.map((hash) => template.tbs(hash, serial, { revocation, ...times })),
+  );
+  const signatures = await responder.holder.sign(tbs);
+  const publishedAt = now();
+  const signed = async ({ certificate: subject, times }: Work, hash: CertIdHash, at: number): Promise<Signed> => {
+    const result = signatures[at];
+    if (result === undefined || !result.ok) throw result?.error ?? new Error('the key holder returned no signature');
+    const { signature } = result;
+    const der = template.assemble(hash, subject.serial, { revocation: subject.revocation, ...times }, signature);
+    await checkAnswer(der, tbs[at] as Buffer, signature, responder, subject, times, hash);
+    return { signature, digest: createHash('sha256').update(der).digest('hex') };
+  };
+  const outcomes = await Promise.allSettled(
+    work.map((one, i) => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
+  );
+  const answered: Answered[] = [];
+  const failed: { readonly work: Work; readonly error: unknown }[] = [];
+  outcomes.forEach((outcome, i) => {
+    const one = work[i] as Work;
+    if (outcome.status === 'rejected') return void failed.push({ work: one, error: outcome.reason });
+    const [sha1, sha256] = outcome.value as [Signed, Signed];
+    const { issuer, serial, revision, revocation, recordedAt } = one.certificate;
+    answered.push({
+      item: one.item,
+      recordedAt,
+      digests: [sha1.digest, sha256.digest],
+      response: {
+        issuer,
+        serial,
+        revision,
+        revocation,
+        ...one.times,
+        publishedAt,
+        responder: responder.served.certificate.id,
+        signatures: { sha1: sha1.signature, sha256: sha256.signature },
+      },
+    });
+  });
+  return { answered, failed };
+}
+
+interface Signed {
+  readonly signature: Buffer;
+  readonly digest: string;
+}
+
+/** The gate (P6): decoded by the reader, linted, verified. @throws Problem `corrupt` with the findings. */
+async function checkAnswer(
+  der: Buffer,
+  tbs: Buffer,
+  signature: Buffer,
+  responder: ActiveResponder,
+  subject: Certificate,
+  times: ResponseTimes,
+  hash: CertIdHash,
+): Promise<void> {
+  const { served, publicKey, issuer } = responder;
+  const findings = lintResponse(der, {
+    authorities: issuer.profile.authorities,
+    subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
+    issuer: issuer.issuer.hashes,
+    responder: { ...served.certificate, certificate: served.certificate.der },
+    validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
+    expected: { hash, serial: subject.serial, answer: { revocation: subject.revocation, ...times } },
+  }).filter((finding) => finding.severity === 'error');
+  if (findings.length > 0) {
+    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
+      field: 'OCSPResponse',
+      value: subject.serial,
+    });
+  }
+  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
+    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', {
+      field: 'OCSPResponse',
+      value: subject.serial,
+      rule: 'RFC 6960 §4.2.1',
+    });
+  }
+}
+
+/** On the libuv pool, so that verifying does not hold up answering. */
+export function verified(
+  tbs: Uint8Array,
+  signature: Uint8Array,
+  publicKey: KeyObject,
+  identifier: Uint8Array,
+): Promise<boolean> {
+  const algorithm = algorithmOf(identifier);
+  if (algorithm === undefined) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    verifySignature(algorithm.hash, tbs, publicKey, signature, (error, valid) => resolve(error === null && valid));
+  });
+}
+
+/** The journal's record of a batch (P8). */
+export function signedRecord(
+  issuer: ServedIssuer,
+  responder: ServedResponder,
+  answered: readonly Answered[],
+): JournalEntry {
+  const lanes = LANES.filter((lane: Lane) => answered.some(({ item }) => item.lane === lane));
+  return {
+    type: 'ocsp.signed',
+    actor: 'signer',
+    issuer: issuer.id,
+    issuerTag: issuer.tag,
+    description: `${answered.length * HASHES.length} OCSP responses signed (${lanes.join(', ')})`,
+    detail: {
+      responder: responder.certificate.id,
+      // serial, revision, status, thisUpdate, nextUpdate, SHA-256 of the response with a SHA-1 and with a SHA-256 CertID
+      responses: answered.map(({ response, digests }) => [
+        response.serial,
+        response.revision,
+        response.revocation === undefined
+          ? 'good'
+          : `revoked ${rfc3339(response.revocation.revokedAt)} ${response.revocation.reason ?? ''}`.trimEnd(),
+        rfc3339(response.thisUpdate),
+        rfc3339(response.nextUpdate),
+        ...digests,
+      ]),
+    },
+  };
+}
+
+const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];
