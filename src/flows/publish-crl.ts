@@ -20,7 +20,7 @@ import { lintCrlView } from '../core/lint/lint.ts';
 import { mayLeaveCrl, planCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { rfc3339, SECOND, type EpochMs } from '../core/time.ts';
+import { HOUR, MINUTE, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { ChangeFeed, CrlShelf, Ledger } from '../ports/store.ts';
@@ -37,6 +37,10 @@ const RETRY_MS = 10 * SECOND;
  */
 const PAUSE_BUILDS = 4;
 const MAX_PAUSE_MS = 60 * SECOND;
+/** How long a timer is trusted: the wall clock may be set, or the machine may sleep, while it runs. */
+const LOOK_AGAIN_MS = MINUTE;
+/** How far recordedAt may lie before the instant at which the ledger had it: a write that was tried again, a clock that was set. */
+const RECORDING_SLACK_MS = HOUR;
 
 /** Publishes the CRLs of one issuer. */
 export class CrlPublisher {
@@ -53,6 +57,8 @@ export class CrlPublisher {
   #arrivedMeanwhile: EpochMs | undefined;
   /** When the next CRL after a revocation may begin. */
   #notBefore: EpochMs = 0;
+  /** After a failure: when the next try may begin, whatever is recorded meanwhile. */
+  #retryAt: EpochMs = 0;
   #timer: Timer | undefined;
   #building: Promise<void> | undefined;
   #stopped = true;
@@ -99,15 +105,9 @@ export class CrlPublisher {
   async start(): Promise<void> {
     this.#stopped = false;
     this.#current = await this.#store.current(this.issuer);
-    const { asOfSeq, pages } = this.#store.revokedEntries(this.issuer);
-    if (this.#current !== undefined && (await asOfSeq) > this.#current.asOfSeq) {
-      for await (const page of pages) {
-        for (const entry of page) {
-          if (entry.recordedAt >= this.#current.thisUpdate)
-            this.#oldestUnlisted = Math.min(entry.recordedAt, this.#oldestUnlisted ?? Infinity);
-        }
-      }
-    } else await pages[Symbol.asyncIterator]().return?.();
+    if (this.#current !== undefined && (await this.#store.appliedSeq()) > this.#current.asOfSeq) {
+      this.#oldestUnlisted = await this.#oldestAfter(this.#current);
+    }
     this.#schedule();
   }
 
@@ -120,15 +120,35 @@ export class CrlPublisher {
   /** Builds and publishes now, on top of the schedule. @throws Problem saying why it was not published. */
   async publishNow(): Promise<CrlRecord> {
     while (this.#building !== undefined) await this.#building;
-    const build = this.#build('scheduled');
+    // Not "regularly scheduled", whoever asks for it: entries stay for a CRL of the schedule (C-22, T-33).
+    const build = this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
     this.#building = build.then(
       () => undefined,
-      () => undefined,
+      () => void (this.#metrics.failed.value += 1),
     );
     return build.finally(() => {
       this.#building = undefined;
       this.#schedule();
     });
+  }
+
+  /** When the oldest revocation was recorded that the CRL did not know of. */
+  async #oldestAfter(crl: CrlRecord): Promise<EpochMs | undefined> {
+    let oldest: EpochMs | undefined;
+    for await (const page of this.#store.revokedEntries(this.issuer).pages) {
+      const late = page.filter(({ recordedAt }) => recordedAt >= crl.thisUpdate - RECORDING_SLACK_MS);
+      if (late.length === 0) continue;
+      // The journal's numbers decide: what was recorded before thisUpdate may have reached the ledger after it.
+      const certificates = await this.#store.find(
+        this.issuer,
+        late.map(({ serial }) => serial),
+      );
+      for (const certificate of certificates) {
+        if (certificate === undefined || certificate.recordedSeq <= crl.asOfSeq) continue;
+        oldest = Math.min(certificate.recordedAt, oldest ?? Infinity);
+      }
+    }
+    return oldest;
   }
 
   /** The instant at which the next build begins. */
@@ -143,29 +163,34 @@ export class CrlPublisher {
     return Math.max(Math.min(scheduled, unlisted), this.#current.thisUpdate + SECOND);
   }
 
-  #schedule(notBefore: EpochMs = 0): void {
+  #schedule(): void {
     if (this.#stopped || this.#building !== undefined) return;
     this.#timer?.cancel();
-    const now = this.#clock.now();
-    // Timers hold at most 2^31 ms; a day is soon enough to look again.
-    const delay = Math.min(Math.max(this.#due(now), notBefore) - now, 86_400_000);
-    this.#timer = this.#clock.after(Math.max(0, delay), () => {
-      if (this.#due(this.#clock.now()) > this.#clock.now()) return this.#schedule();
-      const kind = this.#oldestUnlisted === undefined || this.#scheduledIsDue() ? 'scheduled' : 'revocation';
-      this.#building = this.#build(kind)
+    const delay = this.#delay();
+    this.#timer = this.#clock.after(Math.min(delay, LOOK_AGAIN_MS), () => {
+      if (this.#delay() > 0) return this.#schedule();
+      this.#building = this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation')
         .then(
-          () => 0,
+          () => undefined,
           (error: unknown) => {
+            this.#retryAt = this.#clock.now() + RETRY_MS;
             this.#metrics.failed.value += 1;
             this.#log.error({ err: error, issuer: this.#at.served.id }, 'no CRL was published; the previous one stays');
-            return this.#clock.now() + RETRY_MS;
           },
         )
-        .then((retryAt) => {
+        .then(() => {
           this.#building = undefined;
-          this.#schedule(retryAt);
+          this.#schedule();
         });
     });
+  }
+
+  /** Until the next build may begin. */
+  #delay(): number {
+    const now = this.#clock.now();
+    // A retry that lies further ahead was planned before the clock was set back.
+    const retryAt = this.#retryAt <= now + RETRY_MS ? this.#retryAt : now;
+    return Math.max(0, this.#due(now) - now, retryAt - now);
   }
 
   #scheduledIsDue(): boolean {
@@ -199,6 +224,7 @@ export class CrlPublisher {
 
     // What is recorded before this line is in the snapshot; what comes after it is for the next CRL.
     this.#arrivedMeanwhile = undefined;
+    const unlisted = this.#oldestUnlisted;
     const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.issuer);
     const asOfSeq = await asOf;
     const builder = new CrlBuilder({
@@ -266,10 +292,8 @@ export class CrlPublisher {
       });
     }
     this.#current = record;
-    if (this.#oldestUnlisted !== undefined) {
-      this.#metrics.recordedToListed.observe((record.publishedAt - this.#oldestUnlisted) / SECOND);
-      this.#oldestUnlisted = this.#arrivedMeanwhile;
-    }
+    if (unlisted !== undefined) this.#metrics.recordedToListed.observe((record.publishedAt - unlisted) / SECOND);
+    this.#oldestUnlisted = this.#arrivedMeanwhile;
     const finished = this.#clock.now();
     this.#notBefore = finished + Math.min(PAUSE_BUILDS * Math.max(0, finished - now), MAX_PAUSE_MS);
     this.#metrics.published.value += 1;
