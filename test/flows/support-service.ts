@@ -297,9 +297,11 @@ export class TestService {
     return new Proxy<Store>(real, {
       get: (_, name: keyof Store) => {
         const method = (real[name] as (...values: unknown[]) => unknown).bind(real);
+        const counted = (...values: unknown[]): unknown => countedResult(method(...values));
         return (...values: unknown[]): unknown => {
+          // What an interference holds back is not counted: the clock goes on meanwhile.
           const replaced = this.interfere[name] as ((real: unknown, ...values: unknown[]) => unknown) | undefined;
-          return countedResult(replaced === undefined ? method(...values) : replaced(method, ...values));
+          return replaced === undefined ? counted(...values) : replaced(counted, ...values);
         };
       },
     });
