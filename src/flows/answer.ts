@@ -63,7 +63,8 @@ class Responder {
   answer(question: Question): Reply | Promise<Reply> {
     try {
       const { method } = question;
-      if (method !== 'GET' && method !== 'POST' && method !== 'HEAD') return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
+      if (method !== 'GET' && method !== 'POST' && method !== 'HEAD')
+        return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
       const route = this.#routes.find(question.target, question.host);
       if (route.kind === 'ocsp') {
         if (method === 'POST') return this.#ocsp(question, question.body ?? NOTHING);
@@ -76,7 +77,9 @@ class Responder {
         return this.#malformed(question, `get-path ${typeof der === 'string' ? der : 'encoding'}`);
       }
       if (route.kind === 'file' && method !== 'POST') return this.#file(question, route.file);
-      return route.kind === 'file' ? this.#plain(question, 'method-not-allowed', FILE_METHODS) : this.#plain(question, 'not-found', plainReplies.notFound);
+      return route.kind === 'file'
+        ? this.#plain(question, 'method-not-allowed', FILE_METHODS)
+        : this.#plain(question, 'not-found', plainReplies.notFound);
     } catch (error) {
       return this.#broken(question, error);
     }
@@ -88,7 +91,8 @@ class Responder {
     if (request.kind === 'malformed') return this.#malformed(question, request.reason);
     const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
     // T-56, L-01: several certificates in one request are valid syntax, but no pre-signed answer fits.
-    if (asked === undefined || request.kind === 'too-many') return this.#refused(question, 'unauthorized-many', undefined);
+    if (asked === undefined || request.kind === 'too-many')
+      return this.#refused(question, 'unauthorized-many', undefined);
     // O-19: a critical extension that is not understood gets no successful response.
     if (request.criticalUnknown) return this.#refused(question, 'unauthorized-extension', asked.hash);
     if (request.nonce !== undefined) metrics.withNonce.value += 1; // L-08: answered without it
@@ -103,9 +107,14 @@ class Responder {
 
   #entry(question: Question, hash: CertIdHash, issuer: ServedIssuer, entry: Entry): Reply {
     // RFC 9919 §3.2.3, T-33: records of expired certificates may be dropped, never before notAfter (B-07).
-    if (!answerable(issuer.profile, entry.notAfter, this.#parts.clock.now())) return this.#refused(question, 'unauthorized-expired', hash);
+    if (!answerable(issuer.profile, entry.notAfter, this.#parts.clock.now()))
+      return this.#refused(question, 'unauthorized-expired', hash);
     const { ifNoneMatch, ifModifiedSince, method, httpVersion } = question;
-    if ((ifNoneMatch !== undefined || ifModifiedSince !== undefined) && method !== 'POST' && isNotModified(entry.block.etag, entry.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)) {
+    if (
+      (ifNoneMatch !== undefined || ifModifiedSince !== undefined) &&
+      method !== 'POST' &&
+      isNotModified(entry.block.etag, entry.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)
+    ) {
       this.#parts.metrics.count('not-modified', method, httpVersion, hash);
       return entry.notModified;
     }
@@ -115,17 +124,29 @@ class Responder {
 
   async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
     const { table, clock, ask, metrics } = this.#parts;
-    const until = clock.now() + WAIT_MS;
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const now = clock.now();
-      const loaded: Loaded = await table.load(hash, issuer.tag, asked.serial, now);
-      if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
-      if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
-      if (!answerable(issuer.profile, loaded.certificate.notAfter, now)) return this.#refused(question, 'unauthorized-expired', hash);
-      metrics.signOnMiss.value += 1;
-      const signing = ask?.(issuer.tag, asked.serial);
-      if (signing === undefined || now >= until) break;
-      await Promise.race([signing, this.#elapsed(until - now)]);
+    let late = false;
+    let giveUp = (): void => undefined;
+    const waited = new Promise<void>((resolve) => (giveUp = resolve));
+    // One timer for all attempts: it bounds the wait even when the clock is set back meanwhile.
+    const timer = clock.after(WAIT_MS, () => {
+      late = true;
+      giveUp();
+    });
+    try {
+      for (let attempt = 0; attempt < ATTEMPTS && !late; attempt++) {
+        const now = clock.now();
+        const loaded: Loaded = await table.load(hash, issuer.tag, asked.serial, now);
+        if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
+        if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
+        if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
+          return this.#refused(question, 'unauthorized-expired', hash);
+        if (attempt === 0) metrics.signOnMiss.value += 1;
+        const signing = ask?.(issuer.tag, asked.serial);
+        if (signing === undefined) break;
+        await Promise.race([signing, waited]);
+      }
+    } finally {
+      timer.cancel();
     }
     // P4: nothing servable is left. Said loudly by the freshness gauges; to the client, tryLater, never an expired answer.
     metrics.count('try-later', question.method, question.httpVersion, hash);
@@ -166,14 +187,12 @@ class Responder {
     this.#parts.log.error({ err: error }, 'a request could not be answered');
     return ocspErrors.internalError;
   }
-
-  #elapsed(delayMs: number): Promise<void> {
-    return new Promise((resolve) => void this.#parts.clock.after(delayMs, resolve));
-  }
 }
 
 function issuersBy(hash: CertIdHash, issuers: readonly ServedIssuer[]): ReadonlyMap<string, ServedIssuer> {
-  return new Map(issuers.map((served) => [issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key), served]));
+  return new Map(
+    issuers.map((served) => [issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key), served]),
+  );
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -32,7 +32,12 @@ export class PublicFiles {
       if (certificate === undefined) continue;
       // notBefore, so that Last-Modified is the same on every node and after every start.
       const block = certificateCaching(
-        { body: certificate.der, since: certificate.notBefore, notAfter: certificate.notAfter, maxAgeMs: CA_CERTIFICATE_MAX_AGE_MS },
+        {
+          body: certificate.der,
+          since: certificate.notBefore,
+          notAfter: certificate.notAfter,
+          maxAgeMs: CA_CERTIFICATE_MAX_AGE_MS,
+        },
         nowMs,
       );
       this.#certificates.set(tag, dress(certificate.der, block));
@@ -71,7 +76,8 @@ export class PublicFiles {
     if (file.kind === 'ca-certificate') return this.#certificates.get(file.issuer);
     const crl = this.#crls.get(file.issuer);
     if (crl === undefined || nowMs > crl.record.nextUpdate) return undefined;
-    if (crl.dressed === undefined || nowMs >= crl.dressed.block.goodUntil) {
+    // H-02: Last-Modified is never later than Date, also when the clock was set back.
+    if (crl.dressed === undefined || nowMs >= crl.dressed.block.goodUntil || nowMs < crl.dressed.block.lastModifiedMs) {
       const { record, der } = crl;
       const periodMs = this.#issuers.get(file.issuer)?.profile.crl.periodMs ?? 0;
       const refreshAt = record.scheduledAt + periodMs;

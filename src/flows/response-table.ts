@@ -13,7 +13,7 @@ import { servable, supersedes } from '../core/policy/freshness.ts';
 import type { Serial } from '../core/serial.ts';
 import type { EpochMs } from '../core/time.ts';
 import type { Reply } from '../ports/front.ts';
-import type { ChangeFeed, ResponseSource } from '../ports/store.ts';
+import type { ChangeFeed, Lookup, ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 /** What an entry weighs beside its body: headers, keys and objects (measured at about 1.4 kB). */
@@ -28,7 +28,10 @@ export interface Entry {
   readonly maxAgeMs: number;
 }
 
-export type Loaded = { readonly kind: 'unknown' } | { readonly kind: 'pending'; readonly certificate: Certificate } | { readonly kind: 'entry'; readonly entry: Entry };
+export type Loaded =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'pending'; readonly certificate: Certificate }
+  | { readonly kind: 'entry'; readonly entry: Entry };
 
 const EMPTY = Buffer.alloc(0);
 
@@ -36,13 +39,19 @@ export class ResponseTable {
   readonly #entries: LRUCache<string, Entry>;
   readonly #issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
   readonly #source: ResponseSource;
-  /** Loads under way, by issuer and serial; `stale` when the certificate changed since the load began. */
-  readonly #loads = new Map<string, { stale: boolean; readonly loaded: Promise<Awaited<ReturnType<ResponseSource['lookup']>>> }>();
+  /**
+   * Loads under way, by issuer and serial; `stale` when the certificate changed since the load began. A load stays here until
+   * the last of its readers has used it, so that none of them misses a change.
+   */
+  readonly #loads = new Map<string, { stale: boolean; readers: number; readonly loaded: Promise<Lookup> }>();
 
   constructor(issuers: readonly ServedIssuer[], store: ResponseSource & ChangeFeed, maxBytes: number) {
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#source = store;
-    this.#entries = new LRUCache({ maxSize: maxBytes, sizeCalculation: (entry) => entry.reply.body.length + ENTRY_OVERHEAD });
+    this.#entries = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (entry) => entry.reply.body.length + ENTRY_OVERHEAD,
+    });
     store.follow((event) => {
       if (event.type === 'recorded') {
         const { certificate, lane } = event.change;
@@ -60,7 +69,8 @@ export class ResponseTable {
           const key = hash + certificate.issuer + certificate.serial;
           const entry = this.#entries.peek(key);
           // Only what somebody asked for is kept in memory; the rest is loaded when it is.
-          if (entry !== undefined && supersedes(response, entry.response)) this.#insert(key, hash, certificate, response, response.thisUpdate);
+          if (entry !== undefined && supersedes(response, entry.response))
+            this.#insert(key, hash, certificate, response, response.thisUpdate);
         }
       }
     });
@@ -88,27 +98,37 @@ export class ResponseTable {
     for (;;) {
       let load = this.#loads.get(key);
       if (load === undefined || load.stale) {
-        load = { stale: false, loaded: this.#source.lookup(issuer, serial) };
+        load = { stale: false, readers: 0, loaded: this.#source.lookup(issuer, serial) };
         this.#loads.set(key, load);
       }
-      let found: Awaited<typeof load.loaded>;
+      load.readers += 1;
+      let found: Lookup;
       try {
         found = await load.loaded;
       } finally {
-        if (this.#loads.get(key) === load) this.#loads.delete(key);
+        load.readers -= 1;
+        if (load.readers === 0 && this.#loads.get(key) === load) this.#loads.delete(key);
       }
       if (load.stale) continue;
       if (found.kind === 'unknown') return found;
-      if (found.kind === 'pending' || !servable(found.response, nowMs)) return { kind: 'pending', certificate: found.certificate };
+      if (found.kind === 'pending' || !servable(found.response, nowMs))
+        return { kind: 'pending', certificate: found.certificate };
       const known = this.#entries.get(hash + key);
-      if (known !== undefined && !supersedes(found.response, known.response) && servable(known.response, nowMs)) return { kind: 'entry', entry: known };
+      if (known !== undefined && !supersedes(found.response, known.response) && servable(known.response, nowMs))
+        return { kind: 'entry', entry: known };
       const entry = this.#insert(hash + key, hash, found.certificate, found.response, nowMs);
       return entry === undefined ? { kind: 'pending', certificate: found.certificate } : { kind: 'entry', entry };
     }
   }
 
   /** Undefined when the answer was signed by a responder certificate that is not configured any more. */
-  #insert(key: string, hash: CertIdHash, certificate: Certificate, response: PublishedResponse, nowMs: EpochMs): Entry | undefined {
+  #insert(
+    key: string,
+    hash: CertIdHash,
+    certificate: Certificate,
+    response: PublishedResponse,
+    nowMs: EpochMs,
+  ): Entry | undefined {
     const issuer = this.#issuers.get(certificate.issuer);
     const responder = issuer?.responders.find((served) => served.certificate.id === response.responder);
     if (issuer === undefined || responder === undefined) return undefined;
