@@ -26,7 +26,7 @@ export interface Step {
 /** As long as a GET target may be. */
 const MAX_TEXT = 16_384;
 
-/** @param asked a URL or path as a client sends it, or the base64 or hex of an OCSPRequest. */
+/** @param asked a URL or path of OCSP as a client sends it (those of files are `404` here), or the base64 or hex of an OCSPRequest. */
 export async function explain(
   asked: string,
   issuers: readonly ServedIssuer[],
@@ -34,9 +34,11 @@ export async function explain(
   source: ResponseSource,
   nowMs: EpochMs,
 ): Promise<Explanation> {
-  if (asked.length > MAX_TEXT) throw new Problem('too-large', `longer than ${MAX_TEXT} characters`, { field: 'request', value: asked });
+  if (asked.length > MAX_TEXT)
+    throw new Problem('too-large', `longer than ${MAX_TEXT} characters`, { field: 'request', value: asked });
   const steps: Step[] = [];
-  const say = (step: string, finding: string, rule?: string): void => void steps.push({ step, finding, ...(rule !== undefined && { rule }) });
+  const say = (step: string, finding: string, rule?: string): void =>
+    void steps.push({ step, finding, ...(rule !== undefined && { rule }) });
   const end = (answer: string): Explanation => ({ answer, steps });
 
   const der = requestOctets(asked, ocspUrls, say);
@@ -51,8 +53,15 @@ export async function explain(
     say('request', 'asks about several certificates; a pre-signed answer speaks of one', 'RFC 9919 §3.1.1');
     return end('unauthorized');
   }
-  const extras = [request.signed ? 'signed (the signature is ignored)' : '', request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets (answered without)`].filter(Boolean);
-  say('request', `one certificate, serial ${certId.serial}${extras.length > 0 ? `; ${extras.join('; ')}` : ''}`, 'RFC 6960 §4.1.1');
+  const extras = [
+    request.signed ? 'signed (the signature is ignored)' : '',
+    request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets (answered without)`,
+  ].filter(Boolean);
+  say(
+    'request',
+    `one certificate, serial ${certId.serial}${extras.length > 0 ? `; ${extras.join('; ')}` : ''}`,
+    'RFC 6960 §4.1.1',
+  );
   if (request.criticalUnknown) {
     say('extensions', 'a critical extension that is not understood', 'RFC 6960 §4.1.2');
     return end('unauthorized');
@@ -62,43 +71,84 @@ export async function explain(
     return end('unauthorized');
   }
   const { hash } = certId;
-  const issuer = issuers.find((served) => issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key) === certId.issuerKey);
+  const issuer = issuers.find(
+    (served) => issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key) === certId.issuerKey,
+  );
   if (issuer === undefined) {
     const octets = Buffer.from(certId.issuerKey, 'latin1');
-    const sameName = issuers.find((served) => served.issuer.hashes[hash].name.equals(octets.subarray(0, octets.length / 2)));
-    const why = sameName === undefined ? 'no issuer here has this name' : `issuer ${sameName.id} has this name, but another key`;
-    say('issuer', `${hash} name hash ${octets.toString('hex', 0, octets.length / 2)}, key hash ${octets.toString('hex', octets.length / 2)}: ${why}`, 'RFC 6960 §2.3');
+    const sameName = issuers.find((served) =>
+      served.issuer.hashes[hash].name.equals(octets.subarray(0, octets.length / 2)),
+    );
+    const why =
+      sameName === undefined ? 'no issuer here has this name' : `issuer ${sameName.id} has this name, but another key`;
+    say(
+      'issuer',
+      `${hash} name hash ${octets.toString('hex', 0, octets.length / 2)}, key hash ${octets.toString('hex', octets.length / 2)}: ${why}`,
+      'RFC 6960 §2.3',
+    );
     return end('unauthorized');
   }
   say('issuer', `${issuer.id}: ${issuer.issuer.name} (CertID with ${hash})`);
 
   const found = await source.lookup(issuer.tag, certId.serial);
   if (found.kind === 'unknown') {
-    say('ledger', 'this issuer never issued a certificate or precertificate with this serial', 'RFC 9919 §3.2.3, BR 4.9.9');
+    say(
+      'ledger',
+      'this issuer never issued a certificate or precertificate with this serial',
+      'RFC 9919 §3.2.3, BR 4.9.9',
+    );
     return end('unauthorized');
   }
   const { certificate } = found;
-  const status = certificate.revocation === undefined ? 'good' : `revoked since ${rfc3339(certificate.revocation.revokedAt)}, reason ${certificate.revocation.reason ?? 'none'}`;
-  say('ledger', `${status}; revision ${certificate.revision}, recorded ${rfc3339(certificate.recordedAt)}${certificate.precertificate ? ', precertificate only' : ''}`);
+  const status =
+    certificate.revocation === undefined
+      ? 'good'
+      : `revoked since ${rfc3339(certificate.revocation.revokedAt)}, reason ${certificate.revocation.reason ?? 'none'}`;
+  say(
+    'ledger',
+    `${status}; revision ${certificate.revision}, recorded ${rfc3339(certificate.recordedAt)}${certificate.precertificate ? ', precertificate only' : ''}`,
+  );
   if (!answerable(issuer.profile, certificate.notAfter, nowMs)) {
     say('life', `expired ${rfc3339(certificate.notAfter ?? 0)}; answers end with the certificate`, 'RFC 9919 §3.2.3');
     return end('unauthorized');
   }
   if (found.kind === 'pending') {
-    say('answer', 'no answer of this revision is published yet: the signer is asked, tryLater if it cannot in time', 'RFC 6960 §2.3');
+    say(
+      'answer',
+      'no answer of this revision is published yet: the signer is asked, tryLater if it cannot in time',
+      'RFC 6960 §2.3',
+    );
     return end('signed on demand');
   }
   const { response } = found;
-  say('answer', `thisUpdate ${rfc3339(response.thisUpdate)}, nextUpdate ${rfc3339(response.nextUpdate)}, to be re-signed ${rfc3339(response.refreshAt)}, responder certificate ${response.responder}`);
+  say(
+    'answer',
+    `thisUpdate ${rfc3339(response.thisUpdate)}, nextUpdate ${rfc3339(response.nextUpdate)}, to be re-signed ${rfc3339(response.refreshAt)}, responder certificate ${response.responder}`,
+  );
+  if (!issuer.responders.some((responder) => responder.certificate.id === response.responder)) {
+    say(
+      'answer',
+      `responder certificate ${response.responder} is not configured any more: the signer is asked, tryLater if it cannot in time`,
+    );
+    return end('signed on demand');
+  }
   if (!servable(response, nowMs)) {
-    say('freshness', `not servable at ${rfc3339(nowMs)}: the signer is asked, tryLater if it cannot in time`, 'RFC 9919 §5');
+    say(
+      'freshness',
+      `not servable at ${rfc3339(nowMs)}: the signer is asked, tryLater if it cannot in time`,
+      'RFC 9919 §5',
+    );
     return end('signed on demand');
   }
   return end(certificate.revocation === undefined ? 'good' : 'revoked');
 }
 
 /** The DER, or the answer when it does not come to that. */
-function requestOctets(asked: string, ocspUrls: readonly PublicUrl[], say: (step: string, finding: string, rule?: string) => void): Uint8Array | string {
+function requestOctets(
+  asked: string,
+  ocspUrls: readonly PublicUrl[],
+  say: (step: string, finding: string, rule?: string) => void,
+): Uint8Array | string {
   if (/^(?:[0-9a-f]{2})+$/i.test(asked) && asked.startsWith('30')) {
     say('input', 'hex of an OCSPRequest');
     return Buffer.from(asked, 'hex');
@@ -112,6 +162,18 @@ function requestOctets(asked: string, ocspUrls: readonly PublicUrl[], say: (step
       return '404';
     }
     rest = route.rest;
+    if (route.atRoot) {
+      // As in answer.ts: at the root only what can be a request is one.
+      const found = decodeGetPath(rest);
+      if (rest === '/' || rest === '') {
+        say('path', 'the root: a page for people and load balancers');
+        return '200';
+      }
+      if (typeof found === 'string' || found[0] !== SEQUENCE) {
+        say('path', 'OCSP is mounted at the root, and this path holds no request');
+        return '404';
+      }
+    }
     say('path', `an OCSP mount; request in ${rest.length} characters`, 'RFC 9919 §6');
   } else say('input', 'base64 of an OCSPRequest');
   const der = decodeGetPath(rest);
@@ -119,3 +181,5 @@ function requestOctets(asked: string, ocspUrls: readonly PublicUrl[], say: (step
   say('path', `no request in the path: ${der}`, 'RFC 6960 App. A.1');
   return 'malformedRequest';
 }
+
+const SEQUENCE = 0x30;

@@ -36,12 +36,19 @@ export interface ReceiptView {
   readonly crlVisibleAt?: string;
 }
 
-export async function viewCertificate(issuer: ServedIssuer, serial: Serial, store: ResponseSource & CrlShelf): Promise<CertificateView> {
+export async function viewCertificate(
+  issuer: ServedIssuer,
+  serial: Serial,
+  store: ResponseSource & CrlShelf,
+): Promise<CertificateView> {
   const found = await store.lookup(issuer.tag, serial);
   if (found.kind === 'unknown') throw notIssued(issuer, serial);
   const { certificate } = found;
   const crl = await store.current(issuer.tag);
-  const times = found.kind === 'published' ? { thisUpdate: rfc3339(found.response.thisUpdate), nextUpdate: rfc3339(found.response.nextUpdate) } : undefined;
+  const times =
+    found.kind === 'published'
+      ? { thisUpdate: rfc3339(found.response.thisUpdate), nextUpdate: rfc3339(found.response.nextUpdate) }
+      : undefined;
   return {
     serial,
     status: certificate.revocation === undefined ? 'good' : 'revoked',
@@ -54,22 +61,34 @@ export async function viewCertificate(issuer: ServedIssuer, serial: Serial, stor
     recordedAt: rfc3339(certificate.recordedAt),
     ocsp: times === undefined ? {} : { sha1: times, sha256: times },
     ...(crl !== undefined && {
-      crl: { number: crl.number.toString(), thisUpdate: rfc3339(crl.thisUpdate), listed: certificate.revocation !== undefined && listedOn(crl, certificate) },
+      crl: {
+        number: crl.number.toString(),
+        thisUpdate: rfc3339(crl.thisUpdate),
+        listed: certificate.revocation !== undefined && listedOn(crl, certificate),
+      },
     }),
   };
 }
 
-export async function viewReceipt(id: string, issuers: ReadonlyMap<string, ServedIssuer>, store: ResponseSource & CrlShelf): Promise<ReceiptView> {
+export async function viewReceipt(
+  id: string,
+  issuers: ReadonlyMap<string, ServedIssuer>,
+  store: ResponseSource & CrlShelf,
+): Promise<ReceiptView> {
   const [, issuerId, hex, revision] = /^([a-z0-9-]{1,64})\.([0-9a-f]{2,40})\.(\d{1,9})$/.exec(id) ?? [];
   const issuer = issuerId === undefined ? undefined : issuers.get(issuerId);
-  if (issuer === undefined || hex === undefined) throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
+  if (issuer === undefined || hex === undefined)
+    throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
   const serial = serialFromHex(hex, 'id');
   const found = await store.lookup(issuer.tag, serial);
-  if (found.kind === 'unknown' || found.certificate.revision < Number(revision)) throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
+  if (found.kind === 'unknown' || found.certificate.revision < Number(revision))
+    throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
   const { certificate } = found;
   const ocspVisibleAt = found.kind === 'published' ? found.response.publishedAt : undefined;
-  const crlVisibleAt = certificate.revocation === undefined ? undefined : await firstListedAt(issuer, certificate, store);
-  const complete = ocspVisibleAt !== undefined && (certificate.revocation === undefined || crlVisibleAt !== undefined);
+  // A later revision that is not revoked is a hold that was released: then the CRL has to say so too.
+  const concernsCrl = certificate.revocation !== undefined || certificate.revision > 1;
+  const crlVisibleAt = concernsCrl ? await firstListedAt(issuer, certificate, store) : undefined;
+  const complete = ocspVisibleAt !== undefined && (!concernsCrl || crlVisibleAt !== undefined);
   return {
     id,
     serial,
@@ -80,7 +99,10 @@ export async function viewReceipt(id: string, issuers: ReadonlyMap<string, Serve
 }
 
 export function notIssued(issuer: ServedIssuer, serial: Serial): Problem {
-  return new Problem('not-found', `issuer ${issuer.id} has not issued a certificate with this serial`, { field: 'serial', value: serial });
+  return new Problem('not-found', `issuer ${issuer.id} has not issued a certificate with this serial`, {
+    field: 'serial',
+    value: serial,
+  });
 }
 
 function listedOn(crl: CrlRecord, certificate: Certificate): boolean {
@@ -88,7 +110,11 @@ function listedOn(crl: CrlRecord, certificate: Certificate): boolean {
 }
 
 /** Publication of the first CRL whose data includes the revocation; undefined when none does yet. */
-async function firstListedAt(issuer: ServedIssuer, certificate: Certificate, store: CrlShelf): Promise<number | undefined> {
+async function firstListedAt(
+  issuer: ServedIssuer,
+  certificate: Certificate,
+  store: CrlShelf,
+): Promise<number | undefined> {
   let at: number | undefined;
   for await (const crl of store.list(issuer.tag)) {
     if (!listedOn(crl, certificate)) break;
