@@ -373,6 +373,15 @@ describe('CrlPublisher: the gate (P6)', () => {
     });
   }
 
+  it('refuses a CRL that lint finds an error in, however it came about (B-24)', async () => {
+    // A profile that the limits would not have let in: valid for longer than 10 days.
+    const profile = { ...PROFILE, crl: { ...PROFILE.crl, validityMs: 11 * DAY } };
+    const [service] = await publishing(1, [makeIssuer({ profile })]);
+    assert.equal((await crls(service)).length, 0);
+    assert.equal(failures(service), 1);
+    assert.match(service.errors.join(), /lint: B-24/);
+  });
+
   it('refuses loudly when the archived CRL is not the one that was published', async () => {
     const [service, issued] = await publishing(1);
     await service.revoke(issued);
