@@ -68,8 +68,6 @@ const crlEntries = Array.from({ length: CRL_ENTRIES }, (_, i) => ({
   serial: serialFromHex(`7f${i.toString(16).padStart(30, '0')}`),
   revokedAt: thisUpdate - (i % 100_000) * 1000,
   reason: 'keyCompromise' as const,
-  notAfter: undefined,
-  recordedAt: thisUpdate,
 }));
 const algorithm = algorithmFor(key, 'key');
 

@@ -27,7 +27,7 @@ export interface Certificate {
   readonly precertificate: boolean;
   readonly crlShard: string | undefined;
   readonly revocation: Revocation | undefined;
-  /** When this revision was recorded: the clock of B-14 and B-18 starts here. */
+  /** When this state was recorded: the clock of B-14 and B-18 starts here. Learning a date moves it without a new revision. */
   readonly recordedAt: EpochMs;
   /** Sequence number of the journal record that made this revision. */
   readonly recordedSeq: number;
@@ -75,6 +75,7 @@ export interface RevokedEntry {
   readonly reason: Reason | undefined;
   readonly notAfter: EpochMs | undefined;
   readonly recordedAt: EpochMs;
+  readonly recordedSeq: number;
 }
 
 /** A published CRL; its bytes lie in the archive under issuer and number. */
@@ -86,8 +87,9 @@ export interface CrlRecord {
   readonly publishedAt: EpochMs;
   /** `scheduled` CRLs are the "regularly scheduled" ones of RFC 5280 §3.3 (C-22). */
   readonly kind: 'scheduled' | 'revocation' | 'imported';
-  /** thisUpdate of the newest scheduled CRL up to and including this one. */
+  /** thisUpdate and asOfSeq of the newest scheduled CRL up to and including this one. */
   readonly scheduledAt: EpochMs;
+  readonly scheduledAsOfSeq: number;
   readonly entries: number;
   readonly bytes: number;
   /** Hex SHA-256 of the DER. */

@@ -20,7 +20,7 @@ import { lintCrlView } from '../core/lint/lint.ts';
 import { mayLeaveCrl, planCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { HOUR, MINUTE, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
+import { MINUTE, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { ChangeFeed, CrlShelf, Ledger } from '../ports/store.ts';
@@ -39,8 +39,6 @@ const PAUSE_BUILDS = 4;
 const MAX_PAUSE_MS = 60 * SECOND;
 /** How long a timer is trusted: the wall clock may be set, or the machine may sleep, while it runs. */
 const LOOK_AGAIN_MS = MINUTE;
-/** How far recordedAt may lie before the instant at which the ledger had it: a write that was tried again, a clock that was set. */
-const RECORDING_SLACK_MS = HOUR;
 
 /** Publishes the CRLs of one issuer. */
 export class CrlPublisher {
@@ -136,16 +134,8 @@ export class CrlPublisher {
   async #oldestAfter(crl: CrlRecord): Promise<EpochMs | undefined> {
     let oldest: EpochMs | undefined;
     for await (const page of this.#store.revokedEntries(this.issuer).pages) {
-      const late = page.filter(({ recordedAt }) => recordedAt >= crl.thisUpdate - RECORDING_SLACK_MS);
-      if (late.length === 0) continue;
-      // The journal's numbers decide: what was recorded before thisUpdate may have reached the ledger after it.
-      const certificates = await this.#store.find(
-        this.issuer,
-        late.map(({ serial }) => serial),
-      );
-      for (const certificate of certificates) {
-        if (certificate === undefined || certificate.recordedSeq <= crl.asOfSeq) continue;
-        oldest = Math.min(certificate.recordedAt, oldest ?? Infinity);
+      for (const { recordedAt, recordedSeq } of page) {
+        if (recordedSeq > crl.asOfSeq) oldest = Math.min(recordedAt, oldest ?? Infinity);
       }
     }
     return oldest;
@@ -239,7 +229,7 @@ export class CrlPublisher {
     let entries = 0;
     for await (const page of pages) {
       for (const entry of page) {
-        if (mayLeaveCrl(entry, previous?.scheduledAt)) dropped.add(entry.serial);
+        if (mayLeaveCrl(entry, previous)) dropped.add(entry.serial);
         else {
           builder.add(entry);
           entries += 1;
@@ -258,7 +248,9 @@ export class CrlPublisher {
       ...times,
       publishedAt: this.#clock.now(),
       kind,
-      scheduledAt: kind === 'scheduled' ? times.thisUpdate : (previous?.scheduledAt ?? times.thisUpdate),
+      ...(kind === 'scheduled' || previous === undefined
+        ? { scheduledAt: times.thisUpdate, scheduledAsOfSeq: asOfSeq }
+        : { scheduledAt: previous.scheduledAt, scheduledAsOfSeq: previous.scheduledAsOfSeq }),
       entries,
       bytes: der.length,
       sha256: createHash('sha256').update(der).digest('hex'),

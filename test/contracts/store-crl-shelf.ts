@@ -19,6 +19,7 @@ export function crlShelfContract(adapter: string, begin: () => Promise<StoreUnde
       publishedAt: NOW + 5,
       kind: 'scheduled',
       scheduledAt: NOW,
+      scheduledAsOfSeq: 0,
       entries: 0,
       bytes: der.length,
       sha256: createHash('sha256').update(der).digest('hex'),

@@ -150,8 +150,8 @@ class Run {
     assert.equal(await this.store.appliedSeq(), this.#seq);
     assert.deepEqual(
       await all(this.store.revokedEntries(TAG).pages),
-      expected.flatMap(({ serial, revocation, notAfter, recordedAt }) =>
-        revocation === undefined ? [] : [{ serial, ...revocation, notAfter, recordedAt }],
+      expected.flatMap(({ serial, revocation, notAfter, recordedAt, recordedSeq }) =>
+        revocation === undefined ? [] : [{ serial, ...revocation, notAfter, recordedAt, recordedSeq }],
       ),
     );
     for (const recorded of expected) {

@@ -145,11 +145,13 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       await store.apply([revoked(1, 1, { notAfter: undefined, recordedAt: NOW + 1 })], 1);
       const entry = { serial: serialOf(1), revokedAt: NOW, reason: 'superseded' } as const;
       assert.deepEqual(await all(store.revokedEntries(TAG).pages), [
-        { ...entry, notAfter: undefined, recordedAt: NOW + 1 },
+        { ...entry, notAfter: undefined, recordedAt: NOW + 1, recordedSeq: 1 },
       ]);
       await store.apply([{ certificate: revoked(1, 2, { recordedAt: NOW + 2 }).certificate, lane: undefined }], 2);
       const notAfter = NOW + 90 * DAY;
-      assert.deepEqual(await all(store.revokedEntries(TAG).pages), [{ ...entry, notAfter, recordedAt: NOW + 2 }]);
+      assert.deepEqual(await all(store.revokedEntries(TAG).pages), [
+        { ...entry, notAfter, recordedAt: NOW + 2, recordedSeq: 2 },
+      ]);
       assert.deepEqual(await all(store.revokedEntries(OTHER).pages), []);
     });
 

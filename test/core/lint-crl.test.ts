@@ -106,15 +106,11 @@ describe('lintCrl finds nothing wrong with', () => {
         serial: serialFromHex('01'),
         revokedAt: NOW - DAY,
         reason: 'superseded',
-        notAfter: undefined,
-        recordedAt: NOW,
       });
       builder.add({
         serial: serialFromHex('ff'),
         revokedAt: NOW,
         reason: undefined,
-        notAfter: undefined,
-        recordedAt: NOW,
       });
       const tbs = builder.tbs();
       const der = assembleCrl(tbs, algorithm, signWith(authority.ca, tbs));

@@ -91,13 +91,14 @@ export function decodeResponse(issuer: IssuerTag, serial: Serial, bytes: Buffer)
   };
 }
 
-/** flags 1 | revokedAt 6 | reason 1 | notAfter 6 | recordedAt 6 */
+/** flags 1 | revokedAt 6 | reason 1 | notAfter 6 | recordedAt 6 | recordedSeq 6 */
 export function encodeEntry(certificate: Certificate, revocation: Revocation): Buffer {
-  const bytes = Buffer.allocUnsafe(20);
+  const bytes = Buffer.allocUnsafe(26);
   bytes[0] = certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER;
   writeRevocation(bytes, 1, revocation);
   writeInstant(bytes, certificate.notAfter, 8);
   writeInstant(bytes, certificate.recordedAt, 14);
+  bytes.writeUIntBE(certificate.recordedSeq, 20, 6);
   return bytes;
 }
 
@@ -107,6 +108,7 @@ export function decodeEntry(serial: Serial, bytes: Buffer): RevokedEntry {
     ...readRevocation(bytes, 1),
     notAfter: (bytes[0] as number) & HAS_NOT_AFTER ? readInstant(bytes, 8) : undefined,
     recordedAt: readInstant(bytes, 14),
+    recordedSeq: bytes.readUIntBE(20, 6),
   };
 }
 

@@ -30,6 +30,9 @@ export interface CrlParts {
 /** RFC 5280 §5.2.3: 20 octets, so below 2^159 (C-03, T-35). */
 export const MAX_CRL_NUMBER = (1n << 159n) - 1n;
 
+/** What a CRL says of a revoked certificate. */
+export type ListedEntry = Pick<RevokedEntry, 'serial' | 'revokedAt' | 'reason'>;
+
 /** Collects the entries of one CRL; `tbs` ends it. */
 export class CrlBuilder {
   readonly #parts: CrlParts;
@@ -56,7 +59,7 @@ export class CrlBuilder {
   }
 
   /** Adds an entry. Order is the caller's; it stays. @throws Problem `invalid` for a time that no CRL can express. */
-  add(entry: RevokedEntry): void {
+  add(entry: ListedEntry): void {
     if (this.#ended) throw new Error('this CRL is built already');
     const { serial, revokedAt } = entry;
     const serialOctets = serial.length >> 1;

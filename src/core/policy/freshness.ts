@@ -113,18 +113,19 @@ export function planCrl(
 
 /**
  * May an entry leave the CRL? Only after it was on a regularly scheduled CRL issued after the certificate's notAfter
- * (RFC 5280 §3.3, C-22, BR 7.2): so when the newest scheduled CRL so far is later than notAfter and the revocation was
- * recorded before that CRL. An entry without notAfter never leaves (CT-4.10.1).
+ * (RFC 5280 §3.3, C-22, BR 7.2): so when the newest scheduled CRL so far is later than notAfter and has the revocation in
+ * its data. That is asked of the journal's numbers, not of the clock: what was recorded before thisUpdate may have reached
+ * the ledger after the CRL was read from it. An entry without notAfter never leaves (CT-4.10.1).
  */
 export function mayLeaveCrl(
-  entry: { readonly notAfter: EpochMs | undefined; readonly recordedAt: EpochMs },
-  lastScheduledThisUpdate: EpochMs | undefined,
+  entry: { readonly notAfter: EpochMs | undefined; readonly recordedSeq: number },
+  last: Pick<CrlRecord, 'scheduledAt' | 'scheduledAsOfSeq'> | undefined,
 ): boolean {
   return (
     entry.notAfter !== undefined &&
-    lastScheduledThisUpdate !== undefined &&
-    entry.notAfter < lastScheduledThisUpdate &&
-    entry.recordedAt < lastScheduledThisUpdate
+    last !== undefined &&
+    entry.notAfter < last.scheduledAt &&
+    entry.recordedSeq <= last.scheduledAsOfSeq
   );
 }
 
