@@ -60,7 +60,9 @@ export default tseslint.config(
             // An adapter knows its own folder, never another adapter.
             {
               from: { element: { type: 'adapters' } },
-              allow: [{ to: { element: { type: 'adapters', captured: { adapter: '{{ from.element.captured.adapter }}' } } } }],
+              allow: [
+                { to: { element: { type: 'adapters', captured: { adapter: '{{ from.element.captured.adapter }}' } } } },
+              ],
             },
           ],
         },

@@ -21,28 +21,43 @@ const table: [string, string][] = [];
 try {
   await writeIndex();
   const ports = await freePorts(4);
-  const flags = ['--data', data, ...['public', 'origin', 'intake', 'admin'].flatMap((name, i) => [`--${name}-port`, String(ports[i])])];
+  const flags = [
+    '--data',
+    data,
+    ...['public', 'origin', 'intake', 'admin'].flatMap((name, i) => [`--${name}-port`, String(ports[i])]),
+  ];
   execFileSync(process.execPath, [cli, ...flags, 'init', '--demo']);
 
   const imported = await run([...flags, 'import', 'index', '--issuer', 'demo', index]);
-  table.push(['import, service stopped', `${imported.seconds.toFixed(1)} s, ${Math.round(rows / imported.seconds).toLocaleString('en')} rows/s, peak ${imported.peakMiB} MiB`]);
+  table.push([
+    'import, service stopped',
+    `${imported.seconds.toFixed(1)} s, ${Math.round(rows / imported.seconds).toLocaleString('en')} rows/s, peak ${imported.peakMiB} MiB`,
+  ]);
 
   let service = await serve(flags, ports);
   table.push(['first start after the import: ready', `${service.readySeconds.toFixed(1)} s`]);
-  table.push(['first answer about an imported certificate (signed on demand)', `${firstAnswer(ports[0] as number)} ms, openssl's own start included`]);
+  table.push([
+    'first answer about an imported certificate (signed on demand)',
+    `${firstAnswer(ports[0] as number)} ms, openssl's own start included`,
+  ]);
   await stop(service.child);
   service = await serve(flags, ports);
   table.push([`restart with ${rows.toLocaleString('en')} certificates: ready`, `${service.readySeconds.toFixed(1)} s`]);
   const before = await published(ports[3] as number);
   await new Promise((resolve) => setTimeout(resolve, 20_000));
   const after = await published(ports[3] as number);
-  table.push(['backlog worked off (both CertID hashes signed, verified, linted)', `${Math.round((after - before) / 20).toLocaleString('en')} certificates/s`]);
+  table.push([
+    'backlog worked off (both CertID hashes signed, verified, linted)',
+    `${Math.round((after - before) / 20).toLocaleString('en')} certificates/s`,
+  ]);
   table.push(['service memory while signing the backlog', `peak ${peakMiB(service.child.pid as number)} MiB`]);
   await stop(service.child);
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }
-process.stdout.write(`\n${rows.toLocaleString('en')} certificates, 5 % revoked; Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}\n\n| what | measured |\n|---|---|\n`);
+process.stdout.write(
+  `\n${rows.toLocaleString('en')} certificates, 5 % revoked; Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}\n\n| what | measured |\n|---|---|\n`,
+);
 for (const [what, measured] of table) process.stdout.write(`| ${what} | ${measured} |\n`);
 
 async function writeIndex(): Promise<void> {
@@ -50,7 +65,10 @@ async function writeIndex(): Promise<void> {
   for (let i = 0; i < rows; i++) {
     // A first octet below 80, as a CA that avoids the sign bit issues it.
     const serial = `1${randomBytes(16).toString('hex').slice(1)}`.toUpperCase();
-    const line = i % 20 === 0 ? `R\t380101000000Z\t261101000000Z,superseded\t${serial}\tunknown\t/CN=${i}\n` : `V\t380101000000Z\t\t${serial}\tunknown\t/CN=${i}\n`;
+    const line =
+      i % 20 === 0
+        ? `R\t380101000000Z\t261101000000Z,superseded\t${serial}\tunknown\t/CN=${i}\n`
+        : `V\t380101000000Z\t\t${serial}\tunknown\t/CN=${i}\n`;
     if (!file.write(line)) await once(file, 'drain');
   }
   file.end();
@@ -87,7 +105,22 @@ function firstAnswer(port: number): number {
   const last = readFileSync(index, 'latin1').trimEnd().split('\n').at(-1) as string;
   const ca = join(data, 'issuers/demo/ca.pem');
   const started = performance.now();
-  const said = execFileSync('openssl', ['ocsp', '-issuer', ca, '-CAfile', ca, '-serial', `0x${last.split('\t')[3]}`, '-url', `http://127.0.0.1:${port}/`, '-no_nonce'], { encoding: 'utf8' });
+  const said = execFileSync(
+    'openssl',
+    [
+      'ocsp',
+      '-issuer',
+      ca,
+      '-CAfile',
+      ca,
+      '-serial',
+      `0x${last.split('\t')[3]}`,
+      '-url',
+      `http://127.0.0.1:${port}/`,
+      '-no_nonce',
+    ],
+    { encoding: 'utf8' },
+  );
   if (!said.includes(': good')) throw new Error(`openssl ocsp said: ${said}`);
   return Math.round(performance.now() - started);
 }

@@ -31,10 +31,14 @@ export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
     return await local(loaded, log);
   } catch (error) {
     if (error instanceof Problem && error.code === 'unavailable') {
-      throw new Problem('unavailable', `a certstatus process has the data directory open, but no intake answers at ${host}:${port}; give its port with --intake-port`, {
-        field: 'dataDir',
-        value: loaded.config.dataDir,
-      });
+      throw new Problem(
+        'unavailable',
+        `a certstatus process has the data directory open, but no intake answers at ${host}:${port}; give its port with --intake-port`,
+        {
+          field: 'dataDir',
+          value: loaded.config.dataDir,
+        },
+      );
     }
     throw error;
   }
@@ -42,7 +46,12 @@ export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
 
 function remote(loaded: Loaded, host: string, port: number): Api {
   const { cli } = loaded.config;
-  if (cli === undefined) throw new Problem('config', 'the service runs, and this command has no client certificate to talk to it with: set cli in the configuration', { field: 'cli', value: loaded.config.file });
+  if (cli === undefined)
+    throw new Problem(
+      'config',
+      'the service runs, and this command has no client certificate to talk to it with: set cli in the configuration',
+      { field: 'cli', value: loaded.config.file },
+    );
   const read = (field: string, path: string): Buffer => {
     try {
       return readFileSync(path);
@@ -63,17 +72,43 @@ function remote(loaded: Loaded, host: string, port: number): Api {
       new Promise((resolve, reject) => {
         const payload = body === undefined ? undefined : JSON.stringify(body);
         const outgoing = request(
-          { agent, host, port, method, path, headers: payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) } },
+          {
+            agent,
+            host,
+            port,
+            method,
+            path,
+            headers:
+              payload === undefined
+                ? {}
+                : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+          },
           (response) => {
             const chunks: Buffer[] = [];
             response.on('data', (chunk: Buffer) => chunks.push(chunk));
-            response.on('end', () => settle(response.statusCode ?? 0, Buffer.concat(chunks).toString(), resolve, reject));
+            response.on('end', () =>
+              settle(response.statusCode ?? 0, Buffer.concat(chunks).toString(), resolve, reject),
+            );
             response.on('error', reject);
           },
         );
-        outgoing.on('timeout', () => outgoing.destroy(new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, { field: 'intake', value: `${host}:${port}` })));
+        outgoing.on('timeout', () =>
+          outgoing.destroy(
+            new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, {
+              field: 'intake',
+              value: `${host}:${port}`,
+            }),
+          ),
+        );
         outgoing.on('error', (error) =>
-          reject(error instanceof Problem ? error : new Problem('unavailable', `the intake cannot be used: ${error.message}`, { field: 'intake', value: `${host}:${port}` })),
+          reject(
+            error instanceof Problem
+              ? error
+              : new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
+                  field: 'intake',
+                  value: `${host}:${port}`,
+                }),
+          ),
         );
         outgoing.end(payload);
       }),
@@ -103,15 +138,28 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
   };
 }
 
-function settle(status: number, payload: string, resolve: (value: unknown) => void, reject: (error: Error) => void): void {
+function settle(
+  status: number,
+  payload: string,
+  resolve: (value: unknown) => void,
+  reject: (error: Error) => void,
+): void {
   let answer: unknown;
   try {
     answer = JSON.parse(payload);
   } catch {
-    return reject(new Problem('unavailable', `the intake answered ${status} without JSON`, { field: 'intake', value: payload }));
+    return reject(
+      new Problem('unavailable', `the intake answered ${status} without JSON`, { field: 'intake', value: payload }),
+    );
   }
   if (status === 200) return resolve(answer);
-  const { title, detail, field, value, rule } = answer as { title?: ProblemCode; detail?: string; field?: string; value?: string; rule?: string };
+  const { title, detail, field, value, rule } = answer as {
+    title?: ProblemCode;
+    detail?: string;
+    field?: string;
+    value?: string;
+    rule?: string;
+  };
   reject(
     new Problem(title ?? 'unavailable', detail ?? `the intake answered ${status}`, {
       ...(field !== undefined && { field }),

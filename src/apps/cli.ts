@@ -17,7 +17,10 @@ import { VERSION } from './version.ts';
 const program = new Command('certstatus')
   .description('OCSP and CRL status responder that signs ahead of time')
   .version(VERSION)
-  .option('--config <file>', 'configuration file (default: $CERTSTATUS_CONFIG, <data>/certstatus.yaml, ./certstatus.yaml)')
+  .option(
+    '--config <file>',
+    'configuration file (default: $CERTSTATUS_CONFIG, <data>/certstatus.yaml, ./certstatus.yaml)',
+  )
   .option('--data <directory>', 'data directory (default: $CERTSTATUS_DATA, ./data)')
   .addOption(new Option('--public-port <port>', 'port of the public listener (8080)').argParser(port))
   .addOption(new Option('--origin-port <port>', 'port of the origin listener (8082)').argParser(port))
@@ -59,6 +62,7 @@ try {
 
 function port(text: string): number {
   const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new CommanderError(2, 'certstatus.port', `error: not a port number: ${text}`);
+  if (!/^\d{1,5}$/.test(text) || value > 65_535)
+    throw new CommanderError(2, 'certstatus.port', `error: not a port number: ${text}`);
   return value;
 }

@@ -79,7 +79,9 @@ export const configSchema = z.strictObject({
           hold: z
             .enum(['bare', 'socket'])
             .default('bare')
-            .describe('how plain connections are held: bare is faster, and uses what Node does not document; socket is plain node:net'),
+            .describe(
+              'how plain connections are held: bare is faster, and uses what Node does not document; socket is plain node:net',
+            ),
         })
         .prefault({})
         .describe('OCSP, CRLs and CA certificates for every client'),
@@ -120,7 +122,9 @@ export const configSchema = z.strictObject({
         .int()
         .min(1 << 20)
         .default(256 << 20)
-        .describe('memory for OCSP answers that are ready to send, in bytes; the rest is read from the store when asked for'),
+        .describe(
+          'memory for OCSP answers that are ready to send, in bytes; the rest is read from the store when asked for',
+        ),
     })
     .prefault({}),
 });
@@ -186,7 +190,9 @@ export function chosenPorts({ env = {}, overrides = {} }: Omit<LoadOptions, 'now
 } {
   return {
     public: overrides.publicPort ?? portFrom(env, 'CERTSTATUS_PUBLIC_PORT') ?? 8080,
-    origin: overrides.originPort ?? (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : (portFrom(env, 'CERTSTATUS_ORIGIN_PORT') ?? 8082)),
+    origin:
+      overrides.originPort ??
+      (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : (portFrom(env, 'CERTSTATUS_ORIGIN_PORT') ?? 8082)),
     intake: overrides.intakePort ?? portFrom(env, 'CERTSTATUS_INTAKE_PORT') ?? 8081,
     admin: overrides.adminPort ?? portFrom(env, 'CERTSTATUS_ADMIN_PORT') ?? 9090,
   };
@@ -271,7 +277,10 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     file,
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
     listen: {
-      public: { ...listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'), hold: value.listen.public.hold },
+      public: {
+        ...listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
+        hold: value.listen.public.hold,
+      },
       origin: originOf(origin, originPort),
       intake: listen(value.listen.intake, overrides.intakePort, 'CERTSTATUS_INTAKE_PORT'),
       admin: listen(value.listen.admin, overrides.adminPort, 'CERTSTATUS_ADMIN_PORT'),

@@ -19,21 +19,40 @@ export async function announceDemo(service: Service): Promise<void> {
   const { dataDir, listen } = core.config;
   const issuer = core.issuers.get('demo');
   if (issuer === undefined || !existsSync(join(dataDir, 'issuers', 'demo', 'samples', 'valid.pem'))) return;
-  const ports = { public: listen.public.port, origin: listen.origin?.port ?? ('off' as const), intake: listen.intake.port, admin: listen.admin.port };
+  const ports = {
+    public: listen.public.port,
+    origin: listen.origin?.port ?? ('off' as const),
+    intake: listen.intake.port,
+    admin: listen.admin.port,
+  };
   const { samples, caCertificate } = await createDemo(dataDir, ports, core.clock.now());
   const { valid, revoked, expired } = samples;
   await core.recorder.issue(
     issuer,
-    [valid, revoked, expired].map(({ serial, notBefore, notAfter }) => ({ serial, notBefore, notAfter, precertificate: false, crlShard: undefined })),
+    [valid, revoked, expired].map(({ serial, notBefore, notAfter }) => ({
+      serial,
+      notBefore,
+      notAfter,
+      precertificate: false,
+      crlShard: undefined,
+    })),
     'demo',
   );
-  await core.recorder.revoke(issuer, [{ serial: revoked.serial, reason: revoked.revocation.reason, revokedAt: revoked.revocation.revokedAt }], 'demo');
+  await core.recorder.revoke(
+    issuer,
+    [{ serial: revoked.serial, reason: revoked.revocation.reason, revokedAt: revoked.revocation.revokedAt }],
+    'demo',
+  );
 
   const file = (path: string): string => relative(process.cwd(), resolve(path)) || path;
-  const [ocspPath, crlPath] = [core.setups.find(({ id }) => id === 'demo')?.urls.ocsp[0]?.path ?? '/', core.setups.find(({ id }) => id === 'demo')?.urls.crl[0]?.path ?? '/'];
+  const [ocspPath, crlPath] = [
+    core.setups.find(({ id }) => id === 'demo')?.urls.ocsp[0]?.path ?? '/',
+    core.setups.find(({ id }) => id === 'demo')?.urls.crl[0]?.path ?? '/',
+  ];
   const base = `http://${addresses.public}`;
   const ca = file(caCertificate);
-  const ask = (sample: { certificate: string }): string => `openssl ocsp -issuer ${ca} -CAfile ${ca} -cert ${file(sample.certificate)} -url ${base}${ocspPath}`;
+  const ask = (sample: { certificate: string }): string =>
+    `openssl ocsp -issuer ${ca} -CAfile ${ca} -cert ${file(sample.certificate)} -url ${base}${ocspPath}`;
   const data = dataDir === resolve('data') ? '' : ` --data ${file(dataDir)}`;
   process.stdout.write(`
 certstatus is serving a demo CA. Paste into another shell:

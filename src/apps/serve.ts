@@ -43,7 +43,12 @@ const GRACE_MS = 10_000;
 
 export interface Service {
   readonly core: Core;
-  readonly addresses: { readonly public: string; readonly origin: string | undefined; readonly intake: string | undefined; readonly admin: string };
+  readonly addresses: {
+    readonly public: string;
+    readonly origin: string | undefined;
+    readonly intake: string | undefined;
+    readonly admin: string;
+  };
   stop(why: string): Promise<void>;
 }
 
@@ -64,7 +69,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const { config, store, journal, clock, log } = core;
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
-  if (core.recovered > 0) log.warn({ records: core.recovered }, 'the last stop was not clean: journal records were brought into the ledger');
+  if (core.recovered > 0)
+    log.warn({ records: core.recovered }, 'the last stop was not clean: journal records were brought into the ledger');
   await journal.append([
     {
       type: 'service.started',
@@ -86,14 +92,19 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     }
     const crlHolder = setup.crlKeyFile === undefined ? undefined : await openSoftwareKey(setup.crlKeyFile, { warn });
     if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
-    signers.push({ served, keys: { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } } });
+    signers.push({
+      served,
+      keys: { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } },
+    });
   }
 
   const freshness = new FreshnessGauges(store);
   const loadingGauges = freshness.load();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const table = new ResponseTable(issuers, store, config.limits.responseTableBytes);
-  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) => log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read'));
+  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) =>
+    log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read'),
+  );
   const signer = new Signer(signers, store, journal, clock, log, metrics.signer);
   const publishers = new Map<IssuerTag, CrlPublisher>();
   const publishersById = new Map<string, CrlPublisher>();
@@ -131,7 +142,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       const origin = await openOriginFront({ ...listen.origin, uws: loadedUws.uws, answer });
       fronts.push(origin);
       undo.push(() => origin.close(0));
-    } else log.warn({ reason: loadedUws.reason }, 'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody');
+    } else
+      log.warn(
+        { reason: loadedUws.reason },
+        'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody',
+      );
   }
   const { intake: intakeConfig } = config;
   const intake =
@@ -147,7 +162,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       },
     });
   let intakeAt: Listen | undefined;
-  if (intake === undefined) log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
+  if (intake === undefined)
+    log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
   else {
     undo.push(() => intake.close());
     intakeAt = await listenOn(intake, 'listen.intake', listen.intake);
@@ -155,7 +171,12 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
     status: () => statusOf(sources),
-    notReady: () => (stopping ? 'stopping' : journal.failure === undefined ? undefined : `the audit log cannot be written: ${journal.failure}`),
+    notReady: () =>
+      stopping
+        ? 'stopping'
+        : journal.failure === undefined
+          ? undefined
+          : `the audit log cannot be written: ${journal.failure}`,
   });
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', listen.admin);
@@ -183,7 +204,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await intake?.close();
         await signer.stop();
         for (const publisher of publishers.values()) await publisher.stop();
-        await journal.append([{ type: 'service.stopped', actor: 'service', description: why }]).catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
+        await journal
+          .append([{ type: 'service.stopped', actor: 'service', description: why }])
+          .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
         await loadingGauges.catch(() => undefined);
         await core.close();
@@ -200,7 +223,12 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
     return { host, port: (app.server.address() as AddressInfo).port };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'EADDRINUSE' ? 'the port is in use by another process' : code === 'EACCES' ? 'no permission to use this port' : (error as Error).message;
+    const why =
+      code === 'EADDRINUSE'
+        ? 'the port is in use by another process'
+        : code === 'EACCES'
+          ? 'no permission to use this port'
+          : (error as Error).message;
     throw new Problem('config', why, { field, value: `${host}:${port}` });
   }
 }
@@ -208,7 +236,8 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
 /** P7: a key that does not belong to its certificate, or may not sign this, stops the start. */
 function refuse(findings: readonly Finding[], field: string): void {
   const [finding] = findings.filter(({ severity }) => severity === 'error');
-  if (finding !== undefined) throw new Problem('config', finding.message, { field, rule: `${finding.rule}, ${finding.citation}` });
+  if (finding !== undefined)
+    throw new Problem('config', finding.message, { field, rule: `${finding.rule}, ${finding.citation}` });
 }
 
 function readFileOr(field: string, path: string): Buffer {

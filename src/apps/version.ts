@@ -2,4 +2,5 @@
 import { readFileSync } from 'node:fs';
 import { deployFile } from './presets.ts';
 
-export const VERSION = (JSON.parse(readFileSync(deployFile('..', 'package.json'), 'utf8')) as { version: string }).version;
+export const VERSION = (JSON.parse(readFileSync(deployFile('..', 'package.json'), 'utf8')) as { version: string })
+  .version;

@@ -14,8 +14,18 @@ export interface Histogram {
 }
 
 export type Metric =
-  | { readonly kind: 'counter'; readonly name: string; readonly help: string; readonly slots: readonly { readonly labels: Labels; readonly slot: Slot }[] }
-  | { readonly kind: 'gauge'; readonly name: string; readonly help: string; readonly read: () => Iterable<readonly [Labels, number]> }
+  | {
+      readonly kind: 'counter';
+      readonly name: string;
+      readonly help: string;
+      readonly slots: readonly { readonly labels: Labels; readonly slot: Slot }[];
+    }
+  | {
+      readonly kind: 'gauge';
+      readonly name: string;
+      readonly help: string;
+      readonly read: () => Iterable<readonly [Labels, number]>;
+    }
   | {
       readonly kind: 'histogram';
       readonly name: string;

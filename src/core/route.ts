@@ -61,7 +61,8 @@ export class RouteTable<File> {
       if (!path.startsWith(mount)) continue;
       const next = path.charCodeAt(mount.length);
       // `/OcspServer`, `/OcspServer/…`, `/OcspServer?…`; not `/OcspServers`.
-      if (next === SLASH || Number.isNaN(next) || next === QUESTION_MARK) return { kind: 'ocsp', rest: path.slice(mount.length), atRoot: mount === '' };
+      if (next === SLASH || Number.isNaN(next) || next === QUESTION_MARK)
+        return { kind: 'ocsp', rest: path.slice(mount.length), atRoot: mount === '' };
     }
     return NONE;
   }

@@ -38,10 +38,18 @@ export class FreshnessGauges {
   }
 
   /** Published answers of the issuer, and the extremes over all of them, to the minute below. */
-  of(issuer: IssuerTag): { readonly count: number; readonly oldestThisUpdate: EpochMs | undefined; readonly leastNextUpdate: EpochMs | undefined } {
+  of(issuer: IssuerTag): {
+    readonly count: number;
+    readonly oldestThisUpdate: EpochMs | undefined;
+    readonly leastNextUpdate: EpochMs | undefined;
+  } {
     const population = this.#populations.get(issuer);
     if (population === undefined) return { count: 0, oldestThisUpdate: undefined, leastNextUpdate: undefined };
-    return { count: population.count, oldestThisUpdate: least(population.thisUpdate), leastNextUpdate: least(population.nextUpdate) };
+    return {
+      count: population.count,
+      oldestThisUpdate: least(population.thisUpdate),
+      leastNextUpdate: least(population.nextUpdate),
+    };
   }
 
   #add(response: Pick<PublishedResponse, 'issuer' | 'thisUpdate' | 'nextUpdate'>, count: 1 | -1): void {

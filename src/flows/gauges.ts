@@ -37,7 +37,11 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
   };
   const single = (name: string, help: string, read: () => number): void => set.gauge(name, help, () => [[{}, read()]]);
 
-  perIssuer('certstatus_published_certificates', 'Certificates with a published OCSP answer.', ({ tag }) => freshness.of(tag).count);
+  perIssuer(
+    'certstatus_published_certificates',
+    'Certificates with a published OCSP answer.',
+    ({ tag }) => freshness.of(tag).count,
+  );
   perIssuer(
     'certstatus_oldest_this_update_age_seconds',
     'Age of the oldest published OCSP answer, over all of them and not only those asked for. Limit: half the validity and 4 days (BR 4.9.9).',
@@ -48,7 +52,9 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     'Time until the first published OCSP answer runs out. Below 8 h a limit is broken (BR 4.9.9); at 0 clients get tryLater.',
     ({ tag }) => map(freshness.of(tag).leastNextUpdate, (instant) => -age(instant)),
   );
-  single('certstatus_freshness_complete', '1 once every published answer has been counted after the start.', () => (freshness.complete ? 1 : 0));
+  single('certstatus_freshness_complete', '1 once every published answer has been counted after the start.', () =>
+    freshness.complete ? 1 : 0,
+  );
 
   set.gauge('certstatus_backlog', 'Certificates that wait for a signature now, by lane.', function* () {
     for (const lane of LANES) if (lane !== 'asked') yield [{ lane }, store.backlog(lane, clock.now())] as const;
@@ -64,24 +70,44 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  perIssuer('certstatus_crl_age_seconds', 'Age of the CRL being served. Limit 7 days, or 4 (BR 4.9.7).', ({ tag }) => map(files.crl(tag)?.thisUpdate, age));
-  perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) => map(files.crl(tag)?.nextUpdate, (instant) => -age(instant)));
+  perIssuer('certstatus_crl_age_seconds', 'Age of the CRL being served. Limit 7 days, or 4 (BR 4.9.7).', ({ tag }) =>
+    map(files.crl(tag)?.thisUpdate, age),
+  );
+  perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) =>
+    map(files.crl(tag)?.nextUpdate, (instant) => -age(instant)),
+  );
   perIssuer('certstatus_crl_entries', 'Entries on the CRL being served.', ({ tag }) => files.crl(tag)?.entries);
-  perIssuer('certstatus_crl_bytes', 'Size of the CRL being served. Above 10 MB it must be sharded (Microsoft 3.1.10).', ({ tag }) => files.crl(tag)?.bytes);
+  perIssuer(
+    'certstatus_crl_bytes',
+    'Size of the CRL being served. Above 10 MB it must be sharded (Microsoft 3.1.10).',
+    ({ tag }) => files.crl(tag)?.bytes,
+  );
 
-  set.gauge('certstatus_responder_certificate_remaining_seconds', 'Time until a responder certificate ends. Its successor must be signing 8 h and one validity earlier (T-17).', function* () {
-    for (const issuer of issuers) {
-      for (const { certificate } of issuer.responders) {
-        const labels: Labels = { issuer: issuer.id, certificate: certificate.id };
-        yield [labels, -age(certificate.notAfter)] as const;
+  set.gauge(
+    'certstatus_responder_certificate_remaining_seconds',
+    'Time until a responder certificate ends. Its successor must be signing 8 h and one validity earlier (T-17).',
+    function* () {
+      for (const issuer of issuers) {
+        for (const { certificate } of issuer.responders) {
+          const labels: Labels = { issuer: issuer.id, certificate: certificate.id };
+          yield [labels, -age(certificate.notAfter)] as const;
+        }
       }
-    }
-  });
+    },
+  );
 
   single('certstatus_audit_records_total', 'Sequence number of the last audit record.', () => journal.head.seq);
-  single('certstatus_audit_writable', '0 while the audit log cannot be written: then nothing is signed and no event is taken.', () => (journal.failure === undefined ? 1 : 0));
+  single(
+    'certstatus_audit_writable',
+    '0 while the audit log cannot be written: then nothing is signed and no event is taken.',
+    () => (journal.failure === undefined ? 1 : 0),
+  );
   single('certstatus_response_table_entries', 'OCSP answers held in memory by this process.', () => table.size);
-  single('certstatus_response_table_bytes', 'Bytes of the OCSP answers held in memory by this process.', () => table.bytes);
+  single(
+    'certstatus_response_table_bytes',
+    'Bytes of the OCSP answers held in memory by this process.',
+    () => table.bytes,
+  );
 }
 
 function map(instant: EpochMs | undefined, read: (instant: EpochMs) => number): number | undefined {

@@ -79,7 +79,11 @@ function answerMetrics(set: MetricSet): AnswerMetrics {
       const key = `${outcome} ${labels.method} ${labels.http_version} ${labels.certid_hash}`;
       let slot = slots.get(key);
       if (slot === undefined) {
-        slot = set.counter('certstatus_answers_total', 'Answers on the public and origin listeners, by what was answered and how it was asked.', labels);
+        slot = set.counter(
+          'certstatus_answers_total',
+          'Answers on the public and origin listeners, by what was answered and how it was asked.',
+          labels,
+        );
         slots.set(key, slot);
       }
       slot.value += 1;
@@ -87,13 +91,23 @@ function answerMetrics(set: MetricSet): AnswerMetrics {
     malformed(reason) {
       let slot = reasons.get(reason);
       if (slot === undefined) {
-        slot = set.counter('certstatus_malformed_requests_total', 'Requests answered with malformedRequest, by what was wrong with them.', { reason });
+        slot = set.counter(
+          'certstatus_malformed_requests_total',
+          'Requests answered with malformedRequest, by what was wrong with them.',
+          { reason },
+        );
         reasons.set(reason, slot);
       }
       slot.value += 1;
     },
-    signOnMiss: set.counter('certstatus_sign_on_miss_total', 'Questions that had to wait for a signature, because no answer was published yet.'),
-    withNonce: set.counter('certstatus_nonce_requests_total', 'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).'),
+    signOnMiss: set.counter(
+      'certstatus_sign_on_miss_total',
+      'Questions that had to wait for a signature, because no answer was published yet.',
+    ),
+    withNonce: set.counter(
+      'certstatus_nonce_requests_total',
+      'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).',
+    ),
   };
 }
 
@@ -101,15 +115,27 @@ function signerMetrics(set: MetricSet): SignerMetrics {
   const answers = new Map<string, Slot>();
   const refused = new Map<string, Slot>();
   const clocks = {
-    revocation: set.histogram('certstatus_revocation_to_ocsp_seconds', 'From recording a revocation to publishing the OCSP answer that says so.', SECONDS),
-    issue: set.histogram('certstatus_issuance_to_ocsp_seconds', 'From recording an issued certificate to publishing its first OCSP answer.', SECONDS),
+    revocation: set.histogram(
+      'certstatus_revocation_to_ocsp_seconds',
+      'From recording a revocation to publishing the OCSP answer that says so.',
+      SECONDS,
+    ),
+    issue: set.histogram(
+      'certstatus_issuance_to_ocsp_seconds',
+      'From recording an issued certificate to publishing its first OCSP answer.',
+      SECONDS,
+    ),
   };
   return {
     answers(lane, outcome) {
       const key = `${lane} ${outcome}`;
       let slot = answers.get(key);
       if (slot === undefined) {
-        slot = set.counter('certstatus_signed_certificates_total', 'Certificates whose answers were signed (one signature per CertID hash), by lane and what became of them.', { lane, outcome });
+        slot = set.counter(
+          'certstatus_signed_certificates_total',
+          'Certificates whose answers were signed (one signature per CertID hash), by lane and what became of them.',
+          { lane, outcome },
+        );
         answers.set(key, slot);
       }
       return slot;
@@ -117,7 +143,11 @@ function signerMetrics(set: MetricSet): SignerMetrics {
     refused(reason) {
       let slot = refused.get(reason);
       if (slot === undefined) {
-        slot = set.counter('certstatus_signing_refused_total', 'Signatures not made or answers not published, by reason. Anything but a constant needs a person.', { reason });
+        slot = set.counter(
+          'certstatus_signing_refused_total',
+          'Signatures not made or answers not published, by reason. Anything but a constant needs a person.',
+          { reason },
+        );
         refused.set(reason, slot);
       }
       return slot;
@@ -136,8 +166,9 @@ function crlMetrics(set: MetricSet): (issuer: string) => CrlMetrics {
   );
   return (issuer) => ({
     published: set.counter('certstatus_crls_published_total', 'CRLs published.', { issuer }),
-    failed: set.counter('certstatus_crls_failed_total', 'CRL builds that were not published; the previous CRL stays.', { issuer }),
+    failed: set.counter('certstatus_crls_failed_total', 'CRL builds that were not published; the previous CRL stays.', {
+      issuer,
+    }),
     recordedToListed,
   });
 }
-

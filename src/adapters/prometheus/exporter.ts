@@ -13,7 +13,6 @@ export class Exporter {
     collectDefaultMetrics({ register: this.#registry });
   }
 
-
   async text(): Promise<string> {
     for (const metric of this.#set) {
       if (this.#known.has(metric.name)) continue;
@@ -40,7 +39,13 @@ class Adapted {
   }
 
   get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: object[] }> {
-    return Promise.resolve({ name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values: [...this.#values()] });
+    return Promise.resolve({
+      name: this.name,
+      help: this.help,
+      type: this.type,
+      aggregator: this.aggregator,
+      values: [...this.#values()],
+    });
   }
 
   reset(): void {

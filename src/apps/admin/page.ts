@@ -2,7 +2,9 @@
 import type { IssuerStatus, Status } from './status.ts';
 
 export function statusPage(status: Status): string {
-  const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[status.verdict];
+  const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[
+    status.verdict
+  ];
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -38,7 +40,9 @@ ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</
 
 function problems(status: Status): string {
   if (status.problems.length === 0) return '';
-  const items = status.problems.map(({ severity, what, todo }) => `<li class="${severity}"><strong>${escape(what)}</strong> ${escape(todo)}</li>`);
+  const items = status.problems.map(
+    ({ severity, what, todo }) => `<li class="${severity}"><strong>${escape(what)}</strong> ${escape(todo)}</li>`,
+  );
   return `<section aria-labelledby="problems"><h2 id="problems">What is wrong, and what to do</h2><ul class="problems">${items.join('\n')}</ul></section>`;
 }
 
@@ -48,10 +52,18 @@ function issuer(status: IssuerStatus, now: number): string {
     ['Certificates with a published answer', status.certificates.toLocaleString('en')],
     ['Oldest answer', instant(status.oldestThisUpdate, now) ?? 'none yet'],
     ['First answer to run out', instant(status.leastNextUpdate, now) ?? 'none yet'],
-    ['CRL', crl === undefined ? 'none' : `number ${crl.number}, ${crl.entries.toLocaleString('en')} ${crl.entries === 1 ? 'entry' : 'entries'}, ${crl.bytes.toLocaleString('en')} bytes`],
+    [
+      'CRL',
+      crl === undefined
+        ? 'none'
+        : `number ${crl.number}, ${crl.entries.toLocaleString('en')} ${crl.entries === 1 ? 'entry' : 'entries'}, ${crl.bytes.toLocaleString('en')} bytes`,
+    ],
     ['CRL published', instant(crl?.thisUpdate, now) ?? 'never'],
     ['Next scheduled CRL', instant(status.nextScheduledCrl, now) ?? 'at once'],
-    ...status.responders.map(({ id, notAfter, days }): [string, string] => [`Responder certificate ${id}`, `until ${notAfter} (${days} days)`]),
+    ...status.responders.map(({ id, notAfter, days }): [string, string] => [
+      `Responder certificate ${id}`,
+      `until ${notAfter} (${days} days)`,
+    ]),
   ];
   const rows = facts.map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}</td></tr>`);
   return `<article><h3>${escape(status.id)}</h3><p>${escape(status.name)} · preset ${escape(status.preset)}</p><table><tbody>${rows.join('\n')}</tbody></table></article>`;
@@ -62,7 +74,8 @@ function instant(text: string | undefined, now: number): string | undefined {
   if (text === undefined) return undefined;
   const minutes = Math.round((Date.parse(text) - now) / 60_000);
   const size = Math.abs(minutes);
-  const amount = size < 120 ? `${size} min` : size < 2880 ? `${Math.round(size / 60)} h` : `${Math.round(size / 1440)} days`;
+  const amount =
+    size < 120 ? `${size} min` : size < 2880 ? `${Math.round(size / 60)} h` : `${Math.round(size / 1440)} days`;
   return `${text} (${minutes < 0 ? `${amount} ago` : `in ${amount}`})`;
 }
 

@@ -7,7 +7,11 @@ import type { GaugeSources } from '../../flows/gauges.ts';
 export interface Status {
   readonly at: string;
   readonly verdict: 'ok' | 'warning' | 'failing';
-  readonly problems: readonly { readonly severity: 'warning' | 'failing'; readonly what: string; readonly todo: string }[];
+  readonly problems: readonly {
+    readonly severity: 'warning' | 'failing';
+    readonly what: string;
+    readonly todo: string;
+  }[];
   readonly issuers: readonly IssuerStatus[];
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
   readonly audit: { readonly seq: number; readonly writable: boolean };
@@ -20,7 +24,15 @@ export interface IssuerStatus {
   readonly certificates: number;
   readonly oldestThisUpdate: string | undefined;
   readonly leastNextUpdate: string | undefined;
-  readonly crl: { readonly number: string; readonly thisUpdate: string; readonly nextUpdate: string; readonly entries: number; readonly bytes: number } | undefined;
+  readonly crl:
+    | {
+        readonly number: string;
+        readonly thisUpdate: string;
+        readonly nextUpdate: string;
+        readonly entries: number;
+        readonly bytes: number;
+      }
+    | undefined;
   readonly nextScheduledCrl: string | undefined;
   readonly responders: readonly { readonly id: string; readonly notAfter: string; readonly days: number }[];
 }
@@ -35,14 +47,21 @@ export function statusOf(sources: GaugeSources): Status {
   const problems: { severity: 'warning' | 'failing'; what: string; todo: string }[] = [];
   const warn = (what: string, todo: string): void => void problems.push({ severity: 'warning', what, todo });
   const fail = (what: string, todo: string): void => void problems.push({ severity: 'failing', what, todo });
-  const optional = (instant: EpochMs | undefined): string | undefined => (instant === undefined ? undefined : rfc3339(instant));
+  const optional = (instant: EpochMs | undefined): string | undefined =>
+    instant === undefined ? undefined : rfc3339(instant);
 
   if (sources.journal.failure !== undefined) {
-    fail(`The audit log cannot be written: ${sources.journal.failure}. No event is taken and nothing is signed.`, 'Free space on, or repair, the disk of the data directory; signing resumes by itself.');
+    fail(
+      `The audit log cannot be written: ${sources.journal.failure}. No event is taken and nothing is signed.`,
+      'Free space on, or repair, the disk of the data directory; signing resumes by itself.',
+    );
   }
   const revocation = sources.store.oldestDue('revocation');
   if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
-    fail(`A revocation recorded ${rfc3339(revocation)} is not in OCSP yet.`, 'See the log for signing errors; check the key holder and the responder certificate.');
+    fail(
+      `A revocation recorded ${rfc3339(revocation)} is not in OCSP yet.`,
+      'See the log for signing errors; check the key holder and the responder certificate.',
+    );
   }
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
@@ -51,14 +70,31 @@ export function statusOf(sources: GaugeSources): Status {
     if (fresh.oldestThisUpdate !== undefined) {
       const validityMs = issuer.profile.ocsp.validityMs;
       const deadline = refreshDeadline(fresh.oldestThisUpdate, fresh.oldestThisUpdate + validityMs - SECOND);
-      if (now > deadline) fail(`${issuer.id}: OCSP answers are older than their deadline (oldest ${rfc3339(fresh.oldestThisUpdate)}).`, 'The signer is behind or stopped: see the lanes below and the log.');
-      else if (now - fresh.oldestThisUpdate > validityMs / 3) warn(`${issuer.id}: OCSP answers are being refreshed late (oldest ${rfc3339(fresh.oldestThisUpdate)}).`, 'The signer is behind: see the lanes below and the log.');
+      if (now > deadline)
+        fail(
+          `${issuer.id}: OCSP answers are older than their deadline (oldest ${rfc3339(fresh.oldestThisUpdate)}).`,
+          'The signer is behind or stopped: see the lanes below and the log.',
+        );
+      else if (now - fresh.oldestThisUpdate > validityMs / 3)
+        warn(
+          `${issuer.id}: OCSP answers are being refreshed late (oldest ${rfc3339(fresh.oldestThisUpdate)}).`,
+          'The signer is behind: see the lanes below and the log.',
+        );
     }
-    if (crl === undefined) fail(`${issuer.id}: no CRL is being served.`, 'See the log: the CRL key may be missing or the first build refused.');
-    else if (now > crl.nextUpdate) fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
-    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR) warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
+    if (crl === undefined)
+      fail(
+        `${issuer.id}: no CRL is being served.`,
+        'See the log: the CRL key may be missing or the first build refused.',
+      );
+    else if (now > crl.nextUpdate)
+      fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
+    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR)
+      warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
     if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
-      fail(`${issuer.id}: a revocation recorded ${rfc3339(publisher.oldestUnlisted)} is on no CRL yet.`, 'See the log for refused or failed builds.');
+      fail(
+        `${issuer.id}: a revocation recorded ${rfc3339(publisher.oldestUnlisted)} is on no CRL yet.`,
+        'See the log for refused or failed builds.',
+      );
     }
     const responders = issuer.responders.map(({ certificate }) => ({
       id: certificate.id,
@@ -67,7 +103,10 @@ export function statusOf(sources: GaugeSources): Status {
     }));
     const last = Math.max(...issuer.responders.map(({ certificate }) => certificate.notAfter));
     if (issuer.responders.length > 0 && last - now < RESPONDER_WARNING_MS) {
-      (last - now < 8 * HOUR ? fail : warn)(`${issuer.id}: the last responder certificate ends ${rfc3339(last)}.`, 'Have the CA issue its successor and add it to the issuer.');
+      (last - now < 8 * HOUR ? fail : warn)(
+        `${issuer.id}: the last responder certificate ends ${rfc3339(last)}.`,
+        'Have the CA issue its successor and add it to the issuer.',
+      );
     }
     return {
       id: issuer.id,
@@ -76,17 +115,30 @@ export function statusOf(sources: GaugeSources): Status {
       certificates: fresh.count,
       oldestThisUpdate: optional(fresh.oldestThisUpdate),
       leastNextUpdate: optional(fresh.leastNextUpdate),
-      crl: crl && { number: crl.number.toString(), thisUpdate: rfc3339(crl.thisUpdate), nextUpdate: rfc3339(crl.nextUpdate), entries: crl.entries, bytes: crl.bytes },
+      crl: crl && {
+        number: crl.number.toString(),
+        thisUpdate: rfc3339(crl.thisUpdate),
+        nextUpdate: rfc3339(crl.nextUpdate),
+        entries: crl.entries,
+        bytes: crl.bytes,
+      },
       nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
       responders,
     };
   });
   return {
     at: rfc3339(wholeSecond(now)),
-    verdict: problems.some(({ severity }) => severity === 'failing') ? 'failing' : problems.length > 0 ? 'warning' : 'ok',
+    verdict: problems.some(({ severity }) => severity === 'failing')
+      ? 'failing'
+      : problems.length > 0
+        ? 'warning'
+        : 'ok',
     problems,
     issuers,
-    lanes: LANES.filter((lane) => lane !== 'asked').map((lane) => ({ lane, waiting: sources.store.backlog(lane, now) })),
+    lanes: LANES.filter((lane) => lane !== 'asked').map((lane) => ({
+      lane,
+      waiting: sources.store.backlog(lane, now),
+    })),
     audit: { seq: sources.journal.head.seq, writable: sources.journal.failure === undefined },
   };
 }

@@ -17,7 +17,9 @@ export function auditCommands(program: Command): void {
   const audit = program.command('audit').description('the audit log: hash chain, content, export');
   audit
     .command('verify')
-    .description('checks every record and the chain; exit 1 naming the first record that was altered, removed or reordered')
+    .description(
+      'checks every record and the chain; exit 1 naming the first record that was altered, removed or reordered',
+    )
     .option('--offline', 'check the files alone, without asking ledger or service for the last record')
     .action(async (options: { offline?: boolean }, command: Command) => {
       const loaded = loadConfig(loadOptions(command));
@@ -38,13 +40,31 @@ export function auditCommands(program: Command): void {
       }
       // The chain cannot show that its end was cut off; the ledger, which remembers the last record, can.
       if (expected !== undefined && expected.seq > (last?.seq ?? 0)) {
-        throw new Problem('corrupt', `the log ends at record ${last?.seq ?? 0}, but record ${expected.seq} was written: records are missing at the end`, { field: dir });
+        throw new Problem(
+          'corrupt',
+          `the log ends at record ${last?.seq ?? 0}, but record ${expected.seq} was written: records are missing at the end`,
+          { field: dir },
+        );
       }
       if (expected?.hash !== undefined && at !== undefined && at.hash !== expected.hash) {
-        throw new Problem('corrupt', `record ${expected.seq} is not the one that was written: the log was rewritten`, { field: dir });
+        throw new Problem('corrupt', `record ${expected.seq} is not the one that was written: the log was rewritten`, {
+          field: dir,
+        });
       }
-      const result = { records: last?.seq ?? 0, head: last?.hash, until: last?.at, files: readdirSync(dir).filter((name) => name.endsWith('.ndjson')).map((name) => join(dir, name)) };
-      print(command, result, () => `verified: ${result.records} records, none altered, missing or reordered; last ${result.until ?? 'none'}, hash ${result.head ?? 'none'}`);
+      const result = {
+        records: last?.seq ?? 0,
+        head: last?.hash,
+        until: last?.at,
+        files: readdirSync(dir)
+          .filter((name) => name.endsWith('.ndjson'))
+          .map((name) => join(dir, name)),
+      };
+      print(
+        command,
+        result,
+        () =>
+          `verified: ${result.records} records, none altered, missing or reordered; last ${result.until ?? 'none'}, hash ${result.head ?? 'none'}`,
+      );
     });
   audit
     .command('export')
@@ -58,7 +78,8 @@ export function auditCommands(program: Command): void {
         if (options.from !== undefined && record.at < options.from) continue;
         if (options.to !== undefined && record.at >= options.to) break;
         if (options.type !== undefined && record.type !== options.type) continue;
-        if (!process.stdout.write(`${JSON.stringify(record)}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+        if (!process.stdout.write(`${JSON.stringify(record)}\n`))
+          await new Promise((resolve) => process.stdout.once('drain', resolve));
       }
     });
   audit
@@ -74,9 +95,17 @@ export function auditCommands(program: Command): void {
       for await (const record of readJournal(auditDir(config), 0)) {
         if (options.at !== undefined && record.at > options.at) break;
         if (options.issuer !== undefined && record.issuer !== options.issuer) continue;
-        for (const what of about(record, serial)) events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
+        for (const what of about(record, serial))
+          events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
       }
-      print(command, events, () => events.map(({ at, seq, issuer, what, actor }) => `${at}  #${seq}  ${issuer ?? ''}  ${what}  by ${actor}`).join('\n') || `nothing is recorded about serial ${serial}`);
+      print(
+        command,
+        events,
+        () =>
+          events
+            .map(({ at, seq, issuer, what, actor }) => `${at}  #${seq}  ${issuer ?? ''}  ${what}  by ${actor}`)
+            .join('\n') || `nothing is recorded about serial ${serial}`,
+      );
     });
 }
 
@@ -84,12 +113,17 @@ export function auditCommands(program: Command): void {
 function* about(record: JournalRecord, serial: string): Generator<string> {
   for (const change of record.changes ?? []) {
     if (change.serial !== serial) continue;
-    const status = change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
+    const status =
+      change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
     yield `${record.type}: ${status}, revision ${change.revision}`;
   }
-  const { responses, removed } = (record.detail ?? {}) as { responses?: readonly (readonly [string, number, string, string, string, string, string])[]; removed?: readonly string[] };
+  const { responses, removed } = (record.detail ?? {}) as {
+    responses?: readonly (readonly [string, number, string, string, string, string, string])[];
+    removed?: readonly string[];
+  };
   for (const [signed, revision, status, thisUpdate, nextUpdate, sha1, sha256] of responses ?? []) {
-    if (signed === serial) yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
+    if (signed === serial)
+      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
   }
   if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
 }

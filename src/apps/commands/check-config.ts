@@ -7,7 +7,9 @@ import { findingsText } from './lint.ts';
 export function checkConfigCommand(program: Command): void {
   program
     .command('check-config')
-    .description("checks configuration, certificates and timing against the CA's documents; exit 1 when something is refused")
+    .description(
+      "checks configuration, certificates and timing against the CA's documents; exit 1 when something is refused",
+    )
     .action((_options: object, command: Command) => {
       const findings = checkConfig(loadOptions(command));
       print(command, findings, () => findingsText('configuration', findings));

@@ -25,11 +25,22 @@ export function crlCommands(program: Command): void {
     .option('--limit <count>', 'at most this many', '20')
     .action(async (options: { issuer: string; limit: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const { crls } = (await api.call('GET', `/v1/issuers/${encodeURIComponent(options.issuer)}/crls?limit=${encodeURIComponent(options.limit)}`)) as { crls: ListedCrl[] };
+        const { crls } = (await api.call(
+          'GET',
+          `/v1/issuers/${encodeURIComponent(options.issuer)}/crls?limit=${encodeURIComponent(options.limit)}`,
+        )) as { crls: ListedCrl[] };
         print(command, crls, () =>
           table([
             ['NUMBER', 'KIND', 'THIS UPDATE', 'NEXT UPDATE', 'ENTRIES', 'BYTES', 'SHA-256'],
-            ...crls.map((item) => [item.number, item.kind, item.thisUpdate, item.nextUpdate, String(item.entries), String(item.bytes), item.sha256]),
+            ...crls.map((item) => [
+              item.number,
+              item.kind,
+              item.thisUpdate,
+              item.nextUpdate,
+              String(item.entries),
+              String(item.bytes),
+              item.sha256,
+            ]),
           ]),
         );
       });
@@ -40,8 +51,16 @@ export function crlCommands(program: Command): void {
     .requiredOption('--issuer <id>', 'issuer')
     .action(async (options: { issuer: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const published = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/crls`)) as { number: string; thisUpdate: string; entries: number };
-        print(command, published, () => `published: CRL ${published.number} of ${published.thisUpdate} with ${published.entries} entries`);
+        const published = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/crls`)) as {
+          number: string;
+          thisUpdate: string;
+          entries: number;
+        };
+        print(
+          command,
+          published,
+          () => `published: CRL ${published.number} of ${published.thisUpdate} with ${published.entries} entries`,
+        );
       });
     });
   crl
@@ -63,7 +82,13 @@ export function crlCommands(program: Command): void {
         thisUpdate: rfc3339(view.thisUpdate),
         nextUpdate: view.nextUpdate === undefined ? undefined : rfc3339(view.nextUpdate),
         entries: entries.length,
-        ...(options.entries && { revoked: entries.map(({ serial, revocationDate, reason }) => ({ serial, revokedAt: rfc3339(revocationDate), reason })) }),
+        ...(options.entries && {
+          revoked: entries.map(({ serial, revocationDate, reason }) => ({
+            serial,
+            revokedAt: rfc3339(revocationDate),
+            reason,
+          })),
+        }),
       };
       print(command, shown, () =>
         [

@@ -10,7 +10,12 @@ import { print, withApi } from './context.ts';
 
 interface Acknowledged {
   readonly accepted: number;
-  readonly receipts: readonly { readonly id: string; readonly serial: string; readonly revision: number; readonly deadline?: string }[];
+  readonly receipts: readonly {
+    readonly id: string;
+    readonly serial: string;
+    readonly revision: number;
+    readonly deadline?: string;
+  }[];
 }
 
 const POLL_MS = 100;
@@ -29,7 +34,9 @@ export function eventCommands(program: Command): void {
     .action(async (options: IssueOptions, command: Command) => {
       await withApi(command, async (api) => {
         const certificates = options.cert === undefined ? [issuedFields(options)] : certificatesIn(options.cert);
-        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates`, { certificates })) as Acknowledged;
+        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates`, {
+          certificates,
+        })) as Acknowledged;
         await acknowledge(command, api, answer, options.wait === true);
       });
     });
@@ -39,7 +46,10 @@ export function eventCommands(program: Command): void {
     .description('revokes a certificate')
     .requiredOption('--issuer <id>', 'issuer')
     .requiredOption('--serial <hex>', 'serial number')
-    .option('--reason <name>', 'keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn; default none')
+    .option(
+      '--reason <name>',
+      'keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn; default none',
+    )
     .option('--revoked-at <instant>', 'when it took effect, RFC 3339 UTC; default now')
     .option('--clause <id>', 'clause of the CP/CPS, e.g. 4.9.1.1-3; fixes reason and deadline')
     .option('--aware-at <instant>', 'when the CA became aware, RFC 3339 UTC')
@@ -48,7 +58,9 @@ export function eventCommands(program: Command): void {
     .action(async (options: RevokeOptions, command: Command) => {
       await withApi(command, async (api) => {
         const { issuer, wait, ...revocation } = options;
-        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/revocations`, { revocations: [revocation] })) as Acknowledged;
+        const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/revocations`, {
+          revocations: [revocation],
+        })) as Acknowledged;
         await acknowledge(command, api, answer, wait === true);
       });
     });
@@ -60,7 +72,10 @@ export function eventCommands(program: Command): void {
     .requiredOption('--serial <hex>', 'serial number')
     .action(async (options: { issuer: string; serial: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const view = (await api.call('GET', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates/${encodeURIComponent(options.serial)}`)) as CertificateView;
+        const view = (await api.call(
+          'GET',
+          `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates/${encodeURIComponent(options.serial)}`,
+        )) as CertificateView;
         print(command, view, () => certificateText(view));
       });
     });
@@ -100,7 +115,8 @@ interface RevokeOptions {
 }
 
 function issuedFields({ serial, notBefore, notAfter, precertificate }: IssueOptions): object {
-  if (serial === undefined || notAfter === undefined) throw new Problem('invalid', 'give --cert, or --serial and --not-after');
+  if (serial === undefined || notAfter === undefined)
+    throw new Problem('invalid', 'give --cert, or --serial and --not-after');
   return { serial, notAfter, ...(notBefore !== undefined && { notBefore }), ...(precertificate && { precertificate }) };
 }
 
@@ -116,7 +132,14 @@ function certificatesIn(path: string): object[] {
 
 async function acknowledge(command: Command, api: Api, answer: Acknowledged, wait: boolean): Promise<void> {
   if (!wait) {
-    print(command, answer, () => answer.receipts.map(({ id, revision, deadline }) => `recorded: revision ${revision}, receipt ${id}${deadline === undefined ? '' : `, deadline ${deadline}`}`).join('\n'));
+    print(command, answer, () =>
+      answer.receipts
+        .map(
+          ({ id, revision, deadline }) =>
+            `recorded: revision ${revision}, receipt ${id}${deadline === undefined ? '' : `, deadline ${deadline}`}`,
+        )
+        .join('\n'),
+    );
     return;
   }
   const views: ReceiptView[] = [];
@@ -130,7 +153,11 @@ async function waitFor(api: Api, receipt: string, timeoutMs: number): Promise<Re
     const view = (await api.call('GET', `/v1/receipts/${encodeURIComponent(receipt)}`)) as ReceiptView;
     if (view.state === 'visible') return view;
     if (Date.now() >= until) {
-      throw new Problem('unavailable', `not live in time: ${view.state === 'recorded' ? 'OCSP does not say it yet' : 'the CRL does not list it yet'}${api.where.startsWith('https') ? '' : '; the service is not running'}`, { field: 'receipt', value: receipt });
+      throw new Problem(
+        'unavailable',
+        `not live in time: ${view.state === 'recorded' ? 'OCSP does not say it yet' : 'the CRL does not list it yet'}${api.where.startsWith('https') ? '' : '; the service is not running'}`,
+        { field: 'receipt', value: receipt },
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -12,7 +12,10 @@ export function explainCommand(program: Command): void {
       await withApi(command, async (api) => {
         const explanation = (await api.call('GET', `/v1/explain?request=${encodeURIComponent(asked)}`)) as Explanation;
         print(command, explanation, () => {
-          const steps = explanation.steps.map(({ step, finding, rule }) => [step, `${finding}${rule === undefined ? '' : ` (${rule})`}`]);
+          const steps = explanation.steps.map(({ step, finding, rule }) => [
+            step,
+            `${finding}${rule === undefined ? '' : ` (${rule})`}`,
+          ]);
           return table([...steps, ['→', explanation.answer]]);
         });
       });

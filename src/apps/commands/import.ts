@@ -30,10 +30,22 @@ const IN_FLIGHT = 3;
 const SHOWN_REJECTED = 20;
 
 export function importCommands(program: Command): void {
-  const command = program.command('import').description("bulk-loads an existing CA's records; may be interrupted and run again");
+  const command = program
+    .command('import')
+    .description("bulk-loads an existing CA's records; may be interrupted and run again");
   subcommand(command, 'index <file>', "OpenSSL's index.txt", (path) => readIndex(path as string));
-  subcommand(command, 'csv <file>', 'CSV with a header: serial, notAfter and any of notBefore, status, revokedAt, reason, precertificate, crlShard', (path) => readCsv(path as string));
-  subcommand(command, 'certs <files...>', 'certificates and precertificates: PEM bundles, DER files, directories', (paths, issuer) => readCertificates(paths as string[], certificateOf(issuer)));
+  subcommand(
+    command,
+    'csv <file>',
+    'CSV with a header: serial, notAfter and any of notBefore, status, revokedAt, reason, precertificate, crlShard',
+    (path) => readCsv(path as string),
+  );
+  subcommand(
+    command,
+    'certs <files...>',
+    'certificates and precertificates: PEM bundles, DER files, directories',
+    (paths, issuer) => readCertificates(paths as string[], certificateOf(issuer)),
+  );
   subcommand(command, 'crl <file>', 'a CRL of this CA, DER or PEM: what it lists is revoked', async (path, issuer) => {
     const file = await readCrl(path as string, importableCrl);
     await checkCrl(file.crl.view, issuer, path as string);
@@ -41,7 +53,12 @@ export function importCommands(program: Command): void {
   });
 }
 
-function subcommand(parent: Command, usage: string, description: string, open: (path: string | string[], issuer: Issuer) => Promise<ImportFile>): void {
+function subcommand(
+  parent: Command,
+  usage: string,
+  description: string,
+  open: (path: string | string[], issuer: Issuer) => Promise<ImportFile>,
+): void {
   parent
     .command(usage)
     .description(`${description}; - reads standard input`)
@@ -51,10 +68,21 @@ function subcommand(parent: Command, usage: string, description: string, open: (
       await withApi(command, async (api, loaded) => {
         const setup = loaded.issuers.find(({ id }) => id === options.issuer);
         if (setup === undefined) {
-          throw new Problem('not-found', `no such issuer; configured: ${loaded.issuers.map(({ id }) => id).join(', ') || 'none'}`, { field: '--issuer', value: options.issuer });
+          throw new Problem(
+            'not-found',
+            `no such issuer; configured: ${loaded.issuers.map(({ id }) => id).join(', ') || 'none'}`,
+            { field: '--issuer', value: options.issuer },
+          );
         }
         const source = `${command.name()} ${[path].flat().join(' ')}`.slice(0, 256);
-        const totals = await importFile(await open(path, setup.issuer), api, options.issuer, source, command.name(), options.allRejected ?? false);
+        const totals = await importFile(
+          await open(path, setup.issuer),
+          api,
+          options.issuer,
+          source,
+          command.name(),
+          options.allRejected ?? false,
+        );
         print(command, totals, () => totalsText(totals));
         if (totals.rejected > 0) process.exitCode = 1;
       });
@@ -75,7 +103,14 @@ interface Answer {
   readonly rejected: readonly { readonly line: number; readonly problem: string }[];
 }
 
-async function importFile(file: ImportFile, api: Api, issuer: string, source: string, label: string, all: boolean): Promise<Totals> {
+async function importFile(
+  file: ImportFile,
+  api: Api,
+  issuer: string,
+  source: string,
+  label: string,
+  all: boolean,
+): Promise<Totals> {
   const totals: Totals = { rows: 0, accepted: 0, unchanged: 0, rejected: 0, rejectedRows: [] };
   const progress = startProgress(`import ${label}`, 'rows');
   const reject = (rejected: Answer['rejected']): void => {
@@ -83,7 +118,10 @@ async function importFile(file: ImportFile, api: Api, issuer: string, source: st
     for (const row of rejected) if (all || totals.rejectedRows.length < SHOWN_REJECTED) totals.rejectedRows.push(row);
   };
   const send = async (rows: readonly ImportRow[]): Promise<void> => {
-    const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/import`, { source, rows: rows.map(wireRow) })) as Answer;
+    const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/import`, {
+      source,
+      rows: rows.map(wireRow),
+    })) as Answer;
     totals.accepted += answer.accepted;
     totals.unchanged += answer.unchanged;
     reject(answer.rejected);
@@ -117,7 +155,9 @@ async function importFile(file: ImportFile, api: Api, issuer: string, source: st
     progress.end();
   }
   if (failure !== undefined) {
-    process.stderr.write(`certstatus: stopped after ${totals.accepted + totals.unchanged} rows went in; run the same command again to continue\n`);
+    process.stderr.write(
+      `certstatus: stopped after ${totals.accepted + totals.unchanged} rows went in; run the same command again to continue\n`,
+    );
     throw failure instanceof Error ? failure : new Error('the import failed');
   }
   totals.rejectedRows.sort((a, b) => a.line - b.line);
@@ -140,7 +180,8 @@ function wireRow(row: ImportRow): object {
 function totalsText({ rows, accepted, unchanged, rejected, rejectedRows }: Totals): string {
   const lines = [`${rows} rows: ${accepted} accepted, ${unchanged} already known, ${rejected} rejected`];
   for (const { line, problem } of rejectedRows) lines.push(`  ${line}: ${problem}`);
-  if (rejectedRows.length < rejected) lines.push(`  … and ${rejected - rejectedRows.length} more; --all-rejected prints them`);
+  if (rejectedRows.length < rejected)
+    lines.push(`  … and ${rejected - rejectedRows.length} more; --all-rejected prints them`);
   return lines.join('\n');
 }
 
@@ -149,21 +190,42 @@ function certificateOf(issuer: Issuer): CertificateReader {
   return (der) => {
     const fields = readCertificate(der);
     const { serial, notBefore, notAfter, issuerDer } = fields;
-    if (!issuerDer.equals(issuer.nameDer)) throw new Problem('refused', `issued by another CA than ${issuer.name}`, { field: 'issuer', value: serial, rule: 'RFC 6960 §4.1.1' });
-    if (!new X509Certificate(der).verify(issuer.publicKey)) throw new Problem('refused', `not signed with the key of ${issuer.name}`, { field: 'signature', value: serial, rule: 'RFC 5280 §6.1.3' });
+    if (!issuerDer.equals(issuer.nameDer))
+      throw new Problem('refused', `issued by another CA than ${issuer.name}`, {
+        field: 'issuer',
+        value: serial,
+        rule: 'RFC 6960 §4.1.1',
+      });
+    if (!new X509Certificate(der).verify(issuer.publicKey))
+      throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
+        field: 'signature',
+        value: serial,
+        rule: 'RFC 5280 §6.1.3',
+      });
     return { serial, notBefore, notAfter, precertificate: isPrecertificate(fields) };
   };
 }
 
 /** @throws Problem at an entry whose serial or date cannot be read: half a CRL is never imported. */
-function importableCrl(der: Buffer): { readonly view: CrlView; entries(): Iterable<{ serial: Serial; revokedAt: EpochMs; reason: ReasonName | undefined }> } {
+function importableCrl(der: Buffer): {
+  readonly view: CrlView;
+  entries(): Iterable<{ serial: Serial; revokedAt: EpochMs; reason: ReasonName | undefined }>;
+} {
   const view = readCrlDer(der);
   return {
     view,
     *entries() {
       for (const { serial, revocationDate, reason, reasonCode, offset } of view.entries()) {
-        if (serial === undefined || Number.isNaN(revocationDate) || (reasonCode !== undefined && reason === undefined)) {
-          throw new Problem('invalid', 'an entry without a valid serial, date or reason', { field: 'CRL entry', value: `offset ${offset}`, rule: 'RFC 5280 §5.3' });
+        if (
+          serial === undefined ||
+          Number.isNaN(revocationDate) ||
+          (reasonCode !== undefined && reason === undefined)
+        ) {
+          throw new Problem('invalid', 'an entry without a valid serial, date or reason', {
+            field: 'CRL entry',
+            value: `offset ${offset}`,
+            rule: 'RFC 5280 §5.3',
+          });
         }
         yield { serial, revokedAt: revocationDate, reason };
       }
@@ -172,8 +234,17 @@ function importableCrl(der: Buffer): { readonly view: CrlView; entries(): Iterab
 }
 
 async function checkCrl(crl: CrlView, issuer: Issuer, path: string): Promise<void> {
-  if (!issuer.nameDer.equals(crl.issuer)) throw new Problem('refused', `a CRL of another CA than ${issuer.name}`, { field: 'issuer', value: path, rule: 'RFC 5280 §5.1.2.3' });
+  if (!issuer.nameDer.equals(crl.issuer))
+    throw new Problem('refused', `a CRL of another CA than ${issuer.name}`, {
+      field: 'issuer',
+      value: path,
+      rule: 'RFC 5280 §5.1.2.3',
+    });
   if (!(await verified(crl.tbs, crl.signatureValue, issuer.publicKey, crl.signatureAlgorithm))) {
-    throw new Problem('refused', `not signed with the key of ${issuer.name}`, { field: 'signature', value: path, rule: 'RFC 5280 §6.3.3' });
+    throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
+      field: 'signature',
+      value: path,
+      rule: 'RFC 5280 §6.3.3',
+    });
   }
 }

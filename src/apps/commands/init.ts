@@ -20,13 +20,23 @@ export function initCommand(program: Command): void {
       const file = join(dataDir, 'certstatus.yaml');
       if (options.demo) {
         const { created } = await createDemo(dataDir, ports, load.nowMs);
-        print(command, { file, created }, () => (created ? `created: ${file} and issuer demo\nnext: certstatus serve${dataFlag(command)}` : `nothing to do: ${file} and issuer demo are there`));
+        print(command, { file, created }, () =>
+          created
+            ? `created: ${file} and issuer demo\nnext: certstatus serve${dataFlag(command)}`
+            : `nothing to do: ${file} and issuer demo are there`,
+        );
         return;
       }
-      if (existsSync(file)) throw new Problem('conflict', 'exists already; nothing was changed', { field: 'configuration', value: file });
+      if (existsSync(file))
+        throw new Problem('conflict', 'exists already; nothing was changed', { field: 'configuration', value: file });
       await createIntakeMaterial(dataDir, load.nowMs);
       writeFileDurably(file, exampleConfig(ports));
-      print(command, { file }, () => `created: ${file}\nnext: certstatus issuer add <id>${dataFlag(command)} --ca ca.pem --responder-cert ocsp.pem --responder-key ocsp.key --crl-key ca.key`);
+      print(
+        command,
+        { file },
+        () =>
+          `created: ${file}\nnext: certstatus issuer add <id>${dataFlag(command)} --ca ca.pem --responder-cert ocsp.pem --responder-key ocsp.key --crl-key ca.key`,
+      );
     });
 }
 

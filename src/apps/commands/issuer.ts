@@ -30,12 +30,22 @@ export function issuerCommands(program: Command): void {
     .command('add')
     .description('registers a CA; everything is checked first, and nothing is written when something is wrong')
     .argument('<id>', 'short name: a-z, 0-9 and -')
-    .requiredOption('--ca <file>', 'CA certificate, PEM or DER; again for further certificates of the same name and key', collect, [])
+    .requiredOption(
+      '--ca <file>',
+      'CA certificate, PEM or DER; again for further certificates of the same name and key',
+      collect,
+      [],
+    )
     .option('--preset <name>', `profile of the CA: ${presetIds().join(', ')}`, 'baseline')
     .option('--responder-cert <file>', 'responder certificate; again for a second one', collect, [])
     .option('--responder-key <file>', 'its private key, PEM; in the same order', collect, [])
     .option('--crl-key <file>', 'private key of the CA, PEM; without it CRLs are not signed here')
-    .option('--ocsp-path <[host]/path>', 'path of the AIA OCSP URL, e.g. /OcspServer or ocsp.example/; again for more', collect, [])
+    .option(
+      '--ocsp-path <[host]/path>',
+      'path of the AIA OCSP URL, e.g. /OcspServer or ocsp.example/; again for more',
+      collect,
+      [],
+    )
     .option('--crl-path <[host]/path>', 'path of the CRL URL, e.g. /SureServer/evcag3/cdp.crl', collect, [])
     .option('--ca-path <[host]/path>', 'path of the CA certificate URL', collect, [])
     .option('--ocsp-validity <duration>', "life of an answer; overrides the preset's")
@@ -43,12 +53,20 @@ export function issuerCommands(program: Command): void {
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
     .option('--crl-period <duration>', 'between scheduled CRLs')
     .option('--crl-validity <duration>', 'life of a CRL')
-    .option('--every-certificate-names-ocsp', 'all certificates carry an OCSP URL: permits a CRL every 7 days instead of 4 (BR 4.9.7)')
+    .option(
+      '--every-certificate-names-ocsp',
+      'all certificates carry an OCSP URL: permits a CRL every 7 days instead of 4 (BR 4.9.7)',
+    )
     .action((id: string, options: AddOptions, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
       const { setup, warnings } = writeIssuer(config.dataDir, newIssuer(id, options), Date.now());
       print(command, { ...view(setup), warnings }, () =>
-        [`added: ${id}`, text(setup), ...warnings.map(({ rule, message }) => `warning: ${message} (${rule})`), 'A running service takes it in at its next start.'].join('\n'),
+        [
+          `added: ${id}`,
+          text(setup),
+          ...warnings.map(({ rule, message }) => `warning: ${message} (${rule})`),
+          'A running service takes it in at its next start.',
+        ].join('\n'),
       );
     });
   issuer
@@ -56,7 +74,12 @@ export function issuerCommands(program: Command): void {
     .description('the configured issuers')
     .action((_options: object, command: Command) => {
       const { issuers } = loadConfig(loadOptions(command));
-      print(command, issuers.map(view), () => table([['ID', 'TAG', 'PRESET', 'CA'], ...issuers.map(({ id, issuer: ca, profile }) => [id, ca.tag, profile.preset, ca.name])]));
+      print(command, issuers.map(view), () =>
+        table([
+          ['ID', 'TAG', 'PRESET', 'CA'],
+          ...issuers.map(({ id, issuer: ca, profile }) => [id, ca.tag, profile.preset, ca.name]),
+        ]),
+      );
     });
   issuer
     .command('show')
@@ -65,7 +88,12 @@ export function issuerCommands(program: Command): void {
     .action((id: string, _options: object, command: Command) => {
       const { issuers } = loadConfig(loadOptions(command));
       const setup = issuers.find((candidate) => candidate.id === id);
-      if (setup === undefined) throw new Problem('not-found', `no such issuer; configured: ${issuers.map((candidate) => candidate.id).join(', ') || 'none'}`, { field: 'issuer', value: id });
+      if (setup === undefined)
+        throw new Problem(
+          'not-found',
+          `no such issuer; configured: ${issuers.map((candidate) => candidate.id).join(', ') || 'none'}`,
+          { field: 'issuer', value: id },
+        );
       print(command, view(setup), () => text(setup));
     });
 }
@@ -73,7 +101,11 @@ export function issuerCommands(program: Command): void {
 function newIssuer(id: string, options: AddOptions): NewIssuer {
   const { responderCert, responderKey } = options;
   if (responderCert.length !== responderKey.length) {
-    throw new Problem('config', `${responderCert.length} certificates and ${responderKey.length} keys: each --responder-cert needs its --responder-key`, { field: '--responder-key' });
+    throw new Problem(
+      'config',
+      `${responderCert.length} certificates and ${responderKey.length} keys: each --responder-cert needs its --responder-key`,
+      { field: '--responder-key' },
+    );
   }
   return {
     id,
@@ -98,7 +130,8 @@ function urls(texts: readonly string[]): { host?: string; path: string }[] | und
   if (texts.length === 0) return undefined;
   return texts.map((text) => {
     const slash = text.indexOf('/');
-    if (slash === -1) throw new Problem('config', 'has no path: write /path or host/path', { field: 'URL', value: text });
+    if (slash === -1)
+      throw new Problem('config', 'has no path: write /path or host/path', { field: 'URL', value: text });
     return { ...(slash > 0 && { host: text.slice(0, slash) }), path: text.slice(slash) };
   });
 }
@@ -118,8 +151,15 @@ function view({ id, issuer, profile, responders, crlKeyFile, urls: served }: Iss
       sha1: { issuerNameHash: sha1.name.toString('hex'), issuerKeyHash: sha1.key.toString('hex') },
       sha256: { issuerNameHash: sha256.name.toString('hex'), issuerKeyHash: sha256.key.toString('hex') },
     },
-    caCertificates: issuer.certificates.map(({ fingerprint, notAfter }) => ({ sha256: fingerprint, notAfter: rfc3339(notAfter) })),
-    responders: responders.map(({ certificate }) => ({ id: certificate.id, keyType: certificate.keyType, notAfter: rfc3339(certificate.notAfter) })),
+    caCertificates: issuer.certificates.map(({ fingerprint, notAfter }) => ({
+      sha256: fingerprint,
+      notAfter: rfc3339(notAfter),
+    })),
+    responders: responders.map(({ certificate }) => ({
+      id: certificate.id,
+      keyType: certificate.keyType,
+      notAfter: rfc3339(certificate.notAfter),
+    })),
     signsCrls: crlKeyFile !== undefined,
     urls: served,
     profile,
@@ -132,11 +172,20 @@ function text(setup: IssuerSetup): string {
   const url = ({ host, path }: { host?: string | undefined; path: string }): string => `${host ?? ''}${path}`;
   return table([
     ['CA', issuer.name],
-    ['preset', `${profile.preset}: OCSP valid ${formatDuration(profile.ocsp.validityMs)}, signed again after ${formatDuration(profile.ocsp.refreshAfterMs)}; CRL every ${formatDuration(profile.crl.periodMs)}, valid ${formatDuration(profile.crl.validityMs)}`],
-    ...issuer.certificates.map(({ fingerprint, notAfter }) => ['CA certificate', `SHA-256 ${fingerprint}, until ${rfc3339(notAfter)}`]),
+    [
+      'preset',
+      `${profile.preset}: OCSP valid ${formatDuration(profile.ocsp.validityMs)}, signed again after ${formatDuration(profile.ocsp.refreshAfterMs)}; CRL every ${formatDuration(profile.crl.periodMs)}, valid ${formatDuration(profile.crl.validityMs)}`,
+    ],
+    ...issuer.certificates.map(({ fingerprint, notAfter }) => [
+      'CA certificate',
+      `SHA-256 ${fingerprint}, until ${rfc3339(notAfter)}`,
+    ]),
     ['CertID SHA-1', `${sha1.name.toString('hex')} ${sha1.key.toString('hex')}`],
     ['CertID SHA-256', `${sha256.name.toString('hex')} ${sha256.key.toString('hex')}`],
-    ...responders.map(({ certificate }) => ['responder', `${certificate.id}, ${certificate.keyType}, until ${rfc3339(certificate.notAfter)}`]),
+    ...responders.map(({ certificate }) => [
+      'responder',
+      `${certificate.id}, ${certificate.keyType}, until ${rfc3339(certificate.notAfter)}`,
+    ]),
     ['CRL', crlKeyFile === undefined ? 'not signed here' : 'signed here'],
     ['OCSP at', served.ocsp.map(url).join(' ')],
     ['CRL at', served.crl.map(url).join(' ')],

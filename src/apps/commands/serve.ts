@@ -21,7 +21,11 @@ export function serveCommand(program: Command): void {
       const log = makeLog(loaded.config.logLevel);
       for (const { rule, message } of loaded.warnings) log.warn({ rule }, message);
       const ended = ENDED[process.versions.node.split('.')[0] ?? ''];
-      if (ended !== undefined) log.warn({ node: process.versions.node }, `this Node release is past its end of life (${ended}); 22 or 24 is advised`);
+      if (ended !== undefined)
+        log.warn(
+          { node: process.versions.node },
+          `this Node release is past its end of life (${ended}); 22 or 24 is advised`,
+        );
       const service = await startService(loaded, log);
       // Before anybody is told that it serves: a signal from here on is a clean stop.
       const stopped = new Promise<void>((resolve) => {
@@ -39,7 +43,9 @@ export function serveCommand(program: Command): void {
         }
       });
       log.info(service.addresses, 'serving');
-      await announceDemo(service).catch((error: unknown) => log.error({ err: error }, 'the demo certificates could not be recorded'));
+      await announceDemo(service).catch((error: unknown) =>
+        log.error({ err: error }, 'the demo certificates could not be recorded'),
+      );
       await stopped;
       // Keep-alive agents or timers of libraries must not keep a stopped service alive.
       process.exit();

@@ -12,15 +12,24 @@ import type { Issuance } from '../../core/status.ts';
  */
 export function issuerCertificateFields(text: string, issuer: Issuer, field: string): Issuance {
   const compact = text.replace(/\s+/g, '');
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(compact)) throw new Problem('invalid', 'not base64', { field, value: text, rule: 'RFC 4648 §4' });
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(compact))
+    throw new Problem('invalid', 'not base64', { field, value: text, rule: 'RFC 4648 §4' });
   const der = Buffer.from(compact, 'base64');
   const certificate = readCertificate(der, field);
   if (!certificate.issuerDer.equals(issuer.nameDer)) {
-    throw new Problem('refused', `issued by another CA than ${issuer.name}`, { field, value: certificate.serial, rule: 'RFC 6960 §4.1.1' });
+    throw new Problem('refused', `issued by another CA than ${issuer.name}`, {
+      field,
+      value: certificate.serial,
+      rule: 'RFC 6960 §4.1.1',
+    });
   }
   // One name can have two keys (T-19): the signature says which key it was.
   if (!new X509Certificate(der).verify(issuer.publicKey)) {
-    throw new Problem('refused', `not signed with the key of ${issuer.name}`, { field, value: certificate.serial, rule: 'RFC 5280 §6.1.3' });
+    throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
+      field,
+      value: certificate.serial,
+      rule: 'RFC 5280 §6.1.3',
+    });
   }
   const { serial, notBefore, notAfter } = certificate;
   return { serial, notBefore, notAfter, precertificate: isPrecertificate(certificate), crlShard: undefined };

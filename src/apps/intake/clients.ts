@@ -24,14 +24,25 @@ export function clientOf(socket: TLSSocket, grants: readonly ClientGrant[]): Cli
   const name = certificate.subject?.CN;
   const grant = typeof name === 'string' ? grants.find((candidate) => candidate.name === name) : undefined;
   if (grant === undefined) {
-    throw new Problem('forbidden', 'this client certificate is not listed under intake.clients', { field: 'client certificate', value: String(name), rule: 'CT-3.4' });
+    throw new Problem('forbidden', 'this client certificate is not listed under intake.clients', {
+      field: 'client certificate',
+      value: String(name),
+      rule: 'CT-3.4',
+    });
   }
-  return { ...grant, actor: `${grant.name} (client certificate ${String(certificate.fingerprint256).replace(/:/g, '').slice(0, 16)})` };
+  return {
+    ...grant,
+    actor: `${grant.name} (client certificate ${String(certificate.fingerprint256).replace(/:/g, '').slice(0, 16)})`,
+  };
 }
 
 /** @throws Problem `forbidden` */
 export function authorise(client: Client, permission: Permission, issuer: string | undefined): void {
   const known = issuer === undefined || client.issuers.includes('*') || client.issuers.includes(issuer);
   if (known && client.may.includes(permission)) return;
-  throw new Problem('forbidden', `client ${client.name} may not ${permission}${issuer === undefined ? '' : ` for issuer ${issuer}`}`, { field: 'client certificate', value: client.name, rule: 'CT-3.4' });
+  throw new Problem(
+    'forbidden',
+    `client ${client.name} may not ${permission}${issuer === undefined ? '' : ` for issuer ${issuer}`}`,
+    { field: 'client certificate', value: client.name, rule: 'CT-3.4' },
+  );
 }

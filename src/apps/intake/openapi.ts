@@ -5,28 +5,44 @@ import { importRequest, issueRequest, revokeRequest } from './schema.ts';
 export function openApi(): object {
   const body = (schema: z.ZodType): object => ({
     required: true,
-    content: { 'application/json': { schema: z.toJSONSchema(schema, { target: 'openapi-3.0', unrepresentable: 'any', io: 'input' }) } },
+    content: {
+      'application/json': {
+        schema: z.toJSONSchema(schema, { target: 'openapi-3.0', unrepresentable: 'any', io: 'input' }),
+      },
+    },
   });
   const json = (description: string): object => ({ description, content: { 'application/json': {} } });
   const problems = {
-    '400': { description: 'Bad input; names field, value and rule. Nothing is stored.', content: { 'application/problem+json': {} } },
+    '400': {
+      description: 'Bad input; names field, value and rule. Nothing is stored.',
+      content: { 'application/problem+json': {} },
+    },
     '403': { description: 'This client certificate may not do this.', content: { 'application/problem+json': {} } },
     '404': { description: 'No such issuer, serial or receipt.', content: { 'application/problem+json': {} } },
     '409': { description: 'Contradicts what is recorded.', content: { 'application/problem+json': {} } },
     '422': { description: "The profile's document forbids it.", content: { 'application/problem+json': {} } },
     '503': { description: 'Cannot be made durable now; send it again.', content: { 'application/problem+json': {} } },
   };
-  const parameter = (name: string, where: string, description: string, required = true): object => ({ name, in: where, required, description, schema: { type: 'string' } });
+  const parameter = (name: string, where: string, description: string, required = true): object => ({
+    name,
+    in: where,
+    required,
+    description,
+    schema: { type: 'string' },
+  });
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
   return {
     openapi: '3.0.3',
     info: {
       title: 'certstatus intake',
       version: '1',
-      description: 'Events of a CA: certificates issued, certificates revoked. TLS with a client certificate. A request is taken whole or not at all, may be sent again without harm, and is answered when everything is durable.',
+      description:
+        'Events of a CA: certificates issued, certificates revoked. TLS with a client certificate. A request is taken whole or not at all, may be sent again without harm, and is answered when everything is durable.',
     },
     paths: {
-      '/v1/issuers': { get: { summary: 'Issuers that this client may see', responses: { '200': json('The issuers') } } },
+      '/v1/issuers': {
+        get: { summary: 'Issuers that this client may see', responses: { '200': json('The issuers') } },
+      },
       '/v1/issuers/{issuer}/certificates': {
         post: {
           summary: 'Certificates or precertificates were issued',
@@ -40,7 +56,10 @@ export function openApi(): object {
           summary: 'Certificates were revoked, or the reason of a revocation became keyCompromise',
           parameters: [issuer],
           requestBody: body(revokeRequest),
-          responses: { '200': json('Durable; one receipt per certificate, with the deadline of the clause'), ...problems },
+          responses: {
+            '200': json('Durable; one receipt per certificate, with the deadline of the clause'),
+            ...problems,
+          },
         },
       },
       '/v1/issuers/{issuer}/import': {
@@ -71,7 +90,11 @@ export function openApi(): object {
           parameters: [issuer, parameter('limit', 'query', 'At most this many (20).', false)],
           responses: { '200': json('The CRLs'), ...problems },
         },
-        post: { summary: 'Publish a CRL now', parameters: [issuer], responses: { '200': json('Its number'), ...problems } },
+        post: {
+          summary: 'Publish a CRL now',
+          parameters: [issuer],
+          responses: { '200': json('Its number'), ...problems },
+        },
       },
       '/v1/explain': {
         get: {
@@ -80,7 +103,12 @@ export function openApi(): object {
           responses: { '200': json('Answer and steps'), ...problems },
         },
       },
-      '/v1/audit/head': { get: { summary: 'Sequence number and hash of the last audit record', responses: { '200': json('The head'), ...problems } } },
+      '/v1/audit/head': {
+        get: {
+          summary: 'Sequence number and hash of the last audit record',
+          responses: { '200': json('The head'), ...problems },
+        },
+      },
     },
   };
 }

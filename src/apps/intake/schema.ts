@@ -25,7 +25,10 @@ export const issuedCertificate = z.union([
     serial,
     notBefore: instant.optional(),
     notAfter: instant,
-    precertificate: z.boolean().optional().describe('True when only the precertificate exists so far (it counts as issued, BR 4.9.9).'),
+    precertificate: z
+      .boolean()
+      .optional()
+      .describe('True when only the precertificate exists so far (it counts as issued, BR 4.9.9).'),
     crlShard: z.string().min(1).max(2048).optional().describe('URL of the CRL that the certificate names.'),
   }),
   z.strictObject({
@@ -41,9 +44,19 @@ export const issueRequest = z.strictObject({ certificates: z.array(issuedCertifi
 export const revocation = z.strictObject({
   serial,
   reason: reason.optional(),
-  revokedAt: instant.optional().describe('When it took effect; default: when it is recorded. Earlier only as far back as notBefore, never in the future.'),
-  clause: z.string().max(64).optional().describe('Clause of the CP/CPS that calls for it, e.g. `4.9.1.1-3`; fixes deadline and reason.'),
-  awareAt: instant.optional().describe('When the CA became aware: the deadline counts from here. Default: when it is recorded.'),
+  revokedAt: instant
+    .optional()
+    .describe(
+      'When it took effect; default: when it is recorded. Earlier only as far back as notBefore, never in the future.',
+    ),
+  clause: z
+    .string()
+    .max(64)
+    .optional()
+    .describe('Clause of the CP/CPS that calls for it, e.g. `4.9.1.1-3`; fixes deadline and reason.'),
+  awareAt: instant
+    .optional()
+    .describe('When the CA became aware: the deadline counts from here. Default: when it is recorded.'),
   requestedBy: z.string().max(256).optional().describe('Who asked, for the audit log.'),
 });
 
@@ -67,7 +80,10 @@ export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues);
-  const value = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key as string], body);
+  const value = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key as string],
+    body,
+  );
   const code = issue.code === 'too_big' && issue.path.length <= 1 ? 'too-large' : 'invalid';
   throw new Problem(code, issue.message, { field: `/${issue.path.join('/')}`, value });
 }

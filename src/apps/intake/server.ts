@@ -49,7 +49,9 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     routerOptions: { maxParamLength: 512 },
     requestTimeout: 30_000,
     // The one place where a client is kept out before it has said anything (CT-4.9.5, NS-02).
-    ...(parts.tls && { https: { ...parts.tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const } }),
+    ...(parts.tls && {
+      https: { ...parts.tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const },
+    }),
   }) as unknown as FastifyInstance;
 
   if (parts.tls !== undefined) recordRefusedHandshakes(app, core);
@@ -67,7 +69,8 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     const { certificates } = parseBody(issueRequest, request.body);
     const events = certificates.map((item, i): Issuance => {
       const field = `/certificates/${i}`;
-      if ('certificate' in item) return issuerCertificateFields(item.certificate, issuer.issuer, `${field}/certificate`);
+      if ('certificate' in item)
+        return issuerCertificateFields(item.certificate, issuer.issuer, `${field}/certificate`);
       return {
         serial: serialFromHex(item.serial, `${field}/serial`),
         notBefore: instant(item.notBefore, `${field}/notBefore`),
@@ -87,7 +90,12 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     const events = revocations.map((item, i): RevocationEvent & { about: RevocationCase } => {
       const field = `/revocations/${i}`;
       const awareAt = instant(item.awareAt, `${field}/awareAt`) ?? now;
-      if (awareAt > now) throw new Problem('refused', 'lies in the future', { field: `${field}/awareAt`, value: item.awareAt, rule: 'CT-4.9.1.1' });
+      if (awareAt > now)
+        throw new Problem('refused', 'lies in the future', {
+          field: `${field}/awareAt`,
+          value: item.awareAt,
+          rule: 'CT-4.9.1.1',
+        });
       const { reason, deadline } = byClause(item.clause, item.reason, awareAt, field);
       deadlines.push(deadline);
       const about: RevocationCase = {
@@ -96,7 +104,12 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         awareAt: item.awareAt,
         deadline: deadline === undefined ? undefined : rfc3339(deadline),
       };
-      return { serial: serialFromHex(item.serial, `${field}/serial`), reason, revokedAt: instant(item.revokedAt, `${field}/revokedAt`), about };
+      return {
+        serial: serialFromHex(item.serial, `${field}/serial`),
+        reason,
+        revokedAt: instant(item.revokedAt, `${field}/revokedAt`),
+        about,
+      };
     });
     return accepted(await recorder.revoke(issuer, events, client.actor), deadlines);
   });
@@ -118,13 +131,27 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
       };
     });
     const { accepted: count, unchanged, rejected } = await recorder.import(issuer, parsed, client.actor, source);
-    return { accepted: count, unchanged, rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })) };
+    return {
+      accepted: count,
+      unchanged,
+      rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })),
+    };
   });
 
   app.get('/v1/issuers', (request) => {
     const client = parts.identify(request);
-    const visible = [...issuers.values()].filter(({ id }) => client.issuers.includes('*') || client.issuers.includes(id));
-    return { issuers: visible.map(({ id, tag, issuer, profile }) => ({ id, tag, name: issuer.name, preset: profile.preset, notAfter: rfc3339(issuer.notAfter) })) };
+    const visible = [...issuers.values()].filter(
+      ({ id }) => client.issuers.includes('*') || client.issuers.includes(id),
+    );
+    return {
+      issuers: visible.map(({ id, tag, issuer, profile }) => ({
+        id,
+        tag,
+        name: issuer.name,
+        preset: profile.preset,
+        notAfter: rfc3339(issuer.notAfter),
+      })),
+    };
   });
 
   app.get('/v1/issuers/:issuer/certificates/:serial', (request) => {
@@ -162,7 +189,11 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   app.post('/v1/issuers/:issuer/crls', async (request) => {
     const { issuer } = issuerOf(request, 'revoke');
     const publisher = parts.publishers.get(issuer.id);
-    if (publisher === undefined) throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', { field: 'issuer', value: issuer.id });
+    if (publisher === undefined)
+      throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
+        field: 'issuer',
+        value: issuer.id,
+      });
     const record = await publisher.publishNow();
     return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
   });
@@ -182,7 +213,12 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
 
   app.get('/openapi.json', () => openApi());
 
-  app.setNotFoundHandler((request, reply) => sendProblem(reply, new Problem('not-found', 'no such resource; see /openapi.json', { field: 'path', value: request.url })));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      reply,
+      new Problem('not-found', 'no such resource; see /openapi.json', { field: 'path', value: request.url }),
+    ),
+  );
   app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
     const problem = error instanceof Problem ? error : ofFramework(error);
     if (problem === undefined) {
@@ -197,7 +233,11 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
 
 export function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): ServedIssuer {
   const issuer = issuers.get(id);
-  if (issuer === undefined) throw new Problem('not-found', `no such issuer; configured: ${[...issuers.keys()].join(', ') || 'none'}`, { field: 'issuer', value: id });
+  if (issuer === undefined)
+    throw new Problem('not-found', `no such issuer; configured: ${[...issuers.keys()].join(', ') || 'none'}`, {
+      field: 'issuer',
+      value: id,
+    });
   return issuer;
 }
 
@@ -222,7 +262,10 @@ function byClause(
 function accepted(receipts: readonly Receipt[], deadlines: readonly (EpochMs | undefined)[] = []): object {
   return {
     accepted: receipts.length,
-    receipts: receipts.map((receipt, i) => ({ ...receipt, ...(deadlines[i] !== undefined && { deadline: rfc3339(deadlines[i]) }) })),
+    receipts: receipts.map((receipt, i) => ({
+      ...receipt,
+      ...(deadlines[i] !== undefined && { deadline: rfc3339(deadlines[i]) }),
+    })),
   };
 }
 
@@ -238,7 +281,10 @@ function recordRefusedHandshakes(app: FastifyInstance, core: Core): void {
     // One record for a burst, so that a port scan does not fill the audit log.
     if (refused > 1) return;
     core.clock.after(HANDSHAKE_RECORD_MS, () => {
-      const problem = new Problem('forbidden', `${refused} TLS connections to the intake were refused; the last: ${last}`);
+      const problem = new Problem(
+        'forbidden',
+        `${refused} TLS connections to the intake were refused; the last: ${last}`,
+      );
       refused = 0;
       void denied(core, problem, 'TLS handshake');
     });
@@ -253,8 +299,10 @@ async function denied(core: Core, problem: Problem, what: string): Promise<void>
 }
 
 function ofFramework(error: FastifyError): Problem | undefined {
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new Problem('too-large', `the body is larger than ${MAX_BODY_BYTES} bytes`, { field: 'body' });
-  if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid', error.message, { field: 'body' });
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new Problem('too-large', `the body is larger than ${MAX_BODY_BYTES} bytes`, { field: 'body' });
+  if (error.statusCode !== undefined && error.statusCode < 500)
+    return new Problem('invalid', error.message, { field: 'body' });
   return undefined;
 }
 
@@ -275,4 +323,3 @@ function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
       ...(problem.rule !== undefined && { rule: problem.rule }),
     });
 }
-
