@@ -299,10 +299,9 @@ for (const [name, open, missing] of [
       await closed;
     });
 
-    it(
-      'finishes a request that has come in part',
-      { skip: name === 'origin' && 'it does not show a part of a head' },
-      async () => {
+    // uWebSockets.js does not show a part of a head, so the origin front cannot know of it.
+    if (name !== 'origin') {
+      it('finishes a request that has come in part', async () => {
         const front = await open();
         const client = new RawClient(front.address.port);
         await client.send(get('/a').slice(0, 20));
@@ -314,8 +313,8 @@ for (const [name, open, missing] of [
         assert.equal(told(reply).target, '/a');
         assert.equal(reply?.headers.get('connection'), 'close');
         await within(1000, closed);
-      },
-    );
+      });
+    }
 
     it('ends the rest when the grace is over', async () => {
       const front = await open();
