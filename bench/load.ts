@@ -1,7 +1,8 @@
 /**
  * The load bench: `node dist/bench/load.js [--seconds 3] [--rotations 3] [--connections 64] [--modes keep-alive,close]`.
  *
- * Each server runs in its own process, on the first CPU; wrk loads it from the last one, with 10,000 different requests.
+ * Each server runs in its own process, on the first CPU; wrk loads it from the last one, with 10,000 different requests. The
+ * listeners are those of the whole shipped program, `certstatus serve`, with ledger, signer, intake and all.
  * Servers take turns within a rotation, and figures are compared within their rotation only, because a shared machine
  * drifts. Given are the medians of the rotations. Requests per CPU-second (of the server: user and system time) is what
  * to trust; requests per second depends on what else runs. Ends every process that it starts.
@@ -13,7 +14,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { loadUws } from '../src/adapters/origin-front/uws.ts';
-import { samples, type Sample } from './load/responses.ts';
+import { end, freePorts, prepare, serve, type Sample } from './load/responses.ts';
 
 const run = promisify(execFile);
 
@@ -46,9 +47,9 @@ async function main(): Promise<void> {
     return say('wrk is not installed (Debian: apt install wrk): no load, no figures.');
   const work = mkdtempSync(join(tmpdir(), 'load-'));
   try {
-    const all = samples(Date.now());
+    const { samples: all, data } = await prepare(work);
     for (const mode of modes) writeFileSync(join(work, `${mode}.lua`), lua(mode, all));
-    const servers = await installed(work, all);
+    const servers = await installed(work, data, all);
     const figures = new Map<string, Figures[]>();
     for (let rotation = 0; rotation < Number(values.rotations); rotation++) {
       for (const [name, start] of servers) {
@@ -76,15 +77,19 @@ async function main(): Promise<void> {
 }
 
 /** The servers that can run here, in the order of a rotation. The first is what the others are compared with. */
-async function installed(work: string, all: readonly Sample[]): Promise<Map<string, () => Promise<Running>>> {
+async function installed(
+  work: string,
+  data: string,
+  all: readonly Sample[],
+): Promise<Map<string, () => Promise<Running>>> {
   const servers = new Map<string, () => Promise<Running>>();
   const uws = loadUws();
   if (uws.ok) {
-    servers.set('bare uWebSockets.js', () => startNode('uws-stub'));
-    servers.set('origin listener', () => startNode('origin'));
+    servers.set('bare uWebSockets.js', () => startStub('uws-stub', work));
+    servers.set('certstatus, origin listener', () => startService('origin', data));
   } else say(`No origin listener: ${uws.reason}.`);
-  servers.set('public listener', () => startNode('public'));
-  servers.set('node:http stub', () => startNode('node-stub'));
+  servers.set('certstatus, public listener', () => startService('public', data));
+  servers.set('node:http stub', () => startStub('node-stub', work));
   if (await works('nginx', ['-v'])) servers.set('nginx, static files', await nginx(work, all));
   else say('No nginx here (Debian: apt install nginx-light): its row is missing.');
   return servers;
@@ -96,9 +101,18 @@ function serves(name: string, mode: Mode): boolean {
   return mode !== 'post' || !name.startsWith('nginx');
 }
 
-async function startNode(engine: string): Promise<Running> {
+async function startService(listener: 'public' | 'origin', data: string): Promise<Running> {
+  const ports = await freePorts();
+  const [command, args] = pinned(0, process.execPath, []);
+  const child = await serve(data, ports, command, args);
+  return { port: ports[listener], pids: [child.pid as number], stop: () => end(child) };
+}
+
+async function startStub(engine: string, work: string): Promise<Running> {
   const script = join(import.meta.dirname, 'load', 'server.js');
-  const child = spawn(...pinned(0, process.execPath, [script, engine]), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(...pinned(0, process.execPath, [script, engine, join(work, 'samples.json')]), {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const [line] = (await once(child.stdout as NonNullable<ChildProcess['stdout']>, 'data')) as [Buffer];
   const stop = async (): Promise<void> => {
     const ended = once(child, 'exit');
@@ -112,10 +126,11 @@ async function startNode(engine: string): Promise<Running> {
 /** One worker, files kept open: the best that a file server does. */
 async function nginx(work: string, all: readonly Sample[]): Promise<() => Promise<Running>> {
   const root = join(work, 'files');
-  mkdirSync(root, { mode: 0o755 });
-  for (const { file, reply } of all) writeFileSync(join(root, file), reply.body);
+  const files = join(root, 'OcspServer');
+  mkdirSync(files, { recursive: true, mode: 0o755 });
+  for (const { file, body } of all) writeFileSync(join(files, file), Buffer.from(body, 'base64'));
   const port = 20_000 + (process.pid % 10_000);
-  const fields = (all[0] as Sample).reply.headers.match(/^(?:Cache-Control|Expires): .*$/gm) ?? [];
+  const fields = (all[0] as Sample).headers.match(/^(?:cache-control|expires): .*$/gm) ?? [];
   const conf = join(work, 'nginx.conf');
   writeFileSync(
     conf,
@@ -209,9 +224,10 @@ function lua(mode: Mode, all: readonly Sample[]): string {
     if (mode === 'http10') return `GET ${target} HTTP/1.0\\r\\nHost: 127.0.0.1\\r\\n\\r\\n`;
     const fields = `Host: 127.0.0.1\\r\\n${mode === 'close' ? 'Connection: close\\r\\n' : ''}`;
     if (mode !== 'post') return `GET ${target} HTTP/1.1\\r\\n${fields}\\r\\n`;
-    const body = [...request].map((octet) => `\\${String(octet).padStart(3, '0')}`).join('');
-    const length = `Content-Type: application/ocsp-request\\r\\nContent-Length: ${request.length}\\r\\n`;
-    return `POST / HTTP/1.1\\r\\n${fields}${length}\\r\\n${body}`;
+    const octets = Buffer.from(request, 'hex');
+    const body = [...octets].map((octet) => `\\${String(octet).padStart(3, '0')}`).join('');
+    const length = `Content-Type: application/ocsp-request\\r\\nContent-Length: ${octets.length}\\r\\n`;
+    return `POST /OcspServer HTTP/1.1\\r\\n${fields}${length}\\r\\n${body}`;
   });
   return `local requests = {\n${requests.map((request) => `"${request}"`).join(',\n')}\n}
 local next = 0
