@@ -40,13 +40,7 @@ export function issue(
   event: Issuance,
   nowMs: EpochMs,
 ): Transition {
-  if (event.serial === '00') {
-    throw new Problem('invalid', 'a serial number is greater than zero', {
-      field: '/serial',
-      value: event.serial,
-      rule: 'RFC 5280 §4.1.2.2',
-    });
-  }
+  checkPositive(event.serial);
   checkRepresentable('/notBefore', event.notBefore);
   checkRepresentable('/notAfter', event.notAfter);
   if (event.notBefore !== undefined && event.notAfter < event.notBefore) {
@@ -196,6 +190,19 @@ function revoked(current: Certificate, revocation: Revocation, nowMs: EpochMs): 
     certificate: { ...current, revision: current.revision + 1, revocation, recordedAt: nowMs },
     lane: 'revocation',
   };
+}
+
+/**
+ * Whatever says that the certificate exists: recorded as revoked, zero would keep every later CRL from being published.
+ * @throws Problem `invalid`
+ */
+export function checkPositive(serial: Serial): void {
+  if (serial !== '00') return;
+  throw new Problem('invalid', 'a serial number is greater than zero', {
+    field: '/serial',
+    value: serial,
+    rule: 'RFC 5280 §4.1.2.2',
+  });
 }
 
 /**

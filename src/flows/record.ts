@@ -15,6 +15,7 @@ import { changesOf, journalChange, type JournalEntry } from '../core/journal-rec
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import {
+  checkPositive,
   checkRepresentable,
   issue,
   revoke,
@@ -312,6 +313,7 @@ function importRow(
   } else if (current === undefined && row.revocation !== undefined) {
     // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
     const { serial, precertificate, crlShard } = row;
+    checkPositive(serial);
     checkRepresentable('/notBefore', row.notBefore);
     certificate = {
       issuer: at.tag,

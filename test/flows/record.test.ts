@@ -283,6 +283,8 @@ describe('Recorder: import', () => {
       row(6, 5, { revocation: { revokedAt: -1e12, reason: undefined } }),
       row(7, 1),
       row(8, 6, { notBefore: -1e12, notAfter: undefined, revocation: superseded }),
+      // It would stand on no CRL that passes the gate: so none would be published any more.
+      row(9, 7, { serial: '00' as Serial, notAfter: undefined, revocation: superseded }),
     ];
     const outcome = await recorder.import(AT, rows, 'operator', 'index.txt');
     assert.deepEqual([outcome.accepted, outcome.unchanged], [3, 1]);
@@ -293,6 +295,7 @@ describe('Recorder: import', () => {
         [4, 'refused', '/reason'],
         [6, 'invalid', '/revokedAt'],
         [8, 'invalid', '/notBefore'],
+        [9, 'invalid', '/serial'],
       ],
     );
     const state = (await ledger(store)).map(({ serial, revision, notAfter, revocation }) => [
@@ -313,7 +316,7 @@ describe('Recorder: import', () => {
       ['certificates.imported', '3 certificates imported from index.txt'],
     );
     const again = await recorder.import(AT, rows, 'operator', 'index.txt');
-    assert.deepEqual([again.accepted, again.unchanged, again.rejected.length], [0, 4, 4]);
+    assert.deepEqual([again.accepted, again.unchanged, again.rejected.length], [0, 4, 5]);
     assert.equal(journal.head.seq, 1);
     await stop();
   });
