@@ -2,7 +2,7 @@
  * An issuer: one CA name with one CA key, however many CA certificates they have (design decision 2, T-11). The 2019 and the
  * 2023 certificate of one CA are one issuer, one CertID, one CRL; one name with two keys is two issuers (C-32, T-19).
  */
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import type { IssuerTag } from './certificate.ts';
 import {
   type CertificateFields,
@@ -101,6 +101,18 @@ export function loadIssuer(certificates: readonly Uint8Array[], field: string): 
       digitalSignature: read.every((certificate) => keyUsage(certificate)?.has('digitalSignature') ?? true),
     },
   };
+}
+
+/**
+ * Did the issuer's key sign this certificate? One name can have two keys (T-19): the signature says which it was. What
+ * OpenSSL does not take for a certificate at all was signed by nobody.
+ */
+export function isSignedBy(issuer: Issuer, der: Buffer): boolean {
+  try {
+    return new X509Certificate(der).verify(issuer.publicKey);
+  } catch {
+    return false;
+  }
 }
 
 /** @throws Problem `config` for a key that this Node cannot read, a point off its curve included (SR-6.1.6-b). */

@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { certificatesFromFile } from '../../src/core/certificate-reader.ts';
 import * as write from '../../src/core/certificate-writer.ts';
-import { loadIssuer } from '../../src/core/issuer.ts';
+import { isSignedBy, loadIssuer } from '../../src/core/issuer.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { DAY } from '../../src/core/time.ts';
-import { caCertificate, CA_NAME, ecKey, keyIdOf, NOW, rsaKey, spkiOf } from './sample-pki.ts';
+import { caCertificate, CA_NAME, ecKey, keyIdOf, NOW, responderCertificate, rsaKey, spkiOf } from './sample-pki.ts';
 
 const BUNDLE = '/usr/share/ca-certificates/mozilla';
 /** Name and key hashes as the CAs' clients compute them; the fingerprints as the CPS prints them. */
@@ -147,5 +147,24 @@ describe('loadIssuer', () => {
       () => loadIssuer([caCertificate(key, { spkiDer })], 'ca'),
       (error: Problem) => error.rule === 'SR-6.1.6-b',
     );
+  });
+});
+
+describe('isSignedBy', () => {
+  const ca = ecKey();
+  const issuer = loadIssuer([caCertificate(ca)], 'test');
+
+  it('tells one key of a name from another (T-19)', () => {
+    assert.equal(isSignedBy(issuer, responderCertificate(ca, ecKey())), true);
+    assert.equal(isSignedBy(issuer, responderCertificate(ecKey(), ecKey())), false);
+  });
+
+  it('takes no altered certificate, and throws at none that OpenSSL cannot read', () => {
+    const der = responderCertificate(ca, ecKey());
+    for (let at = 0; at < der.length; at++) {
+      const altered = Buffer.from(der);
+      altered.writeUInt8((der[at] as number) ^ 0x1f, at);
+      assert.equal(isSignedBy(issuer, altered), false, `octet ${at}`);
+    }
   });
 });

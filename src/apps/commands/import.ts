@@ -2,7 +2,6 @@
  * `import index|csv|certs|crl`: the records of an existing CA. Rows stream through in pages; good ones go in, rejected ones are
  * reported with line and reason; an interrupted import is simply run again.
  */
-import { X509Certificate } from 'node:crypto';
 import type { Command } from 'commander';
 import { readCertificates, type CertificateReader } from '../../adapters/import-files/certificate-files.ts';
 import { readCrl } from '../../adapters/import-files/crl-file.ts';
@@ -12,7 +11,7 @@ import { readIndex } from '../../adapters/import-files/index-file.ts';
 import { isPrecertificate, readCertificate } from '../../core/certificate-reader.ts';
 import { readCrl as readCrlDer, type CrlView } from '../../core/crl/crl-reader.ts';
 import type { ImportRow } from '../../core/import/row.ts';
-import type { Issuer } from '../../core/issuer.ts';
+import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import type { ReasonName } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
@@ -196,7 +195,7 @@ function certificateOf(issuer: Issuer): CertificateReader {
         value: serial,
         rule: 'RFC 6960 §4.1.1',
       });
-    if (!new X509Certificate(der).verify(issuer.publicKey))
+    if (!isSignedBy(issuer, der))
       throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
         field: 'signature',
         value: serial,

@@ -1,7 +1,6 @@
 /** A whole certificate handed to the intake: is it this issuer's, and what must the ledger know of it? */
-import { X509Certificate } from 'node:crypto';
 import { isPrecertificate, readCertificate } from '../../core/certificate-reader.ts';
-import type { Issuer } from '../../core/issuer.ts';
+import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Issuance } from '../../core/status.ts';
 
@@ -23,8 +22,7 @@ export function issuerCertificateFields(text: string, issuer: Issuer, field: str
       rule: 'RFC 6960 §4.1.1',
     });
   }
-  // One name can have two keys (T-19): the signature says which key it was.
-  if (!new X509Certificate(der).verify(issuer.publicKey)) {
+  if (!isSignedBy(issuer, der)) {
     throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
       field,
       value: certificate.serial,
