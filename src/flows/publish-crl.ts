@@ -118,6 +118,8 @@ export class CrlPublisher {
   /** Builds and publishes now, on top of the schedule. @throws Problem saying why it was not published. */
   async publishNow(): Promise<CrlRecord> {
     while (this.#building !== undefined) await this.#building;
+    // It would begin a second build beside this one; #schedule sets it anew.
+    this.#timer?.cancel();
     // Not "regularly scheduled", whoever asks for it: entries stay for a CRL of the schedule (C-22, T-33).
     const build = this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
     this.#building = build.then(

@@ -66,6 +66,29 @@ describe('CrlPublisher: when', () => {
     }
   });
 
+  it('builds one CRL at a time, also when one asked for is under way as the timer fires', async () => {
+    const [service, issued] = await publishing(3);
+    await service.clock.advance(coalesceMs);
+    await service.revoke(issued.slice(0, 1));
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    service.journal.before = async ([entry]) => {
+      if (entry?.type !== 'crl.published') return;
+      service.journal.before = undefined;
+      await held;
+    };
+    await service.clock.advance(coalesceMs - SECOND);
+    const asked = service.publisher.publishNow();
+    await settled();
+    await service.revoke(issued.slice(1, 2));
+    await service.clock.advance(2 * SECOND);
+    goOn();
+    await asked;
+    await service.clock.advance(coalesceMs);
+    assert.equal(failures(service), 0);
+    assert.deepEqual(await current(service), new Set(issued.slice(0, 2)), 'what came meanwhile is on the next one');
+  });
+
   it('publishes every period for 60 days, over restarts and downtime (B-13, C-10, CT-4.9.7-a)', async () => {
     const [service, issued] = await publishing(4);
     await service.revoke(issued.slice(0, 1));
