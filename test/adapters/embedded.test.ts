@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -128,6 +128,19 @@ function newGate(): { readonly passed: Promise<void>; readonly open: () => void 
 }
 
 describe('CrlArchive', () => {
+  it('leaves nothing of a CRL that the disk has no room for', async () => {
+    const dir = newDir();
+    const archive = new CrlArchive(dir);
+    const record = { issuer: TAG, number: 7n } as CrlRecord;
+    mkdirSync(join(dir, TAG), { recursive: true });
+    // Whatever is written to it meets a full disk.
+    symlinkSync('/dev/full', `${archive.path(record)}.part`);
+    await assert.rejects(archive.write(record, Buffer.from('crl')), { code: 'ENOSPC' });
+    assert.deepEqual(readdirSync(join(dir, TAG)), []);
+    await archive.write(record, Buffer.from('crl'));
+    assert.deepEqual(readdirSync(join(dir, TAG)), ['7.crl']);
+  });
+
   it('never replaces a CRL by another (CT-5.5.1-3), and takes the same one again after a crash', async () => {
     const archive = new CrlArchive(newDir());
     const record = { issuer: TAG, number: 7n } as CrlRecord;

@@ -31,14 +31,14 @@ export class CrlArchive {
       for (let dir = dirname(path); dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
     }
     const temporary = `${path}.part`;
-    const file = await open(temporary, 'w', 0o644);
     try {
-      await file.writeFile(der);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    try {
+      const file = await open(temporary, 'w', 0o644);
+      try {
+        await file.writeFile(der);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
       // Unlike rename, link never replaces what is there.
       await link(temporary, path);
     } catch (error) {
@@ -52,7 +52,8 @@ export class CrlArchive {
         });
       }
     } finally {
-      await rm(temporary);
+      // Also when the disk is full: each try has another number, and what they left would keep it full.
+      await rm(temporary, { force: true });
     }
     await syncDirectory(dirname(path));
   }
