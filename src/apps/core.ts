@@ -61,7 +61,9 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
       log,
       recovered,
       async close() {
-        await recorder.idle();
+        await recorder
+          .close()
+          .catch((error: unknown) => log.warn({ err: error }, 'the ledger could not be brought up to the last record'));
         await opened.close();
         await store.close();
       },

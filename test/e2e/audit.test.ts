@@ -85,6 +85,8 @@ describe('audit verify', () => {
     const events = (lines: readonly string[]): number => lines.findLastIndex((line) => line.includes('"certificates.'));
     found(await verified((lines) => lines.slice(0, events(lines))), /missing/);
     found(await verified(() => []), /missing|records/);
+    // And what was signed after it, down to the last record.
+    found(await verified((lines) => lines.slice(0, -1)), /missing/);
   });
 });
 
