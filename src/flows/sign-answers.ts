@@ -12,7 +12,7 @@ import { MIN_VALIDITY_MS, type ResponseTimes } from '../core/policy/freshness.ts
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { algorithmOf } from '../core/signature-algorithm.ts';
-import { rfc3339, type EpochMs } from '../core/time.ts';
+import { rfc3339, SECOND, wholeSecond, type EpochMs } from '../core/time.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { QueueItem } from '../ports/store.ts';
 import type { ServedIssuer, ServedResponder, SigningKeys } from './issuer-setup.ts';
@@ -24,7 +24,10 @@ export interface ActiveResponder {
   readonly issuer: ServedIssuer;
 }
 
-/** The newest responder certificate that is valid now and has a key here (T-17, T-18). */
+/**
+ * The newest responder certificate that is valid now and has a key here (T-17, T-18). One in its last hours, with which
+ * nothing may be signed any more (BR 4.9.9), does not stand in the way of an older one that lasts longer.
+ */
 export function activeResponder(
   at: { readonly served: ServedIssuer; readonly keys: SigningKeys },
   nowMs: EpochMs,
@@ -32,7 +35,9 @@ export function activeResponder(
   for (const served of at.served.responders) {
     const key = at.keys.ocsp.get(served.certificate.id);
     const { notBefore, notAfter } = served.certificate;
-    if (key !== undefined && notBefore <= nowMs && nowMs < notAfter) return { served, ...key, issuer: at.served };
+    // The interval counts inclusively (T-01).
+    if (key !== undefined && notBefore <= nowMs && wholeSecond(nowMs) + MIN_VALIDITY_MS - SECOND <= notAfter)
+      return { served, ...key, issuer: at.served };
   }
   return undefined;
 }

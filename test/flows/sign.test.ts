@@ -263,6 +263,19 @@ describe('Signer: responder certificates', () => {
     const [service, [serial]] = (await running(1, [at])) as [TestService, [Serial]];
     assert.equal((await say(service, serial)).responderNotAfter, RESPONDER_SPAN.notAfter);
   });
+
+  it('goes back to the older certificate when that lasts longer', async () => {
+    const newer = { notBefore: START - HOUR, notAfter: START + DAY };
+    const [service, issued] = await running(2, [makeIssuer({ responders: [newer, RESPONDER_SPAN] })]);
+    const [early, late] = issued as [Serial, Serial];
+    assert.equal((await say(service, early)).responderNotAfter, newer.notAfter);
+    await service.clock.stride(DAY - 2 * HOUR, HOUR);
+    await service.revoke([late]);
+    await settled();
+    const said = await say(service, late);
+    assert.deepEqual([said.status, said.responderNotAfter], ['revoked', RESPONDER_SPAN.notAfter]);
+    assert.deepEqual(service.errors, []);
+  });
 });
 
 describe('Signer: accounting', () => {
