@@ -20,7 +20,7 @@ import { LANES, type IssuerTag, type Lane } from '../core/certificate.ts';
 import { answerable, planResponse } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND, type EpochMs } from '../core/time.ts';
+import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
@@ -67,6 +67,8 @@ export class Signer {
   #stopped = true;
   /** Whoever waits in stop(). */
   #idle: (() => void) | undefined;
+  /** When the log was last told that an issuer has no responder certificate: once a minute, not once per question. */
+  readonly #saidUnsignable = new Map<IssuerTag, EpochMs>();
   /** Set while nothing may be signed (P8): the instant of the next try. */
   #pausedUntil: EpochMs = 0;
 
@@ -270,10 +272,14 @@ export class Signer {
     if (later.length > 0) {
       await this.#later(later, open);
       this.#metrics.refused('responder-certificate').value += later.length;
-      this.#log.error(
-        { issuer: served.id, certificates: later.length },
-        'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
-      );
+      const said = this.#saidUnsignable.get(served.tag);
+      if (said === undefined || Math.abs(now - said) >= MINUTE) {
+        this.#saidUnsignable.set(served.tag, now);
+        this.#log.error(
+          { issuer: served.id, certificates: later.length },
+          'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
+        );
+      }
     }
     if (responder === undefined || work.length === 0) return;
 

@@ -235,6 +235,16 @@ describe('Signer: responder certificates', () => {
     assert.equal(read(await reply, service.at.caDer, issued[0] as Serial).status, 'tryLater');
   });
 
+  it('says once a minute that nothing can be signed, however many clients ask', async () => {
+    const at = makeIssuer({ responders: [{ notBefore: START - DAY, notAfter: START + HOUR }] });
+    const [service, [serial]] = (await running(1, [at])) as [TestService, [Serial]];
+    for (let i = 0; i < 50; i++) await service.signer.ask(at.served.tag, serial);
+    assert.equal(service.errors.length, 1, service.errors[0]);
+    assert.ok(service.counter(REFUSED, { reason: 'responder-certificate' }) > 50);
+    await service.clock.advance(2 * MINUTE);
+    assert.equal(service.errors.length, 3);
+  });
+
   it('changes over to a newer certificate once that is valid (T-17, T-18)', async () => {
     const old = { notBefore: START - 60 * DAY, notAfter: START + 9 * DAY - SECOND };
     const next = { notBefore: START + 3 * DAY, notAfter: START + 90 * DAY - SECOND };
