@@ -41,6 +41,8 @@ export class Fallback {
       (request, response) => this.#serve(request, response),
     );
     this.#server.timeout = writeMs;
+    // A client that says it is done sending is owed what it has asked for. No documented option: without it only that is lost.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       if (declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
       this.#serve(request, response);
