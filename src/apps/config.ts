@@ -164,11 +164,14 @@ export function loadConfig(options: LoadOptions): Loaded {
   return loaded as Loaded;
 }
 
-/** Everything that is wrong or unwise, for `check-config`. */
-export function checkConfig(options: LoadOptions): readonly Finding[] {
-  const { problems, warnings } = review(options);
+/** Everything that is wrong or unwise, for `check-config`. `checkIssuer`: what else is to be asked of each issuer. */
+export function checkConfig(
+  options: LoadOptions,
+  checkIssuer: (setup: IssuerSetup) => readonly Problem[] = () => [],
+): readonly Finding[] {
+  const { loaded, problems, warnings } = review(options);
   return [
-    ...problems.map((problem): Finding => {
+    ...[...problems, ...(loaded?.issuers.flatMap(checkIssuer) ?? [])].map((problem): Finding => {
       const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
       return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
     }),

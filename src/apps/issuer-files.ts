@@ -205,12 +205,14 @@ export interface NewIssuer {
 
 /**
  * Registers an issuer: copies its certificates, refers to its keys by absolute path, checks everything, and only then gives the directory its name.
+ * @param check what else stands in its way, asked last: the keys, which nothing here opens.
  * @throws Problem `conflict` when the id is taken, `config` for the first thing that is wrong; then nothing has changed.
  */
 export function writeIssuer(
   dataDir: string,
   issuer: NewIssuer,
   nowMs: EpochMs,
+  check: (setup: IssuerSetup) => readonly Problem[] = () => [],
 ): { readonly setup: IssuerSetup; readonly warnings: readonly Finding[] } {
   const target = join(dataDir, 'issuers', issuer.id);
   checkId(issuer.id, 'id');
@@ -242,15 +244,18 @@ export function writeIssuer(
       };
       draft.write('issuer.yaml', stringify(file));
       const review = readIssuer(draft.path, issuer.id, nowMs);
-      const problems = [...review.problems, ...(review.setup ? clashes([...others, review.setup], 'issuers') : [])];
-      // The draft is gone when somebody reads the message, so it speaks of the files by name alone.
+      const { setup } = review;
+      const problems = [
+        ...review.problems,
+        ...(setup ? [...clashes([...others, setup], 'issuers'), ...check(setup)] : []),
+      ];
+      // The draft is gone when somebody reads a message, so it speaks of the files by name alone.
+      const named = (text: string): string => text.replace(`${draft.path}/`, '');
       const [first] = problems;
       if (first !== undefined)
-        throw new Problem(first.code, first.message, {
-          field: (first.field ?? '').replace(`${draft.path}/`, ''),
-          ...pick(first),
-        });
-      return { setup: review.setup as IssuerSetup, warnings: review.warnings };
+        throw new Problem(first.code, first.message, { field: named(first.field ?? ''), ...pick(first) });
+      const warnings = review.warnings.map((warning) => ({ ...warning, message: named(warning.message) }));
+      return { setup: setup as IssuerSetup, warnings };
     });
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw taken;

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { checkConfig, configSchema, findConfigFile, loadConfig, type LoadOptions } from '../../src/apps/config.ts';
 import { exampleConfig } from '../../src/apps/demo.ts';
 import { type NewIssuer, writeIssuer } from '../../src/apps/issuer-files.ts';
+import { checkKeys } from '../../src/apps/issuer-keys.ts';
 import { deployFile } from '../../src/apps/presets.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import type { Problem } from '../../src/core/problem.ts';
@@ -48,6 +49,7 @@ function problem(run: () => unknown): Problem {
 }
 
 const [ca, responder] = [rsaKey(), rsaKey()];
+const privatePem = ({ privateKey }: typeof ca): string => privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 const PEM = {
   ca: write.pem('CERTIFICATE', caCertificate(ca)),
   renewed: write.pem('CERTIFICATE', caCertificate(ca, { notBefore: NOW - DAY })),
@@ -456,7 +458,11 @@ describe('issuer.yaml', () => {
 
 describe('writeIssuer', () => {
   const source = place({ 'ca.pem': PEM.ca + PEM.renewed, 'r.pem': PEM.responder, 'other.pem': PEM.otherCa });
-  const add = (data: string, change: Partial<NewIssuer> = {}): ReturnType<typeof writeIssuer> =>
+  const add = (
+    data: string,
+    change: Partial<NewIssuer> = {},
+    check?: typeof checkKeys,
+  ): ReturnType<typeof writeIssuer> =>
     writeIssuer(
       data,
       {
@@ -469,6 +475,7 @@ describe('writeIssuer', () => {
         ...change,
       },
       NOW,
+      check,
     );
 
   it('makes an issuer that loadConfig reads back the same', () => {
@@ -506,6 +513,30 @@ describe('writeIssuer', () => {
     );
     assert.match(problem(() => add(data, { id: '../x' })).line, /an issuer id is/);
     assert.deepEqual(readdirSync(join(data, 'issuers')), []);
+  });
+
+  it('refuses keys that are missing, no keys, or those of something else, before a start does', () => {
+    const data = place({ 'certstatus.yaml': '' });
+    const keys = place({
+      'ca.key': privatePem(ca),
+      'r.key': privatePem(responder),
+      'garbage.key': 'garbage\n',
+    });
+    const key = (name: string): string => join(keys, name);
+    const added = (ocsp: string, crl: string): ReturnType<typeof writeIssuer> =>
+      add(data, { responders: [{ certificate: join(source, 'r.pem'), key: key(ocsp) }], crlKey: key(crl) }, checkKeys);
+    assert.match(problem(() => added('none.key', 'ca.key')).line, /none\.key: the key file cannot be read/);
+    assert.match(problem(() => added('garbage.key', 'ca.key')).line, /garbage\.key: not an unencrypted private key/);
+    assert.match(problem(() => added('ca.key', 'ca.key')).line, /ca\.key: the OCSP key is not the key of responder/);
+    assert.match(problem(() => added('r.key', 'r.key')).line, /r\.key: the CRL key is not the key of/);
+    assert.deepEqual(readdirSync(join(data, 'issuers')), []);
+    added('r.key', 'ca.key');
+    const options = { configFile: join(data, 'certstatus.yaml'), nowMs: NOW };
+    assert.deepEqual(checkConfig(options, checkKeys), []);
+    rmSync(key('r.key'));
+    const [finding] = checkConfig(options, checkKeys);
+    assert.equal(finding?.severity, 'error');
+    assert.match(finding?.message ?? '', /r\.key: the key file cannot be read/);
   });
 
   it('refuses an id that is taken, and a CA that is registered under another id', () => {

@@ -4,6 +4,7 @@
  * UV_THREADPOOL_SIZE bounds how many signatures are made at once.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Problem } from '../../core/problem.ts';
 import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
@@ -33,6 +34,20 @@ export async function openSoftwareKey(file: string, options: SoftwareKeyOptions 
   return new SoftwareKey(key, algorithm, file);
 }
 
+/**
+ * The SubjectPublicKeyInfo of a key file, where nothing is to be signed.
+ * @throws Problem `config` as openSoftwareKey does.
+ */
+export function softwarePublicKey(file: string): Buffer {
+  let pem: Buffer;
+  try {
+    pem = readFileSync(file);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+  return spkiOf(parseKey(pem, file));
+}
+
 class SoftwareKey implements KeyHolder {
   readonly algorithm: SignatureAlgorithm;
   readonly publicKey: Buffer;
@@ -42,7 +57,7 @@ class SoftwareKey implements KeyHolder {
   constructor(key: KeyObject, algorithm: SignatureAlgorithm, file: string) {
     this.#key = key;
     this.algorithm = algorithm;
-    this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
+    this.publicKey = spkiOf(key);
     this.describe = `software key ${file}`;
   }
 
@@ -74,8 +89,16 @@ async function readKeyFile(file: string): Promise<{ pem: Buffer; mode: number }>
       await handle.close();
     }
   } catch (error) {
-    throw new Problem('config', `the key file cannot be read: ${(error as Error).message}`, { field: file });
+    throw unreadable(file, error);
   }
+}
+
+function unreadable(file: string, error: unknown): Problem {
+  return new Problem('config', `the key file cannot be read: ${(error as Error).message}`, { field: file });
+}
+
+function spkiOf(key: KeyObject): Buffer {
+  return createPublicKey(key).export({ type: 'spki', format: 'der' });
 }
 
 function parseKey(pem: Buffer, file: string): KeyObject {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration, rfc3339 } from '../../core/time.ts';
 import { loadConfig } from '../config.ts';
+import { checkKeys } from '../issuer-keys.ts';
 import { writeIssuer, type IssuerSetup, type NewIssuer } from '../issuer-files.ts';
 import { presetIds } from '../presets.ts';
 import { loadOptions, print, table } from './context.ts';
@@ -59,7 +60,7 @@ export function issuerCommands(program: Command): void {
     )
     .action((id: string, options: AddOptions, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
-      const { setup, warnings } = writeIssuer(config.dataDir, newIssuer(id, options), Date.now());
+      const { setup, warnings } = writeIssuer(config.dataDir, newIssuer(id, options), Date.now(), checkKeys);
       print(command, { ...view(setup), warnings }, () =>
         [
           `added: ${id}`,
