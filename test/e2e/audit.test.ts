@@ -52,6 +52,38 @@ describe('audit verify', () => {
     }
   });
 
+  it('shows and exports up to an instant, and refuses what is none', async () => {
+    const audit = (...args: string[]): Promise<Ran> => service.run('--json', 'audit', ...args);
+    const shown = async (...flags: string[]): Promise<{ at: string }[]> =>
+      JSON.parse((await audit('show', '--serial', '51230001', ...flags)).stdout) as { at: string }[];
+    const all = await shown();
+    const second = all[1]?.at as string;
+    assert.ok(all.length > 2, 'issued, signed, revoked, …');
+    assert.deepEqual(
+      await shown('--at', second),
+      all.filter(({ at }) => at <= second),
+    );
+    // A whole second is before its own milliseconds, which text alone would have the other way round.
+    const whole = `${second.slice(0, 19)}Z`;
+    for (const { at } of await shown('--at', whole)) assert.ok(Date.parse(at) <= Date.parse(whole), at);
+    for (const args of [
+      ['show', '--serial', '51230001', '--at', 'yesterday'],
+      ['export', '--from', '2026-11-21'],
+      ['export', '--to', 'x'],
+    ])
+      found(await audit(...args), /not an RFC 3339 instant/);
+  });
+
+  it('is one line where there is no log', async () => {
+    const empty = mkdtempSync(join(service.directory, 'empty-'));
+    cpSync(join(service.data, 'certstatus.yaml'), join(empty, 'certstatus.yaml'));
+    for (const args of [['export'], ['verify', '--offline']]) {
+      const ran = await service.run('--data', empty, 'audit', ...args);
+      found(ran, /the audit log cannot be read/);
+      assert.equal(ran.stderr.trim().split('\n').length, 1, ran.stderr);
+    }
+  });
+
   it('finds an altered octet, wherever it is', async () => {
     for (const share of [0.02, 0.3, 0.5, 0.9]) {
       const altered = await verified((lines) => {

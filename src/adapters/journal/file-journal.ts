@@ -303,7 +303,10 @@ function firstSeq(name: string): number {
 }
 
 async function segmentsOf(dir: string): Promise<string[]> {
-  return (await readdir(dir)).filter((name) => /^\d{12}\.ndjson$/.test(name)).sort();
+  const names = await readdir(dir).catch((error: unknown) => {
+    throw new Problem('unavailable', `the audit log cannot be read: ${(error as Error).message}`, { field: dir });
+  });
+  return names.filter((name) => /^\d{12}\.ndjson$/.test(name)).sort();
 }
 
 /** What the first record of a later file must be, as far as the file itself can say. */

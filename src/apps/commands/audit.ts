@@ -6,6 +6,7 @@ import { readJournal } from '../../adapters/journal/file-journal.ts';
 import type { JournalRecord } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
+import { parseRfc3339, type EpochMs } from '../../core/time.ts';
 import { openApi } from '../api.ts';
 import { loadConfig } from '../config.ts';
 import { auditDir } from '../core.ts';
@@ -73,10 +74,13 @@ export function auditCommands(program: Command): void {
     .option('--to <instant>', 'records before this instant')
     .option('--type <type>', 'records of one type, e.g. crl.published')
     .action(async (options: { from?: string; to?: string; type?: string }, command: Command) => {
+      const from = instant(options.from, '--from') ?? -Infinity;
+      const to = instant(options.to, '--to') ?? Infinity;
       const { config } = loadConfig(loadOptions(command));
       for await (const record of readJournal(auditDir(config), 0)) {
-        if (options.from !== undefined && record.at < options.from) continue;
-        if (options.to !== undefined && record.at >= options.to) break;
+        const at = Date.parse(record.at);
+        if (at < from) continue;
+        if (at >= to) break;
         if (options.type !== undefined && record.type !== options.type) continue;
         if (!process.stdout.write(`${JSON.stringify(record)}\n`))
           await new Promise((resolve) => process.stdout.once('drain', resolve));
@@ -91,9 +95,10 @@ export function auditCommands(program: Command): void {
     .action(async (options: { serial: string; issuer?: string; at?: string }, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
       const serial = serialFromHex(options.serial, '--serial');
+      const until = instant(options.at, '--at') ?? Infinity;
       const events: { at: string; seq: number; issuer: string | undefined; what: string; actor: string }[] = [];
       for await (const record of readJournal(auditDir(config), 0)) {
-        if (options.at !== undefined && record.at > options.at) break;
+        if (Date.parse(record.at) > until) break;
         if (options.issuer !== undefined && record.issuer !== options.issuer) continue;
         for (const what of about(record, serial))
           events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
@@ -107,6 +112,10 @@ export function auditCommands(program: Command): void {
             .join('\n') || `nothing is recorded about serial ${serial}`,
       );
     });
+}
+
+function instant(text: string | undefined, flag: string): EpochMs | undefined {
+  return text === undefined ? undefined : parseRfc3339(text, flag);
 }
 
 /** What a record says about one serial. */
