@@ -110,6 +110,10 @@ describe('statusOf', () => {
       service.at.crlHolder.behave = () => 'sign';
       await clock.advance(MINUTE);
       assert.equal(status().verdict, 'ok', said());
+      const { sources } = service;
+      const bare = statusOf({ ...sources, issuers: sources.issuers.map((one) => ({ ...one, responders: [] })) });
+      assert.equal(bare.verdict, 'warning');
+      assert.match(bare.problems[0]?.what ?? '', /no responder certificate that is still valid/);
       clock.step(span.notAfter - 20 * DAY - clock.now());
       await settled();
       assert.match(said(), /the last responder certificate ends/);

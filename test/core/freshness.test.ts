@@ -8,6 +8,7 @@ import {
   planCrl,
   planResponse,
   refreshDeadline,
+  refreshLateAt,
   servable,
   supersedes,
 } from '../../src/core/policy/freshness.ts';
@@ -151,6 +152,18 @@ describe('refreshDeadline', () => {
   for (const [name, v, after] of table) {
     it(name, () => assert.equal(refreshDeadline(NOW, NOW + v - SECOND), NOW + after));
   }
+});
+
+describe('refreshLateAt', () => {
+  it('lies between the planned refresh and the deadline, wherever the profile plans it', () => {
+    for (const [validityMs, refreshAfterMs, lateMs] of [
+      [4 * DAY, DAY, 32 * HOUR],
+      [7 * DAY, 3 * DAY, 3 * DAY + 4 * HOUR],
+      [7 * DAY, 3.5 * DAY, 3.5 * DAY],
+      [365 * DAY, 90 * DAY, 4 * DAY],
+    ] as const)
+      assert.equal(refreshLateAt(withOcsp({ validityMs, refreshAfterMs }), NOW), NOW + lateMs);
+  });
 });
 
 describe('servable', () => {

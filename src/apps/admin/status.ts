@@ -1,6 +1,6 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
 import { LANES } from '../../core/certificate.ts';
-import { refreshDeadline } from '../../core/policy/freshness.ts';
+import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 
@@ -75,7 +75,7 @@ export function statusOf(sources: GaugeSources): Status {
           `${issuer.id}: OCSP answers are older than their deadline (oldest ${rfc3339(fresh.oldestThisUpdate)}).`,
           'The signer is behind or stopped: see the lanes below and the log.',
         );
-      else if (now - fresh.oldestThisUpdate > validityMs / 3)
+      else if (now > refreshLateAt(issuer.profile, fresh.oldestThisUpdate))
         warn(
           `${issuer.id}: OCSP answers are being refreshed late (oldest ${rfc3339(fresh.oldestThisUpdate)}).`,
           'The signer is behind: see the lanes below and the log.',
@@ -84,7 +84,9 @@ export function statusOf(sources: GaugeSources): Status {
     if (crl === undefined)
       fail(
         `${issuer.id}: no CRL is being served.`,
-        'See the log: the CRL key may be missing or the first build refused.',
+        publisher === undefined
+          ? `None is signed here: crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
+          : 'See the log: the first build may have been refused.',
       );
     else if (now > crl.nextUpdate)
       fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
@@ -105,7 +107,13 @@ export function statusOf(sources: GaugeSources): Status {
     if (issuer.responders.length > 0 && last - now < RESPONDER_WARNING_MS) {
       (last - now < 8 * HOUR ? fail : warn)(
         `${issuer.id}: the last responder certificate ends ${rfc3339(last)}.`,
-        'Have the CA issue its successor and add it to the issuer.',
+        `Have the CA issue its successor, add it under responders in issuers/${issuer.id}/issuer.yaml, and restart.`,
+      );
+    }
+    if (issuer.responders.length === 0) {
+      warn(
+        `${issuer.id}: there is no responder certificate that is still valid, so no OCSP answer is signed.`,
+        `Have the CA issue one, add it under responders in issuers/${issuer.id}/issuer.yaml, and restart.`,
       );
     }
     return {

@@ -61,6 +61,16 @@ export function refreshDeadline(thisUpdate: EpochMs, nextUpdate: EpochMs): Epoch
 }
 
 /**
+ * From when on the newest answer shows that signing is behind, though no limit is broken yet: a third of the way from its
+ * planned refresh to its deadline.
+ */
+export function refreshLateAt(profile: Profile, thisUpdate: EpochMs): EpochMs {
+  const deadline = refreshDeadline(thisUpdate, thisUpdate + profile.ocsp.validityMs - SECOND);
+  const planned = Math.min(thisUpdate + profile.ocsp.refreshAfterMs, deadline);
+  return planned + (deadline - planned) / 3;
+}
+
+/**
  * P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. To the millisecond: the second that T-01 counts in belongs to the
  * length of the interval, but a client whose clock has fractions takes an answer for expired within it (RFC 6960 §4.2.2.1).
  */
