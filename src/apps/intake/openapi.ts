@@ -20,6 +20,7 @@ export function openApi(): object {
     '403': { description: 'This client certificate may not do this.', content: { 'application/problem+json': {} } },
     '404': { description: 'No such issuer, serial or receipt.', content: { 'application/problem+json': {} } },
     '409': { description: 'Contradicts what is recorded.', content: { 'application/problem+json': {} } },
+    '413': { description: 'Over a stated limit; send less at a time.', content: { 'application/problem+json': {} } },
     '422': { description: "The profile's document forbids it.", content: { 'application/problem+json': {} } },
     '503': { description: 'Cannot be made durable now; send it again.', content: { 'application/problem+json': {} } },
   };
