@@ -27,7 +27,7 @@ const program = new Command('certstatus')
   .addOption(new Option('--intake-port <port>', 'port of the intake (8081)').argParser(port))
   .addOption(new Option('--admin-port <port>', 'port of metrics, health and status page (9090)').argParser(port))
   .option('--json', 'print data as JSON')
-  .showHelpAfterError('(certstatus --help lists the commands)')
+  .showHelpAfterError('(certstatus --help lists the commands; each has its own --help)')
   .configureHelp({ showGlobalOptions: true })
   .exitOverride();
 

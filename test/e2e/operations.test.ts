@@ -88,6 +88,9 @@ describe('a start that cannot work says why in one line', () => {
       ['revoke', '--issuer', 'demo'],
       ['audit'],
       ['import', 'index'],
+      ['issue', '--issuer', 'demo'],
+      ['issuer', 'add', 'new'],
+      ['crl', 'list', '--issuer', 'demo', '--limit', 'x'],
     ]) {
       assert.equal((await service.run(...args)).code, 2, args.join(' '));
     }

@@ -1,6 +1,6 @@
 /** `crl list|publish|show`. */
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
@@ -22,12 +22,12 @@ export function crlCommands(program: Command): void {
     .command('list')
     .description('published CRLs, newest first')
     .requiredOption('--issuer <id>', 'issuer')
-    .option('--limit <count>', 'at most this many', '20')
-    .action(async (options: { issuer: string; limit: string }, command: Command) => {
+    .option('--limit <count>', 'at most this many, up to 1000', count, 20)
+    .action(async (options: { issuer: string; limit: number }, command: Command) => {
       await withApi(command, async (api) => {
         const { crls } = (await api.call(
           'GET',
-          `/v1/issuers/${encodeURIComponent(options.issuer)}/crls?limit=${encodeURIComponent(options.limit)}`,
+          `/v1/issuers/${encodeURIComponent(options.issuer)}/crls?limit=${options.limit}`,
         )) as { crls: ListedCrl[] };
         print(command, crls, () =>
           table([
@@ -100,4 +100,10 @@ export function crlCommands(program: Command): void {
         ].join('\n'),
       );
     });
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text) || Number(text) > 1000)
+    throw new InvalidArgumentError('Not a number from 1 to 1000.');
+  return Number(text);
 }

@@ -33,7 +33,8 @@ export function eventCommands(program: Command): void {
     .option('--wait', 'return when OCSP answers')
     .action(async (options: IssueOptions, command: Command) => {
       await withApi(command, async (api) => {
-        const certificates = options.cert === undefined ? [issuedFields(options)] : certificatesIn(options.cert);
+        const certificates =
+          options.cert === undefined ? [issuedFields(options, command)] : certificatesIn(options.cert);
         const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates`, {
           certificates,
         })) as Acknowledged;
@@ -114,9 +115,8 @@ interface RevokeOptions {
   readonly wait?: boolean;
 }
 
-function issuedFields({ serial, notBefore, notAfter, precertificate }: IssueOptions): object {
-  if (serial === undefined || notAfter === undefined)
-    throw new Problem('invalid', 'give --cert, or --serial and --not-after');
+function issuedFields({ serial, notBefore, notAfter, precertificate }: IssueOptions, command: Command): object {
+  if (serial === undefined || notAfter === undefined) command.error('error: give --cert, or --serial and --not-after');
   return { serial, notAfter, ...(notBefore !== undefined && { notBefore }), ...(precertificate && { precertificate }) };
 }
 

@@ -11,12 +11,12 @@ import { loadOptions, print, table } from './context.ts';
 interface AddOptions {
   readonly ca: string[];
   readonly preset: string;
-  readonly responderCert: string[];
-  readonly responderKey: string[];
+  readonly responderCert?: string[];
+  readonly responderKey?: string[];
   readonly crlKey?: string;
-  readonly ocspPath: string[];
-  readonly crlPath: string[];
-  readonly caPath: string[];
+  readonly ocspPath?: string[];
+  readonly crlPath?: string[];
+  readonly caPath?: string[];
   readonly ocspValidity?: string;
   readonly ocspRefreshAfter?: string;
   readonly ocspMaxAge?: string;
@@ -35,20 +35,18 @@ export function issuerCommands(program: Command): void {
       '--ca <file>',
       'CA certificate, PEM or DER; again for further certificates of the same name and key',
       collect,
-      [],
     )
     .option('--preset <name>', `profile of the CA: ${presetIds().join(', ')}`, 'baseline')
-    .option('--responder-cert <file>', 'responder certificate; again for a second one', collect, [])
-    .option('--responder-key <file>', 'its private key, PEM; in the same order', collect, [])
+    .option('--responder-cert <file>', 'responder certificate; again for a second one', collect)
+    .option('--responder-key <file>', 'its private key, PEM; in the same order', collect)
     .option('--crl-key <file>', 'private key of the CA, PEM; without it CRLs are not signed here')
     .option(
       '--ocsp-path <[host]/path>',
       'path of the AIA OCSP URL, e.g. /OcspServer or ocsp.example/; again for more',
       collect,
-      [],
     )
-    .option('--crl-path <[host]/path>', 'path of the CRL URL, e.g. /SureServer/evcag3/cdp.crl', collect, [])
-    .option('--ca-path <[host]/path>', 'path of the CA certificate URL', collect, [])
+    .option('--crl-path <[host]/path>', 'path of the CRL URL, e.g. /SureServer/evcag3/cdp.crl', collect)
+    .option('--ca-path <[host]/path>', 'path of the CA certificate URL', collect)
     .option('--ocsp-validity <duration>', "life of an answer; overrides the preset's")
     .option('--ocsp-refresh-after <duration>', 'age at which it is signed again')
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
@@ -100,7 +98,7 @@ export function issuerCommands(program: Command): void {
 }
 
 function newIssuer(id: string, options: AddOptions): NewIssuer {
-  const { responderCert, responderKey } = options;
+  const { responderCert = [], responderKey = [] } = options;
   if (responderCert.length !== responderKey.length) {
     throw new Problem(
       'config',
@@ -127,9 +125,10 @@ function given<T extends object>(values: { [K in keyof T]: T[K] | undefined }): 
 }
 
 /** `/path` or `host/path`. */
-function urls(texts: readonly string[]): { host?: string; path: string }[] | undefined {
-  if (texts.length === 0) return undefined;
-  return texts.map((text) => {
+function urls(texts: readonly string[] | undefined): { host?: string; path: string }[] | undefined {
+  return texts?.map((text) => {
+    if (/^[a-z]+:\/\//i.test(text))
+      throw new Problem('config', 'give the host and path alone, without scheme', { field: 'URL', value: text });
     const slash = text.indexOf('/');
     if (slash === -1)
       throw new Problem('config', 'has no path: write /path or host/path', { field: 'URL', value: text });
@@ -137,7 +136,7 @@ function urls(texts: readonly string[]): { host?: string; path: string }[] | und
   });
 }
 
-function collect(value: string, values: string[]): string[] {
+function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];
 }
 

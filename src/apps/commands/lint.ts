@@ -18,8 +18,8 @@ export function lintCommand(program: Command): void {
       } catch (error) {
         throw new Problem('invalid', (error as Error).message, { field: 'file', value: file });
       }
-      const der = derOf(bytes);
-      const kind = kindOf(der);
+      const der = derOf(bytes, file);
+      const kind = kindOf(der, file);
       const findings = kind === 'CRL' ? lintCrl(der, {}) : lintResponse(der, {});
       print(command, { kind, findings }, () => findingsText(`${file}: ${kind}`, findings));
       if (findings.some(({ severity }) => severity === 'error')) process.exitCode = 1;
@@ -32,18 +32,18 @@ export function findingsText(what: string, findings: readonly Finding[]): string
 }
 
 /** The DER of a file that holds one object, as DER or PEM. */
-export function derOf(bytes: Buffer): Buffer {
+function derOf(bytes: Buffer, file: string): Buffer {
   if (bytes[0] === 0x30) return bytes;
   const body = /-----BEGIN [A-Z0-9 ]+-----([A-Za-z0-9+/=\s]+)-----END /.exec(bytes.toString('latin1'))?.[1];
-  if (body === undefined) throw new Problem('invalid', 'neither DER nor PEM', { field: 'file' });
+  if (body === undefined) throw new Problem('invalid', 'neither DER nor PEM', { field: 'file', value: file });
   return Buffer.from(body, 'base64');
 }
 
 /** An OCSPResponse begins with an ENUMERATED; a CertificateList with a SEQUENCE. */
-function kindOf(der: Buffer): 'OCSP response' | 'CRL' {
+function kindOf(der: Buffer, file: string): 'OCSP response' | 'CRL' {
   const length = der[1] ?? 0;
   const tag = der[length < 0x80 ? 2 : 2 + (length & 0x7f)];
   if (tag === 0x0a) return 'OCSP response';
   if (tag === 0x30) return 'CRL';
-  throw new Problem('invalid', 'neither an OCSPResponse nor a CertificateList', { field: 'file' });
+  throw new Problem('invalid', 'neither an OCSPResponse nor a CertificateList', { field: 'file', value: file });
 }
