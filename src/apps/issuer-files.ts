@@ -39,9 +39,9 @@ export interface IssuerSetup {
   readonly id: string;
   readonly issuer: Issuer;
   readonly profile: Profile;
-  /** Checked and not expired, newest first. May be empty: then answers are imported, or there is only a CRL. */
+  /** Checked and not expired, newest first. May be empty: then no answer is signed, and there is only a CRL. */
   readonly responders: readonly ResponderSetup[];
-  /** Undefined: CRLs are signed elsewhere and imported (design decision 10). */
+  /** Undefined: CRLs are signed elsewhere; they are not served, only their revocations imported. */
   readonly crlKeyFile: string | undefined;
   readonly urls: {
     readonly ocsp: readonly PublicUrl[];
@@ -76,7 +76,10 @@ export const issuerSchema = z.strictObject({
     .describe('responder certificates and their keys; two during a change-over'),
   ocsp: z.strictObject(ocspTiming).prefault({}).describe('overrides of the preset'),
   crl: z
-    .strictObject({ key: z.string().optional().describe('the CA key; without it CRLs are imported'), ...crlTiming })
+    .strictObject({
+      key: z.string().optional().describe('the CA key; without it no CRL is signed or served'),
+      ...crlTiming,
+    })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
   urls: urlLayout.prefault({}).describe('overrides of the preset, list by list'),

@@ -45,16 +45,13 @@ export interface JournalEntry {
 export type JournalEntryType =
   | 'service.started'
   | 'service.stopped'
-  | 'configuration.loaded'
   | 'journal.recovered'
   | 'certificates.issued'
   | 'certificates.revoked'
   | 'certificates.imported'
   | 'access.denied'
   | 'ocsp.signed'
-  | 'ocsp.refused'
-  | 'crl.published'
-  | 'crl.refused';
+  | 'crl.published';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -36,7 +36,7 @@ const STATUS: Record<ProblemCode, number> = {
 export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
-  /** Undefined in a process that does not sign: CRLs are then published by the one that does. */
+  /** By issuer id. An issuer whose CRLs are not signed in this process has none. */
   readonly publishers: ReadonlyMap<string, CrlPublisher>;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
 }

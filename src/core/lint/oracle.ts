@@ -1,6 +1,6 @@
 /**
  * A second opinion: the same octets decoded by @peculiar/asn1-*, compared field by field with what our own readers saw. Too
- * slow for every answer (0.1 ms and more), so it is asked about samples, by `lint`, and by the tests.
+ * slow for every answer (0.1 ms and more), so only the tests ask it.
  *
  * The library reads BER and resolves what we keep as octets; so each field is compared in the form that it gives.
  */
