@@ -220,7 +220,7 @@ export function findConfigFile(options: Omit<LoadOptions, 'nowMs'>): string {
 }
 
 /** Where data lies when nothing says otherwise, below the working directory. */
-export const DEFAULT_DATA = 'data';
+const DEFAULT_DATA = 'data';
 const FILE_NAME = 'certstatus.yaml';
 
 interface Review {

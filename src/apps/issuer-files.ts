@@ -64,7 +64,7 @@ export interface IssuerReview {
 }
 
 /** issuer.yaml. Files are relative to it. */
-export const issuerSchema = z.strictObject({
+const issuerSchema = z.strictObject({
   preset: z.string().describe('name of a file in deploy/presets'),
   caCertificates: z
     .array(z.string())
@@ -121,7 +121,7 @@ export function readIssuers(dataDir: string, nowMs: EpochMs): readonly IssuerRev
 }
 
 /** One issuer directory, checked at `nowMs`. */
-export function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview {
+function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview {
   const problems: Problem[] = [];
   const warnings: Finding[] = [];
   const attempt = <T>(run: () => T): T | undefined => {

@@ -98,7 +98,7 @@ export async function viewReceipt(
   };
 }
 
-export function notIssued(issuer: ServedIssuer, serial: Serial): Problem {
+function notIssued(issuer: ServedIssuer, serial: Serial): Problem {
   return new Problem('not-found', `issuer ${issuer.id} has not issued a certificate with this serial`, {
     field: 'serial',
     value: serial,

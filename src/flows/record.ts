@@ -306,7 +306,7 @@ export class Recorder {
   }
 }
 
-export function receiptId(issuer: string, serial: Serial, revision: number): string {
+function receiptId(issuer: string, serial: Serial, revision: number): string {
   return `${issuer}.${serial}.${revision}`;
 }
 

@@ -20,7 +20,7 @@ const reason = z
   .describe('Reason by its RFC 5280 name. Absent or `unspecified`: no reason is published.')
   .meta({ type: 'string', enum: Object.keys(REASON_CODES) });
 
-export const issuedCertificate = z.union([
+const issuedCertificate = z.union([
   z.strictObject({
     serial,
     notBefore: instant.optional(),

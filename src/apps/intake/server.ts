@@ -231,7 +231,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   return app;
 }
 
-export function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): ServedIssuer {
+function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): ServedIssuer {
   const issuer = issuers.get(id);
   if (issuer === undefined)
     throw new Problem('not-found', `no such issuer; configured: ${[...issuers.keys()].join(', ') || 'none'}`, {

@@ -132,7 +132,7 @@ export function isNotModified(
 }
 
 /** IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. */
-export function httpDate(ms: EpochMs): string {
+function httpDate(ms: EpochMs): string {
   return new Date(ms).toUTCString();
 }
 
