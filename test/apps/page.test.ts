@@ -48,6 +48,7 @@ describe('statusPage', () => {
             oldestThisUpdate: undefined,
             leastNextUpdate: undefined,
             crl: { number: d, thisUpdate: EMPTY.at, nextUpdate: EMPTY.at, entries: 1, bytes: 1 },
+            signsCrls: true,
             nextScheduledCrl: undefined,
             responders: [{ id: d, notAfter: e, days: 1 }],
           },
@@ -61,6 +62,25 @@ describe('statusPage', () => {
       }),
       { numRuns: 300, seed: SEED },
     );
+  });
+
+  it('says what was a moment ago as past, and no next CRL where none is signed', () => {
+    const one = {
+      id: 'a',
+      name: 'A',
+      preset: 'baseline',
+      certificates: 0,
+      oldestThisUpdate: '2026-11-20T07:59:55Z',
+      leastNextUpdate: '2026-11-20T08:00:05Z',
+      crl: undefined,
+      nextScheduledCrl: undefined,
+      responders: [],
+    };
+    const page = statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: false }] });
+    assert.ok(page.includes('07:59:55Z (0 min ago)'));
+    assert.ok(page.includes('08:00:05Z (in 0 min)'));
+    assert.ok(page.includes('none is signed here'));
+    assert.ok(statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: true }] }).includes('at once'));
   });
 
   it('shows the name as it is, escaped once', () => {

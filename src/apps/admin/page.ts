@@ -59,7 +59,10 @@ function issuer(status: IssuerStatus, now: number): string {
         : `number ${crl.number}, ${crl.entries.toLocaleString('en')} ${crl.entries === 1 ? 'entry' : 'entries'}, ${crl.bytes.toLocaleString('en')} bytes`,
     ],
     ['CRL published', instant(crl?.thisUpdate, now) ?? 'never'],
-    ['Next scheduled CRL', instant(status.nextScheduledCrl, now) ?? 'at once'],
+    [
+      'Next scheduled CRL',
+      instant(status.nextScheduledCrl, now) ?? (status.signsCrls ? 'at once' : 'none is signed here'),
+    ],
     ...status.responders.map(({ id, notAfter, days }): [string, string] => [
       `Responder certificate ${id}`,
       `until ${notAfter} (${days} days)`,
@@ -72,11 +75,11 @@ function issuer(status: IssuerStatus, now: number): string {
 /** `2026-11-21T03:45:00Z (12 min ago)`: an SRE should not have to subtract. */
 function instant(text: string | undefined, now: number): string | undefined {
   if (text === undefined) return undefined;
-  const minutes = Math.round((Date.parse(text) - now) / 60_000);
-  const size = Math.abs(minutes);
+  const fromNow = Date.parse(text) - now;
+  const size = Math.round(Math.abs(fromNow) / 60_000);
   const amount =
     size < 120 ? `${size} min` : size < 2880 ? `${Math.round(size / 60)} h` : `${Math.round(size / 1440)} days`;
-  return `${text} (${minutes < 0 ? `${amount} ago` : `in ${amount}`})`;
+  return `${text} (${fromNow <= 0 ? `${amount} ago` : `in ${amount}`})`;
 }
 
 function escape(text: string): string {

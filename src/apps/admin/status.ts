@@ -33,6 +33,7 @@ export interface IssuerStatus {
         readonly bytes: number;
       }
     | undefined;
+  readonly signsCrls: boolean;
   readonly nextScheduledCrl: string | undefined;
   readonly responders: readonly { readonly id: string; readonly notAfter: string; readonly days: number }[];
 }
@@ -130,6 +131,7 @@ export function statusOf(sources: GaugeSources): Status {
         entries: crl.entries,
         bytes: crl.bytes,
       },
+      signsCrls: publisher !== undefined,
       nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
       responders,
     };
