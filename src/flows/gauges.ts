@@ -96,7 +96,7 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  single('certstatus_audit_records_total', 'Sequence number of the last audit record.', () => journal.head.seq);
+  single('certstatus_audit_records', 'Sequence number of the last audit record.', () => journal.head.seq);
   single(
     'certstatus_audit_writable',
     '0 while the audit log cannot be written: then nothing is signed and no event is taken.',
