@@ -30,7 +30,7 @@ export function lintResponse(der: Uint8Array, context: ResponseContext = {}): Fi
 }
 
 /** The same, for octets that are decoded already. */
-function lintDecodedResponse(decoded: DecodedResponse, context: ResponseContext = {}): Finding[] {
+export function lintDecodedResponse(decoded: DecodedResponse, context: ResponseContext = {}): Finding[] {
   const { basic } = decoded;
   const findings: Finding[] = [];
   if (basic === undefined) return findings; // An error response is its status (O-03), and the decoder read nothing else.
