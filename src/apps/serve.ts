@@ -171,12 +171,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
     status: () => statusOf(sources),
-    notReady: () =>
-      stopping
-        ? 'stopping'
-        : journal.failure === undefined
-          ? undefined
-          : `the audit log cannot be written: ${journal.failure}`,
+    // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
+    notReady: () => (stopping ? 'stopping' : undefined),
   });
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', listen.admin);
