@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -324,6 +334,27 @@ describe('a journal that cannot be written', () => {
       const reopened = await FileJournal.open(dir, clock);
       assert.equal(reopened.head.seq, 2);
       await reopened.close();
+    }
+  });
+
+  it('acknowledges nothing while its file was moved or deleted, and goes on when it is back (P1)', async () => {
+    for (const segmentBytes of [1 << 20, 1]) {
+      const dir = newDir();
+      const journal = await FileJournal.open(dir, clock, segmentBytes);
+      await journal.append([entry('before')]);
+      renameSync(dir, `${dir}-away`);
+      await assert.rejects(journal.append([entry('lost')]), /moved or deleted while the service runs; put it back/);
+      assert.match(journal.failure ?? '', /put it back/);
+      // Another file under the same name is not the journal.
+      mkdirSync(dir);
+      writeFileSync(fileOf(dir, 1), '');
+      await assert.rejects(journal.append([entry('lost as well')]), /put it back/);
+      rmSync(dir, { recursive: true });
+      renameSync(`${dir}-away`, dir);
+      await journal.append([entry('after')]);
+      assert.equal(journal.failure, undefined);
+      await journal.close();
+      assert.deepEqual(await descriptions(dir), ['before', 'after']);
     }
   });
 

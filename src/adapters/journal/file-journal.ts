@@ -5,8 +5,11 @@
  * Crash table: a process killed while writing leaves a last line without its newline, or a part of one. Nothing was
  * acknowledged on its strength, because append resolves after the fsync: the tail is cut off at open, kept beside the journal
  * as `.torn`, and the cut is itself a record. A broken line anywhere else is no crash but damage: open refuses.
+ *
+ * A file that was moved or deleted while it is open would take every write and lose it (P1), so after each fsync its name is
+ * looked up again; while another file or none has that name, nothing is acknowledged.
  */
-import { mkdir, open, readdir, truncate, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, stat, truncate, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   GENESIS_HASH,
@@ -35,6 +38,8 @@ export class FileJournal implements Journal {
   readonly #segmentBytes: number;
   #head: { seq: number; hash: string };
   #file: FileHandle;
+  /** Where #file must be found. */
+  #path: string;
   /** Length of the current file up to the end of the last durable record. */
   #size: number;
   #waiting: Waiting[] = [];
@@ -49,6 +54,7 @@ export class FileJournal implements Journal {
     clock: Clock,
     segmentBytes: number,
     head: { seq: number; hash: string },
+    path: string,
     file: FileHandle,
     size: number,
   ) {
@@ -56,6 +62,7 @@ export class FileJournal implements Journal {
     this.#clock = clock;
     this.#segmentBytes = segmentBytes;
     this.#head = head;
+    this.#path = path;
     this.#file = file;
     this.#size = size;
   }
@@ -80,7 +87,15 @@ export class FileJournal implements Journal {
     if (last === undefined) {
       const file = await beginFile(dir, 1);
       await syncDirectory(dirname(dir));
-      return new FileJournal(dir, clock, segmentBytes, { seq: 0, hash: GENESIS_HASH }, file, 0);
+      return new FileJournal(
+        dir,
+        clock,
+        segmentBytes,
+        { seq: 0, hash: GENESIS_HASH },
+        join(dir, segmentName(1)),
+        file,
+        0,
+      );
     }
     const path = join(dir, last);
     let { head, size, torn } = await checkSegment(path, segments.length === 1);
@@ -97,7 +112,7 @@ export class FileJournal implements Journal {
       await writeFile(`${path}.torn-${head.seq + 1}`, torn);
       await truncate(path, size);
     }
-    const journal = new FileJournal(dir, clock, segmentBytes, head, await open(path, 'a', 0o640), size);
+    const journal = new FileJournal(dir, clock, segmentBytes, head, path, await open(path, 'a', 0o640), size);
     if (torn.length > 0) {
       await journal.append([
         {
@@ -155,6 +170,7 @@ export class FileJournal implements Journal {
       this.#dirty = true;
       await this.#file.appendFile(bytes);
       await this.#file.datasync();
+      await this.#requireInPlace();
       this.#dirty = false;
     } catch (error) {
       this.#failure = (error as Error).message;
@@ -183,10 +199,21 @@ export class FileJournal implements Journal {
     group.forEach(({ resolve }, i) => resolve((sealed[i] as SealedEntries).records));
   }
 
+  /** @throws Error when what was written is not what the name leads to. */
+  async #requireInPlace(): Promise<void> {
+    const [held, named] = await Promise.all([this.#file.stat(), stat(this.#path).catch(() => undefined)]);
+    if (named !== undefined && named.ino === held.ino && named.dev === held.dev) return;
+    throw new Error(`${this.#path} was moved or deleted while the service runs; put it back`);
+  }
+
   async #beginSegment(): Promise<void> {
+    const path = join(this.#dir, segmentName(this.#head.seq + 1));
+    // A file that is gone must not be left behind for a new one: its records would be missing from the chain.
+    await this.#requireInPlace();
     const file = await beginFile(this.#dir, this.#head.seq + 1);
     await this.#file.close();
     this.#file = file;
+    this.#path = path;
     this.#size = 0;
   }
 
