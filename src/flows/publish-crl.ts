@@ -239,7 +239,7 @@ export class CrlPublisher {
       }
     }
     const tbs = builder.tbs();
-    const [signed] = await key.holder.sign([tbs]);
+    const [signed] = await key.holder.sign([tbs], 'urgent');
     if (signed === undefined || !signed.ok) throw signed?.error ?? new Error('the key holder returned no signature');
     const der = assembleCrl(tbs, key.holder.algorithm, signed.signature);
     await this.#check(der, { number, entries }, previous, dropped);

@@ -13,7 +13,7 @@ import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { algorithmOf } from '../core/signature-algorithm.ts';
 import { rfc3339, SECOND, wholeSecond, type EpochMs } from '../core/time.ts';
-import type { KeyHolder } from '../ports/key-holder.ts';
+import type { KeyHolder, SignPriority } from '../ports/key-holder.ts';
 import type { QueueItem } from '../ports/store.ts';
 import type { ServedIssuer, ServedResponder, SigningKeys } from './issuer-setup.ts';
 
@@ -60,13 +60,14 @@ export interface Answered {
 export async function signAnswers(
   responder: ActiveResponder,
   work: readonly Work[],
+  priority: SignPriority,
   now: () => EpochMs,
 ): Promise<{ answered: Answered[]; failed: { readonly work: Work; readonly error: unknown }[] }> {
   const { template } = responder.served;
   const tbs = work.flatMap(({ certificate: { serial, revocation }, times }) =>
     HASHES.map((hash) => template.tbs(hash, serial, { revocation, ...times })),
   );
-  const signatures = await responder.holder.sign(tbs);
+  const signatures = await responder.holder.sign(tbs, priority);
   const publishedAt = now();
   const signed = async ({ certificate: subject, times }: Work, hash: CertIdHash, at: number): Promise<Signed> => {
     const result = signatures[at];

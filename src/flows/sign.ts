@@ -23,6 +23,7 @@ import type { Serial } from '../core/serial.ts';
 import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
+import type { SignPriority } from '../ports/key-holder.ts';
 import type { ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
 import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
@@ -147,13 +148,13 @@ export class Signer {
       items.push(...this.#asked.take(URGENT_BATCH - items.length));
       if (items.length === 0) break;
       this.#urgent += 1;
-      this.#run(items, () => (this.#urgent -= 1));
+      this.#run(items, 'urgent', () => (this.#urgent -= 1));
     }
     while (this.#bulk < BULK_IN_FLIGHT && !this.#stopped) {
       const items = await this.#take(['refresh'], now, BULK_BATCH);
       if (items.length === 0) break;
       this.#bulk += 1;
-      this.#run(items, () => (this.#bulk -= 1));
+      this.#run(items, 'bulk', () => (this.#bulk -= 1));
     }
   }
 
@@ -203,9 +204,9 @@ export class Signer {
     }
   }
 
-  #run(items: readonly QueueItem[], done: () => void): void {
+  #run(items: readonly QueueItem[], priority: SignPriority, done: () => void): void {
     const open = new Set(items);
-    void this.#batch(items, open)
+    void this.#batch(items, priority, open)
       .catch(async (error: unknown) => {
         this.#log.error({ err: error, items: open.size }, 'a batch was not published; its items are tried again');
         await this.#later([...open], open);
@@ -227,7 +228,7 @@ export class Signer {
   }
 
   /** `open`: the items that nothing has become of yet; whatever does, takes them out. */
-  async #batch(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+  async #batch(items: readonly QueueItem[], priority: SignPriority, open: Set<QueueItem>): Promise<void> {
     const byIssuer = new Map<IssuerTag, Map<Serial, QueueItem>>();
     const repeated: QueueItem[] = [];
     // A certificate that waits in several lanes is signed once, for the first of them.
@@ -242,11 +243,16 @@ export class Signer {
       const issuer = this.#issuers.get(tag);
       // An issuer that is not configured (any more) keeps its ledger, but nobody signs for it.
       if (issuer === undefined) await this.#later([...list.values()], open);
-      else await this.#signFor(issuer, [...list.values()], open);
+      else await this.#signFor(issuer, [...list.values()], priority, open);
     }
   }
 
-  async #signFor(at: SignerIssuer, items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+  async #signFor(
+    at: SignerIssuer,
+    items: readonly QueueItem[],
+    priority: SignPriority,
+    open: Set<QueueItem>,
+  ): Promise<void> {
     const now = this.#clock.now();
     const { served } = at;
     const certificates = await this.#store.find(
@@ -283,7 +289,7 @@ export class Signer {
     }
     if (responder === undefined || work.length === 0) return;
 
-    const { answered, failed } = await signAnswers(responder, work, () => this.#clock.now());
+    const { answered, failed } = await signAnswers(responder, work, priority, () => this.#clock.now());
     for (const {
       work: { certificate },
       error,

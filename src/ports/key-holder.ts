@@ -5,15 +5,22 @@ export interface KeyHolder {
   readonly algorithm: SignatureAlgorithm;
   /** SubjectPublicKeyInfo, DER. */
   readonly publicKey: Buffer;
-  /** For people: where the key is, e.g. `software key keys/responder.key`. */
+  /** For people: where the key is, e.g. `software key keys/responder.key` or `pkcs11:token=ocsp;object=2026-a`. */
   readonly describe: string;
+  /** Why it cannot sign now, in words for an operator (`token ocsp is not activated`); undefined when it can. From memory. */
+  readonly failure: string | undefined;
   /**
    * Signs each to-be-signed structure. Order is kept; each item succeeds or fails alone. An ECDSA signature comes as the DER
-   * of ECDSA-Sig-Value. The caller bounds how many calls are under way. Rejects only when the holder as a whole is gone.
+   * of ECDSA-Sig-Value. The caller bounds how many calls are under way.
+   * @param priority `urgent` work is done before all `bulk` work that has not reached the key yet.
+   * @throws Problem `unavailable` when the holder as a whole is gone; always settles within the holder's deadline.
    */
-  sign(tbs: readonly Uint8Array[]): Promise<readonly SignResult[]>;
+  sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]>;
+  /** Ends what is under way with an error, and forgets the key. */
   close(): Promise<void>;
 }
+
+export type SignPriority = 'urgent' | 'bulk';
 
 export type SignResult =
   { readonly ok: true; readonly signature: Buffer } | { readonly ok: false; readonly error: Error };

@@ -59,7 +59,7 @@ describe('openSoftwareKey', () => {
       const holder = await openSoftwareKey(keyFile(name, pem), rsaHash && { rsaHash });
       assert.equal(holder.algorithm.name, algorithm);
       const items = Array.from({ length: 5 }, (_, index) => Buffer.from(`to be signed ${index}`));
-      const results = await holder.sign(items);
+      const results = await holder.sign(items, 'bulk');
       assert.equal(results.length, items.length);
       for (const [index, result] of results.entries()) {
         assert.ok(result.ok);
@@ -67,7 +67,7 @@ describe('openSoftwareKey', () => {
         assert.ok(!opensslAccepts(holder.publicKey, hash, Buffer.from('something else'), result.signature));
       }
       await holder.close();
-      await assert.rejects(holder.sign(items), (error: Problem) => error.code === 'unavailable');
+      await assert.rejects(holder.sign(items, 'bulk'), (error: Problem) => error.code === 'unavailable');
     });
   }
 

@@ -17,6 +17,8 @@ export class TestKeyHolder implements KeyHolder {
   hanging: Promise<void> | undefined;
   /** While set, every call rejects: the device as a whole is gone. */
   gone: Error | undefined;
+  /** What it says of itself. */
+  failure: string | undefined;
   /** Structures of each call, in order. */
   readonly calls: number[] = [];
   readonly #key: KeyPair;

@@ -61,6 +61,10 @@ class SoftwareKey implements KeyHolder {
     this.describe = `software key ${file}`;
   }
 
+  get failure(): string | undefined {
+    return this.#key === undefined ? `${this.describe} is closed` : undefined;
+  }
+
   async sign(tbs: readonly Uint8Array[]): Promise<readonly SignResult[]> {
     const key = this.#key;
     if (key === undefined) throw new Problem('unavailable', 'the key is closed', { field: this.describe });
