@@ -9,12 +9,13 @@ import { systemClock } from '../adapters/system/clock.ts';
 import { ResponseTemplate } from '../core/ocsp/response.ts';
 import type { PublicUrl } from '../core/route.ts';
 import { algorithmFor } from '../core/signature-algorithm.ts';
+import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { Store } from '../ports/store.ts';
+import type { Freshness, Store } from '../ports/store.ts';
 import type { Config, Loaded } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 
@@ -25,6 +26,9 @@ export interface Core {
   /** OCSP mounts of all issuers. */
   readonly urls: readonly PublicUrl[];
   readonly store: Store;
+  readonly freshness: Freshness;
+  /** Counts what is published already; call it once, before anything publishes. */
+  countFreshness(): Promise<void>;
   readonly journal: Journal;
   readonly recorder: Recorder;
   readonly clock: Clock;
@@ -49,12 +53,15 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
     const recorder = new Recorder(store, journal, clock);
     const recovered = await recorder.recover();
     const opened = journal;
+    const freshness = new FreshnessGauges(store);
     return {
       config,
       setups,
       issuers,
       urls: setups.flatMap(({ urls }) => urls.ocsp),
       store,
+      freshness,
+      countFreshness: () => freshness.load(),
       journal,
       recorder,
       clock,

@@ -19,7 +19,6 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
 import { makeAnswer } from '../flows/answer.ts';
-import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import { registerGauges } from '../flows/gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
@@ -98,8 +97,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     });
   }
 
-  const freshness = new FreshnessGauges(store);
-  const loadingGauges = freshness.load();
+  const { freshness } = core;
+  const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const table = new ResponseTable(issuers, store, config.limits.responseTableBytes);
   const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) =>

@@ -29,7 +29,10 @@ export interface Certificate {
   readonly revocation: Revocation | undefined;
   /** When this state was recorded: the clock of B-14 and B-18 starts here. Learning a date moves it without a new revision. */
   readonly recordedAt: EpochMs;
-  /** Sequence number of the journal record that made this revision. */
+  /**
+   * The ledger's count of records when this state was recorded: in a store of one process the sequence number of the journal
+   * record, in a shared store, where several journals meet, its own count per issuer.
+   */
   readonly recordedSeq: number;
 }
 
@@ -94,6 +97,6 @@ export interface CrlRecord {
   readonly bytes: number;
   /** Hex SHA-256 of the DER. */
   readonly sha256: string;
-  /** The newest journal record whose changes are all in this CRL. */
+  /** Every change up to this recordedSeq is in this CRL. */
   readonly asOfSeq: number;
 }

@@ -49,6 +49,8 @@ export type JournalEntryType =
   | 'certificates.issued'
   | 'certificates.revoked'
   | 'certificates.imported'
+  /** Records of this journal that did not happen, because another intake was quicker: `detail.records`. */
+  | 'certificates.overtaken'
   | 'access.denied'
   | 'ocsp.signed'
   | 'crl.published';

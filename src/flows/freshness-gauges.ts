@@ -4,20 +4,20 @@
  */
 import type { IssuerTag, PublishedResponse } from '../core/certificate.ts';
 import { MINUTE, type EpochMs } from '../core/time.ts';
-import type { ChangeFeed, RefreshQueue } from '../ports/store.ts';
+import type { ChangeFeed, Freshness, Population } from '../ports/store.ts';
 
-interface Population {
+interface Counts {
   readonly thisUpdate: Map<number, number>;
   readonly nextUpdate: Map<number, number>;
   count: number;
 }
 
-export class FreshnessGauges {
-  readonly #populations = new Map<IssuerTag, Population>();
-  readonly #store: RefreshQueue & ChangeFeed;
+export class FreshnessGauges implements Freshness {
+  readonly #populations = new Map<IssuerTag, Counts>();
+  readonly #store: Population & ChangeFeed;
   #complete = false;
 
-  constructor(store: RefreshQueue & ChangeFeed) {
+  constructor(store: Population & ChangeFeed) {
     this.#store = store;
     store.follow((event) => {
       if (event.type === 'published') {
@@ -37,7 +37,6 @@ export class FreshnessGauges {
     return this.#complete;
   }
 
-  /** Published answers of the issuer, and the extremes over all of them, to the minute below. */
   of(issuer: IssuerTag): {
     readonly count: number;
     readonly oldestThisUpdate: EpochMs | undefined;

@@ -5,8 +5,7 @@ import type { Labels, MetricSet } from '../core/metric.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { RefreshQueue } from '../ports/store.ts';
-import type { FreshnessGauges } from './freshness-gauges.ts';
+import type { Freshness, RefreshQueue } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
@@ -15,7 +14,7 @@ import type { ResponseTable } from './response-table.ts';
 export interface GaugeSources {
   readonly issuers: readonly ServedIssuer[];
   readonly store: RefreshQueue;
-  readonly freshness: FreshnessGauges;
+  readonly freshness: Freshness;
   readonly files: PublicFiles;
   readonly table: ResponseTable;
   readonly journal: Journal;

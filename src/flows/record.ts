@@ -5,13 +5,18 @@
  *               its items rejects it, and nothing has happened.
  *  2. journal   one record per request, fsync shared by all requests that wait. A crash before: nothing happened, the caller
  *               sends it again. A crash after: the replay at start applies it; sending it again changes nothing.
- *  3. apply     to the ledger, atomically; this also queues the signing.
+ *  3. apply     to the ledger, atomically, onto the state that was decided on; this also queues the signing. Where another intake
+ *               was quicker the group has not happened: a record says so (the replay heeds it), and it is decided anew.
  *  4. acknowledge.
  *
  * Requests that arrive while a group is at work form the next group, so a busy intake costs one fsync per group.
+ *
+ * Crash table of `overtaken`: killed after 2 and before the record that takes it back → the replay finds the certificate changed
+ * and keeps what outranks (core/precedence.ts). Nobody had been told that it happened.
  */
 import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
-import { changesOf, journalChange, type JournalEntry } from '../core/journal-record.ts';
+import { changesOf, journalChange, type JournalEntry, type JournalRecord } from '../core/journal-record.ts';
+import { certificateKey } from '../core/precedence.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import {
@@ -52,6 +57,9 @@ export interface RevocationCase {
   readonly deadline?: string | undefined;
 }
 
+/** Another intake may be quicker, and again; then the caller is asked to try later rather than to wait for ever. */
+const MAX_OVERTAKEN = 10;
+
 interface Job<T> {
   readonly issuer: IssuerTag;
   readonly serials: readonly Serial[];
@@ -62,6 +70,14 @@ interface Job<T> {
   ) => { entry: JournalEntry | undefined; result: T };
   readonly resolve: (result: T) => void;
   readonly reject: (error: unknown) => void;
+  overtaken: number;
+}
+
+/** Journalled, and not known to be applied. */
+interface Unapplied {
+  readonly changes: readonly Change[];
+  readonly seqs: readonly number[];
+  readonly decidedOn: ReadonlyMap<string, Certificate | undefined>;
 }
 
 export class Recorder {
@@ -71,7 +87,9 @@ export class Recorder {
   #waiting: Job<unknown>[] = [];
   #working: Promise<void> | undefined;
   /** Journalled but not applied, because the ledger failed: nothing else is taken before it is in. */
-  #unapplied: { changes: readonly Change[]; seq: number } | undefined;
+  #unapplied: Unapplied | undefined;
+  /** Waits for its turn in #drain. */
+  #repair: { readonly resolve: (count: number) => void; readonly reject: (error: unknown) => void } | undefined;
 
   constructor(ledger: Ledger, journal: Journal, clock: Clock) {
     this.#ledger = ledger;
@@ -80,11 +98,25 @@ export class Recorder {
   }
 
   /**
-   * Applies what the journal holds and the ledger does not: run once, before anything else. Returns how many records were
-   * missing in the ledger; those that change no certificate (signatures, starts and stops) are not counted.
+   * Applies what the journal holds and the ledger does not, between two groups: run once before anything else, and again when a
+   * shared store has forgotten. Returns how many records were missing in the ledger; those that change no certificate
+   * (signatures, starts and stops) are not counted.
    * @throws Problem `corrupt` when the ledger is ahead of the journal.
    */
-  async recover(): Promise<number> {
+  recover(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const waiting = this.#repair;
+      this.#repair = {
+        resolve: (count) => (waiting?.resolve(count), resolve(count)),
+        reject: (error) => (waiting?.reject(error), reject(error)),
+      };
+      this.#working ??= this.#drain();
+    });
+  }
+
+  async #recover(): Promise<number> {
+    // Everything that is journalled is replayed below, as far as it stands.
+    this.#unapplied = undefined;
     const after = await this.#ledger.appliedSeq();
     if (after > this.#journal.head.seq) {
       throw new Problem(
@@ -96,16 +128,22 @@ export class Recorder {
         },
       );
     }
-    let count = 0;
-    let passed = after;
+    // A record is taken back by a later one: so all are looked at before the first is applied.
+    const takenBack = new Set<number>();
+    let last = after;
     for await (const record of this.#journal.read(after)) {
-      passed = record.seq;
-      if (record.changes === undefined) continue;
-      await this.#ledger.apply(changesOf(record), record.seq);
+      last = record.seq;
+      if (record.type === 'certificates.overtaken') for (const seq of overtakenSeqs(record)) takenBack.add(seq);
+    }
+    let count = 0;
+    for await (const record of this.#journal.read(after)) {
+      if (record.seq > last) break;
+      if (record.changes === undefined || takenBack.has(record.seq)) continue;
+      await this.#ledger.replay(changesOf(record), record.seq);
       count += 1;
     }
     // So that the next start need not read them again.
-    if (passed > after) await this.#ledger.apply([], passed);
+    if (last > after) await this.#ledger.replay([], last);
     return count;
   }
 
@@ -176,7 +214,7 @@ export class Recorder {
   async close(): Promise<void> {
     await this.idle();
     await this.#applyPending();
-    await this.#ledger.apply([], this.#journal.head.seq);
+    await this.#ledger.replay([], this.#journal.head.seq);
   }
 
   #submit<E extends { readonly serial: Serial }>(
@@ -235,14 +273,17 @@ export class Recorder {
 
   #enqueue<T>(issuer: IssuerTag, serials: readonly Serial[], decide: Job<T>['decide']): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ issuer, serials, decide, resolve, reject } as Job<unknown>);
+      this.#waiting.push({ issuer, serials, decide, resolve, reject, overtaken: 0 } as Job<unknown>);
       this.#working ??= this.#drain();
     });
   }
 
   async #drain(): Promise<void> {
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#repair !== undefined) {
+      const repair = this.#repair;
+      this.#repair = undefined;
+      if (repair !== undefined) await this.#recover().then(repair.resolve, repair.reject);
       const jobs = this.#waiting;
       this.#waiting = [];
       try {
@@ -258,23 +299,27 @@ export class Recorder {
   async #group(jobs: readonly Job<unknown>[]): Promise<void> {
     await this.#applyPending();
     const nowMs = this.#clock.now();
-    /** State as of the jobs decided so far in this group. */
-    const state = new Map<string, Certificate | undefined>();
+    const decidedOn = new Map<string, Certificate | undefined>();
     for (const job of jobs) {
       const certificates = await this.#ledger.find(job.issuer, job.serials);
       job.serials.forEach((serial, i) => {
-        const key = job.issuer + serial;
-        if (!state.has(key)) state.set(key, certificates[i]);
+        const key = certificateKey({ issuer: job.issuer, serial });
+        if (!decidedOn.has(key)) decidedOn.set(key, certificates[i]);
       });
     }
+    /** State as of the jobs decided so far in this group. */
+    const state = new Map(decidedOn);
     const decided: { job: Job<unknown>; entry: JournalEntry | undefined; result: unknown }[] = [];
     for (const job of jobs) {
       try {
-        const { entry, result } = job.decide((serial) => state.get(job.issuer + serial), nowMs);
+        const { entry, result } = job.decide(
+          (serial) => state.get(certificateKey({ issuer: job.issuer, serial })),
+          nowMs,
+        );
         if (entry !== undefined) {
           // The record's seq and time are not known yet; the next decision in this group needs the status only.
           const provisional = changesOf({ ...entry, seq: 0, at: new Date(nowMs).toISOString(), prev: '', hash: '' });
-          for (const { certificate } of provisional) state.set(job.issuer + certificate.serial, certificate);
+          for (const { certificate } of provisional) state.set(certificateKey(certificate), certificate);
         }
         decided.push({ job, entry, result });
       } catch (error) {
@@ -285,8 +330,8 @@ export class Recorder {
     try {
       if (entries.length > 0) {
         const records = await this.#journal.append(entries);
-        this.#unapplied = { changes: records.flatMap(changesOf), seq: (records.at(-1) as { seq: number }).seq };
-        await this.#applyPending();
+        this.#unapplied = { changes: records.flatMap(changesOf), seqs: records.map(({ seq }) => seq), decidedOn };
+        if ((await this.#applyPending()) === 'overtaken') return this.#again(decided.map(({ job }) => job));
       }
     } catch (error) {
       for (const { job } of decided) job.reject(error);
@@ -295,15 +340,46 @@ export class Recorder {
     for (const { job, result } of decided) job.resolve(result);
   }
 
-  async #applyPending(): Promise<void> {
-    if (this.#unapplied === undefined) return;
+  /** Decided anew, ahead of what came later. */
+  #again(jobs: readonly Job<unknown>[]): void {
+    const again = jobs.filter((job) => {
+      job.overtaken += 1;
+      if (job.overtaken <= MAX_OVERTAKEN) return true;
+      job.reject(
+        new Problem('unavailable', 'other intakes keep changing these certificates; try again', { rule: 'P1' }),
+      );
+      return false;
+    });
+    this.#waiting.unshift(...again);
+  }
+
+  /** @throws Problem `unavailable`; then it stays to be applied before anything else is taken. */
+  async #applyPending(): Promise<'applied' | 'overtaken'> {
+    if (this.#unapplied === undefined) return 'applied';
+    const { changes, seqs, decidedOn } = this.#unapplied;
+    let outcome: 'applied' | 'overtaken';
     try {
-      await this.#ledger.apply(this.#unapplied.changes, this.#unapplied.seq);
+      outcome = await this.#ledger.apply(changes, seqs.at(-1) as number, decidedOn);
     } catch (error) {
       throw new Problem('unavailable', `the ledger cannot be written: ${(error as Error).message}`, { rule: 'P1' });
     }
+    if (outcome === 'overtaken') {
+      await this.#journal.append([
+        {
+          type: 'certificates.overtaken',
+          actor: 'intake',
+          description: `records ${seqs.join(', ')} did not happen: another intake was quicker; they are decided anew`,
+          detail: { records: seqs },
+        },
+      ]);
+    }
     this.#unapplied = undefined;
+    return outcome;
   }
+}
+
+function overtakenSeqs(record: JournalRecord): readonly number[] {
+  return (record.detail as { readonly records: readonly number[] }).records;
 }
 
 function receiptId(issuer: string, serial: Serial, revision: number): string {

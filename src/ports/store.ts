@@ -1,6 +1,6 @@
 /**
- * The store, as each flow sees it. Small interfaces; one adapter may implement all of them. Every method may be called
- * concurrently. "Durable" means: survives kill -9 and power loss, given the journal (ports/journal.ts), which is written
+ * The store, as each flow sees it: of one process (embedded), or shared by many (Redis). Small interfaces; one adapter may
+ * implement all of them. Every method may be called concurrently. "Durable" means: survives kill -9 and power loss, given the journal (ports/journal.ts), which is written
  * first and replayed at start.
  */
 import type { Certificate, CrlRecord, IssuerTag, Lane, PublishedResponse, RevokedEntry } from '../core/certificate.ts';
@@ -15,17 +15,36 @@ export interface Change {
 }
 
 export interface Ledger {
-  /** Sequence number of the last journal record applied; 0 for a new store. Never falls. */
+  /** Sequence number of the last record of this process's journal that is applied; 0 for a new store. */
   appliedSeq(): Promise<number>;
   /** Same order as asked; undefined for what this issuer never issued. */
   find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]>;
   /**
-   * Applies the changes of journal record `seq` in one atomic write: certificates, revoked index, queue, appliedSeq.
-   * Idempotent: a change whose recordedSeq is not greater than the recorded one's is skipped, so a replay does no harm.
-   * A lost write is repaired by the replay of the journal at the next start.
+   * Applies the changes of journal record `seq` in one atomic write: certificates, revoked index, queue, appliedSeq. What is in
+   * already is left as it is. A lost write is repaired by the replay of the journal.
+   * @param decidedOn what `find` had said of these certificates when the changes were decided, by certificateKey. Where it says
+   *   something else now, another intake was quicker: nothing is applied, and the outcome is `overtaken`.
+   * @returns `overtaken` never comes from a store with one writer.
    */
-  apply(changes: readonly Change[], seq: number): Promise<void>;
-  /** Revoked entries in ascending order of serial octets, in pages, as of one instant; `asOfSeq` is that instant. */
+  apply(
+    changes: readonly Change[],
+    seq: number,
+    decidedOn: ReadonlyMap<string, Certificate | undefined>,
+  ): Promise<'applied' | 'overtaken'>;
+  /**
+   * Brings in journal record `seq` after a crash, or after the store forgot: of each certificate what outranks (core/precedence.ts)
+   * stays, so the order in which several journals are replayed does not matter. Idempotent.
+   */
+  replay(changes: readonly Change[], seq: number): Promise<void>;
+  /**
+   * Says that everything in this process's journal is in the ledger. A shared store that was restarted, emptied or failed over is
+   * relied on only when every intake has said so (Reliance).
+   */
+  vouch(): Promise<void>;
+  /**
+   * Revoked entries in ascending order of serial octets, each serial once, in pages. Everything up to recordedSeq `asOfSeq` is in
+   * them; what is recorded while they are read may be.
+   */
   revokedEntries(issuer: IssuerTag): {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
@@ -61,8 +80,13 @@ export type PublishOutcome =
   | 'older';
 
 export interface RefreshQueue {
-  /** Takes up to `limit` items due at `nowMs`, oldest first, and leases them to the caller: at least once, not twice at once. */
-  takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]>;
+  /**
+   * Takes up to `limit` items due at `nowMs`, the longest due first (refresh: roughly), and leases them to the caller: at least
+   * once, not twice at once. The lease ends with the process, or in a shared store after half a minute: then somebody else gets
+   * them, and what the first one still does with them changes nothing.
+   * @param unable issuers that this process cannot sign for now: a shared store leaves their work to others.
+   */
+  takeDue(lane: Lane, nowMs: EpochMs, limit: number, unable?: ReadonlySet<IssuerTag>): Promise<readonly QueueItem[]>;
   /** Gives leased items back, to be due again at `dueAt`. */
   postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void>;
   /** Drops leased items for which there is nothing to do. An item that was inserted again meanwhile is due once more. */
@@ -83,8 +107,18 @@ export interface RefreshQueue {
   backlog(lane: Lane, nowMs: EpochMs): number;
   /** When the oldest item of the lane was or will be due; seconds, for `refresh` minutes. From memory. */
   oldestDue(lane: Lane): EpochMs | undefined;
-  /** Every published answer, in pages: for the freshness gauges at start. */
-  published(): AsyncIterable<readonly PublishedResponse[]>;
+}
+
+/** How fresh the whole population of published answers is. From memory: cheap enough for every scrape. */
+export interface Freshness {
+  /** False until every published answer has been counted after the start. */
+  readonly complete: boolean;
+  /** Published answers of the issuer, and the extremes over all of them, to the minute below. */
+  of(issuer: IssuerTag): {
+    readonly count: number;
+    readonly oldestThisUpdate: EpochMs | undefined;
+    readonly leastNextUpdate: EpochMs | undefined;
+  };
 }
 
 export interface CrlShelf {
@@ -104,9 +138,51 @@ export interface CrlShelf {
   publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean>;
   /** Newest first. */
   list(issuer: IssuerTag): AsyncIterable<CrlRecord>;
+  /**
+   * May this process build the issuer's next CRL? One process has the claim until it has not asked again for half a minute; the
+   * rest get false. A claim that was lost meanwhile makes publishCrl return false (fencing).
+   */
+  claimCrl(issuer: IssuerTag): Promise<boolean>;
+  /**
+   * After a shared store forgot: the newest CRL that this process has archived is current again, unless a newer one is. Its
+   * asOfSeq and scheduledAsOfSeq are 0, because the ledger counts anew: nothing leaves the CRL on their strength.
+   */
+  restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined>;
 }
 
-/** What followers are told. Delivery is in order and in process; a follower that throws is the process's bug. */
+/** Responder certificates, so that every responder can assemble what any signer has signed. */
+export interface ResponderShelf {
+  /** DER of each, as the signers have put them. */
+  responders(issuer: IssuerTag): Promise<readonly Buffer[]>;
+  /** Adds it; told as `responder`. Again changes nothing. */
+  addResponder(issuer: IssuerTag, der: Buffer): Promise<void>;
+}
+
+/** How a responder that cannot sign gets something signed: a call without an answer; the feed tells when it is published. */
+export interface AskLine {
+  /** Never rejects; what cannot be sent is lost. */
+  ask(issuer: IssuerTag, serial: Serial): void;
+  /** Called in a process that signs. In a store of one process nobody calls. */
+  onAsk(listener: (issuer: IssuerTag, serial: Serial) => void): void;
+}
+
+/** Whether the store can be relied on. A store of one process always can. */
+export interface Reliance {
+  /**
+   * Why nothing may be read from it or written to it now, for people: `Redis does not answer`, `waiting for intake-2 to vouch for
+   * the ledger`. While it is set, every method of the store that would depend on it throws Problem `unavailable`. From memory.
+   */
+  readonly failure: string | undefined;
+  /** True when this process must replay its journal and vouch: the store is new, was restarted, or has forgotten. */
+  readonly mustVouch: boolean;
+  /** For how long nothing has proved that changes made elsewhere reach this process; 0 in a store of one process. */
+  silentMs(): number;
+}
+
+/**
+ * What followers are told, in order. In a store of one process before the method that caused it resolves; in a shared one soon
+ * after, in every process, the causing one included. A follower that throws is the process's bug.
+ */
 export type StoreEvent =
   | { readonly type: 'recorded'; readonly change: Change }
   | {
@@ -116,12 +192,24 @@ export type StoreEvent =
       readonly previous: PublishedResponse | undefined;
     }
   | { readonly type: 'retired'; readonly previous: PublishedResponse }
-  | { readonly type: 'crl'; readonly record: CrlRecord; readonly der: Buffer };
+  /** A shared store says that there is a first answer of this revision, not what it is. */
+  | { readonly type: 'answered'; readonly issuer: IssuerTag; readonly serial: Serial; readonly revision: number }
+  | { readonly type: 'crl'; readonly record: CrlRecord; readonly der: Buffer }
+  | { readonly type: 'responder'; readonly issuer: IssuerTag; readonly der: Buffer }
+  /** Events of the issuer were lost: what is known of it only from events is to be read again. */
+  | { readonly type: 'gap'; readonly issuer: IssuerTag };
 
 export interface ChangeFeed {
   follow(follower: (event: StoreEvent) => void): void;
 }
 
-export interface Store extends Ledger, ResponseSource, RefreshQueue, CrlShelf, ChangeFeed {
+export interface Store
+  extends Ledger, ResponseSource, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
   close(): Promise<void>;
+}
+
+/** A store of one process, whose followers count for themselves. */
+export interface Population {
+  /** Every published answer, in pages: for the freshness gauges at start. */
+  published(): AsyncIterable<readonly PublishedResponse[]>;
 }

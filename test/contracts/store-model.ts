@@ -138,7 +138,7 @@ class Run {
       this.#held = [];
       for (const item of this.#queue.values()) item.lease = 'none';
     } else if (step.kind === 'replay') {
-      for (const { changes, seq } of this.#applied.slice(-3)) await this.store.apply(changes, seq);
+      for (const { changes, seq } of this.#applied.slice(-3)) await this.store.replay(changes, seq);
     } else await this.#give(step.kind, this.#pick(step.picks), step.ms);
     this.#countsAgree();
   }
@@ -190,7 +190,7 @@ class Run {
     if (new Set(revocations.map((change) => change.certificate.serial)).size < revocations.length) {
       this.#meet('hold and release in one call');
     }
-    await this.store.apply(changes, this.#seq);
+    await this.store.replay(changes, this.#seq);
     this.#applied.push({ changes, seq: this.#seq });
   }
 

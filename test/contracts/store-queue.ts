@@ -26,7 +26,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('hands out each item once, oldest first, when it is due', async () => {
       const { store } = await fresh();
-      await store.apply(
+      await store.replay(
         [issued(3, 1, { recordedAt: NOW - 1 }), issued(1, 1), issued(2, 1), issued(4, 1, { recordedAt: NOW + 1 })],
         1,
       );
@@ -41,7 +41,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('hands nothing out twice to callers at the same time', async () => {
       const { store } = await fresh();
-      await store.apply(
+      await store.replay(
         Array.from({ length: 500 }, (_, n) => issued(n, 1)),
         1,
       );
@@ -52,9 +52,9 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('finds what is inserted before the place where it stopped', async () => {
       const { store } = await fresh();
-      await store.apply([issued(5, 1)], 1);
+      await store.replay([issued(5, 1)], 1);
       assert.deepEqual(await due(store, 'issue'), [serialOf(5)]);
-      await store.apply([issued(1, 2), issued(2, 2, { recordedAt: NOW - HOUR })], 2);
+      await store.replay([issued(1, 2), issued(2, 2, { recordedAt: NOW - HOUR })], 2);
       assert.deepEqual(await due(store, 'issue'), [serialOf(2), serialOf(1)]);
     });
 
@@ -64,7 +64,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       const total = 3000;
       let seq = 0;
       const insert = async (lane: number): Promise<void> => {
-        for (let n = lane; n < total; n += 4) await store.apply([issued((n * 1699) % total, ++seq)], seq);
+        for (let n = lane; n < total; n += 4) await store.replay([issued((n * 1699) % total, ++seq)], seq);
       };
       let inserting = true;
       const take = async (): Promise<void> => {
@@ -82,7 +82,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('gives back what was postponed and forgets what was dropped', async () => {
       const { store, reopen } = await fresh();
-      await store.apply([issued(1, 1), issued(2, 1), issued(3, 1)], 1);
+      await store.replay([issued(1, 1), issued(2, 1), issued(3, 1)], 1);
       const [first, second, third] = (await store.takeDue('issue', NOW, 3)) as [QueueItem, QueueItem, QueueItem];
       await store.postpone([first], NOW + MINUTE);
       await store.postpone([second], NOW);
@@ -100,10 +100,10 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('keeps an item that is inserted again while it is leased', async () => {
       for (const end of ['drop', 'publish', 'postpone'] as const) {
         const { store } = await fresh();
-        await store.apply([revoked(1, 1)], 1);
+        await store.replay([revoked(1, 1)], 1);
         const [item] = (await store.takeDue('revocation', NOW, 1)) as [QueueItem];
         // The next revision in the same millisecond: the same lane, the same due time.
-        await store.apply([revoked(1, 2, { revision: 3 })], 2);
+        await store.replay([revoked(1, 2, { revision: 3 })], 2);
         assert.deepEqual(await due(store, 'revocation'), [], 'not twice at once');
         if (end === 'drop') await store.drop([item]);
         else if (end === 'postpone') await store.postpone([item], NOW);
@@ -119,7 +119,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('lets entries vanish that a later answer has overtaken, and hands out what lies behind them', async () => {
       const { store } = await fresh();
       const changes = Array.from({ length: 20 }, (_, n) => issued(n, 1));
-      await store.apply(changes, 1);
+      await store.replay(changes, 1);
       const asked = changes.slice(0, 19).map(({ certificate }) => ({
         response: response(certificate, NOW),
         item: { issuer: TAG, serial: certificate.serial, lane: 'asked', dueAt: NOW } satisfies QueueItem,

@@ -41,7 +41,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         revoked(5, 1, { revocation: { revokedAt: Date.UTC(1950, 0, 1), reason: undefined } }),
         revoked(6, 1, { revocation: { revokedAt: 0, reason: 'keyCompromise' }, issuer: OTHER }),
       ];
-      await store.apply(list, 1);
+      await store.replay(list, 1);
       for (const again of [false, true]) {
         const each = again ? await reopen() : store;
         for (const { certificate } of list) {
@@ -68,7 +68,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         [[revoked(1, 7)], 7],
         [[], 9],
       ];
-      for (const [changes, seq] of history) await store.apply(changes, seq);
+      for (const [changes, seq] of history) await store.replay(changes, seq);
       const state = async (of: Store): Promise<unknown> => [
         await all(of.certificates(TAG)),
         await all(of.revokedEntries(TAG).pages),
@@ -77,25 +77,25 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       ];
       const before = await state(store);
       store.follow((event) => events.push(event));
-      for (const [changes, seq] of [...history, ...history]) await store.apply(changes, seq);
+      for (const [changes, seq] of [...history, ...history]) await store.replay(changes, seq);
       assert.deepEqual(await state(store), before);
       assert.deepEqual(events, []);
       const again = await reopen();
-      for (const [changes, seq] of history) await again.apply(changes, seq);
+      for (const [changes, seq] of history) await again.replay(changes, seq);
       await settled(again);
       assert.deepEqual(await state(again), before);
     });
 
     it('takes several changes of one certificate in one call, in order', async () => {
       const { store } = await fresh();
-      await store.apply([issued(1, 1)], 1);
+      await store.replay([issued(1, 1)], 1);
       const held = revoked(1, 2, { revocation: { revokedAt: NOW, reason: 'certificateHold' } });
       const released: Change = { certificate: certificate(1, 3, { revision: 3 }), lane: 'revocation' };
-      await store.apply([held, released], 3);
+      await store.replay([held, released], 3);
       assert.deepEqual(await all(store.revokedEntries(TAG).pages), []);
       assert.equal(store.backlog('revocation', NOW), 1, 'one piece of work');
-      await store.apply([{ ...held, certificate: { ...held.certificate, recordedSeq: 4, revision: 4 } }], 4);
-      await store.apply(
+      await store.replay([{ ...held, certificate: { ...held.certificate, recordedSeq: 4, revision: 4 } }], 4);
+      await store.replay(
         [{ certificate: certificate(1, 5, { revision: 5 }), lane: 'revocation' }, revoked(1, 6, { revision: 6 })],
         6,
       );
@@ -107,7 +107,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       const told: string[] = [];
       store.follow((event) => told.push(event.type === 'recorded' ? `1 ${event.change.certificate.serial}` : '?'));
       store.follow((event) => told.push(event.type === 'recorded' ? `2 ${event.change.certificate.serial}` : '?'));
-      await store.apply([issued(2, 1), issued(1, 1)], 1);
+      await store.replay([issued(2, 1), issued(1, 1)], 1);
       assert.deepEqual(told, [`1 ${serialOf(2)}`, `2 ${serialOf(2)}`, `1 ${serialOf(1)}`, `2 ${serialOf(1)}`]);
     });
   });
@@ -116,7 +116,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('come in ascending order of serial octets, as of one instant', async () => {
       const { store } = await fresh();
       const numbers = Array.from({ length: 2500 }, (_, i) => (i * 7919) % 2500);
-      await store.apply(
+      await store.replay(
         numbers.map((n) => revoked(n, 5)),
         5,
       );
@@ -125,7 +125,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       let pagesSeen = 0;
       for await (const page of pages) {
         // Whatever comes while they are read is not in them.
-        await store.apply([revoked(3000 + pagesSeen, 6 + pagesSeen)], 6 + pagesSeen);
+        await store.replay([revoked(3000 + pagesSeen, 6 + pagesSeen)], 6 + pagesSeen);
         pagesSeen += 1;
         seen.push(...serials(page));
       }
@@ -142,12 +142,12 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('carry what a CRL and its dropping rule need, and follow what is learnt (C-22)', async () => {
       const { store } = await fresh();
-      await store.apply([revoked(1, 1, { notAfter: undefined, recordedAt: NOW + 1 })], 1);
+      await store.replay([revoked(1, 1, { notAfter: undefined, recordedAt: NOW + 1 })], 1);
       const entry = { serial: serialOf(1), revokedAt: NOW, reason: 'superseded' } as const;
       assert.deepEqual(await all(store.revokedEntries(TAG).pages), [
         { ...entry, notAfter: undefined, recordedAt: NOW + 1, recordedSeq: 1 },
       ]);
-      await store.apply([{ certificate: revoked(1, 2, { recordedAt: NOW + 2 }).certificate, lane: undefined }], 2);
+      await store.replay([{ certificate: revoked(1, 2, { recordedAt: NOW + 2 }).certificate, lane: undefined }], 2);
       const notAfter = NOW + 90 * DAY;
       assert.deepEqual(await all(store.revokedEntries(TAG).pages), [
         { ...entry, notAfter, recordedAt: NOW + 2, recordedSeq: 2 },
@@ -158,7 +158,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('never end early when the store is closed: a CRL may not be built from half of them', async () => {
       const { store } = await fresh();
       const changes = Array.from({ length: 2500 }, (_, n) => revoked(n, 1));
-      await store.apply(changes, 1);
+      await store.replay(changes, 1);
       const { asOfSeq, pages } = store.revokedEntries(TAG);
       const reading = (async () => {
         let count = 0;
@@ -170,7 +170,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       })();
       await assert.rejects(reading);
       await asOfSeq;
-      await assert.rejects(store.apply([issued(9000, 2)], 2));
+      await assert.rejects(store.replay([issued(9000, 2)], 2));
     });
   });
 
@@ -183,7 +183,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         return found.kind === 'published' ? `revision ${found.response.revision}` : found.kind;
       };
       assert.equal(await of(store), 'unknown');
-      await store.apply([first], 1);
+      await store.replay([first], 1);
       assert.equal(await of(store), 'pending');
       const [item] = await store.takeDue('issue', NOW, 10);
       assert.ok(item);
@@ -194,7 +194,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         certificate: first.certificate,
         response: good,
       });
-      await store.apply([second], 2);
+      await store.replay([second], 2);
       assert.equal(await of(store), 'pending');
       const [due] = await store.takeDue('refresh', NOW + DAY, 10);
       assert.ok(due);
@@ -210,7 +210,6 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       assert.deepEqual(await reopened.publish([{ response: late, item: due }]), ['superseded']);
       assert.equal(await of(reopened), 'revision 2');
       assert.equal((await reopened.lookup(OTHER, serialOf(1))).kind, 'unknown');
-      assert.deepEqual(await all(reopened.published()), [answer.response]);
       const unknown = response(certificate(9, 1), NOW);
       assert.deepEqual(await reopened.publish([{ response: unknown, item: refresh(9, NOW) }]), ['superseded']);
       assert.equal((await reopened.lookup(TAG, serialOf(9))).kind, 'unknown');
@@ -219,7 +218,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('keeps an equal or older publication out, and the certificate in the queue', async () => {
       const { store } = await fresh();
       const { certificate } = issued(1, 1);
-      await store.apply([{ certificate, lane: 'issue' }], 1);
+      await store.replay([{ certificate, lane: 'issue' }], 1);
       const [item] = await store.takeDue('issue', NOW, 1);
       await store.publish([{ response: response(certificate, NOW), item: item as QueueItem }]);
       const [due] = (await store.takeDue('refresh', NOW + DAY, 1)) as [QueueItem];
@@ -243,7 +242,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('takes two answers about one certificate in one call for what they are', async () => {
       const { store } = await fresh();
       const { certificate } = issued(1, 1);
-      await store.apply([{ certificate, lane: 'issue' }], 1);
+      await store.replay([{ certificate, lane: 'issue' }], 1);
       const events: StoreEvent[] = [];
       store.follow((event) => events.push(event));
       const [item] = (await store.takeDue('issue', NOW, 1)) as [QueueItem];
@@ -269,7 +268,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('retires the answer of an expired certificate, and tells it once', async () => {
       const { store } = await fresh();
       const { certificate } = issued(1, 1);
-      await store.apply([{ certificate, lane: 'issue' }], 1);
+      await store.replay([{ certificate, lane: 'issue' }], 1);
       const [item] = (await store.takeDue('issue', NOW, 1)) as [QueueItem];
       const answer = response(certificate, NOW);
       await store.publish([{ response: answer, item }]);
@@ -280,7 +279,6 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       assert.deepEqual(events, [{ type: 'retired', previous: answer }]);
       assert.equal((await store.lookup(TAG, serialOf(1))).kind, 'pending');
       assert.deepEqual([store.backlog('refresh', NOW + 9 * DAY), store.backlog('asked', NOW)], [0, 0]);
-      assert.deepEqual(await all(store.published()), []);
     });
   });
 

@@ -49,7 +49,9 @@ export function faultyLedger(ledger: Ledger, plan: FaultPlan): Ledger {
   return {
     appliedSeq: () => plan.run('appliedSeq', () => ledger.appliedSeq()),
     find: (issuer, serials) => plan.run('find', () => ledger.find(issuer, serials)),
-    apply: (changes, seq) => plan.run('apply', () => ledger.apply(changes, seq)),
+    apply: (changes, seq, decidedOn) => plan.run('apply', () => ledger.apply(changes, seq, decidedOn)),
+    replay: (changes, seq) => plan.run('apply', () => ledger.replay(changes, seq)),
+    vouch: () => ledger.vouch(),
     revokedEntries: (issuer) => ledger.revokedEntries(issuer),
     certificates: (issuer) => ledger.certificates(issuer),
   };

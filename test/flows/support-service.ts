@@ -27,7 +27,7 @@ import { ResponseTable } from '../../src/flows/response-table.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
 import type { Journal } from '../../src/ports/journal.ts';
-import type { Store, StoreEvent } from '../../src/ports/store.ts';
+import type { Population, Store, StoreEvent } from '../../src/ports/store.ts';
 import { CA_NAME, caCertificate, ecKey, NOW, PROFILE, responderCertificate } from '../core/sample-pki.ts';
 import { FakeClock, settled, tracked, trackedPages } from './support-clock.ts';
 import { TestKeyHolder } from './support-key-holder.ts';
@@ -95,7 +95,13 @@ export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
 
 /** Replaces a method of the store: gets the real one, bound, and what it was called with. */
 export type Interference = {
-  [Name in keyof Store]?: (real: Store[Name], ...values: Parameters<Store[Name]>) => ReturnType<Store[Name]>;
+  [Name in keyof StoreMethods]?: (
+    real: StoreMethods[Name],
+    ...values: Parameters<StoreMethods[Name]>
+  ) => ReturnType<StoreMethods[Name]>;
+};
+type StoreMethods = {
+  [Name in keyof Store as Store[Name] extends (...values: never[]) => unknown ? Name : never]: Store[Name];
 };
 
 /** A journal whose disk can be taken away. */
@@ -144,7 +150,7 @@ export class TestService {
   /** Everything that the store told since the last start. */
   events: StoreEvent[] = [];
   interfere: Interference = {};
-  store!: Store;
+  store!: Store & Population;
   journal!: TestJournal;
   recorder!: Recorder;
   metrics!: FlowMetrics;
@@ -293,10 +299,12 @@ export class TestService {
   }
 
   /** Every promise that leaves the store is counted, and every method can be interfered with. */
-  #watched(real: EmbeddedStore): Store {
-    return new Proxy<Store>(real, {
-      get: (_, name: keyof Store) => {
-        const method = (real[name] as (...values: unknown[]) => unknown).bind(real);
+  #watched(real: EmbeddedStore): Store & Population {
+    return new Proxy<Store & Population>(real, {
+      get: (_, name: keyof StoreMethods) => {
+        const member: unknown = real[name];
+        if (typeof member !== 'function') return member;
+        const method = (member as (...values: unknown[]) => unknown).bind(real);
         const counted = (...values: unknown[]): unknown => countedResult(method(...values));
         return (...values: unknown[]): unknown => {
           // What an interference holds back is not counted: the clock goes on meanwhile.

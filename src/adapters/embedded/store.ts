@@ -23,7 +23,7 @@ import { supersedes } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
-import type { Change, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import type { Change, Lookup, Population, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
 import { CrlArchive } from './crl-archive.ts';
 import {
   APPLIED_SEQ_KEY,
@@ -53,7 +53,10 @@ type Database = ClassicLevel<Buffer, Buffer>;
 /** Records per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
 const PAGE = 1000;
 
-export class EmbeddedStore implements Store {
+export class EmbeddedStore implements Store, Population {
+  /** One process: nobody else can have forgotten, or changed, anything. */
+  readonly failure = undefined;
+  readonly mustVouch = false;
   readonly #db: Database;
   readonly #archive: CrlArchive;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
@@ -132,7 +135,12 @@ export class EmbeddedStore implements Store {
     );
   }
 
-  apply(changes: readonly Change[], seq: number): Promise<void> {
+  async apply(changes: readonly Change[], seq: number): Promise<'applied'> {
+    await this.replay(changes, seq);
+    return 'applied';
+  }
+
+  replay(changes: readonly Change[], seq: number): Promise<void> {
     return this.#exclusively(async () => {
       const keys = changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial));
       const [applied, ...recorded] = await this.#db.getMany([APPLIED_SEQ_KEY, ...keys]);
@@ -167,6 +175,10 @@ export class EmbeddedStore implements Store {
       await this.#write(operations, [], queued, first);
       for (const event of events) this.#tell(event);
     });
+  }
+
+  vouch(): Promise<void> {
+    return Promise.resolve();
   }
 
   revokedEntries(issuer: IssuerTag): {
@@ -373,6 +385,36 @@ export class EmbeddedStore implements Store {
 
   async *list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
     for await (const value of this.#db.values({ ...range('l', issuer), reverse: true })) yield decodeCrlRecord(value);
+  }
+
+  /** One process builds them all. */
+  claimCrl(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined> {
+    return this.current(issuer);
+  }
+
+  // ResponderShelf: the issuer's directory is all that the one process needs.
+
+  responders(): Promise<readonly Buffer[]> {
+    return Promise.resolve([]);
+  }
+
+  addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
+    this.#tell({ type: 'responder', issuer, der });
+    return Promise.resolve();
+  }
+
+  // AskLine: whoever asks can sign.
+
+  ask(): void {}
+
+  onAsk(): void {}
+
+  silentMs(): number {
+    return 0;
   }
 
   // ChangeFeed

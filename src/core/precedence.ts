@@ -1,0 +1,27 @@
+/**
+ * Which of two recorded states of one certificate stays, when journals of several intakes are replayed into a ledger that has
+ * forgotten. A total order, so that the outcome does not depend on the order of the replay.
+ *
+ * In operation this never decides: each change is applied only onto the state that it was decided on. Two records can name the
+ * same revision only if a process died between journalling a change and learning that another intake had been quicker.
+ */
+import type { Certificate } from './certificate.ts';
+
+export function outranks(next: Certificate, current: Certificate): boolean {
+  if (next.revision !== current.revision) return next.revision > current.revision;
+  // P2: between `revoked` and `good` at one revision, revoked stays.
+  const [revoked, wasRevoked] = [next.revocation !== undefined, current.revocation !== undefined];
+  if (revoked !== wasRevoked) return revoked;
+  if (next.recordedAt !== current.recordedAt) return next.recordedAt > current.recordedAt;
+  return contents(next) > contents(current);
+}
+
+/** Any order will do, as long as it is one. */
+function contents({ notBefore, notAfter, precertificate, crlShard, revocation }: Certificate): string {
+  return JSON.stringify([notBefore, notAfter, precertificate, crlShard, revocation?.revokedAt, revocation?.reason]);
+}
+
+/** One string per certificate, for maps. */
+export function certificateKey({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): string {
+  return issuer + serial;
+}
