@@ -9,13 +9,20 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
-import { readYamlFile } from './yaml-file.ts';
+import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
+import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
+import { duration, readYamlFile } from './yaml-file.ts';
 
 export interface Config {
   /** The file it came from. */
   readonly file: string;
+  /** Of this process: in audit records, and to the other processes of a shared store. */
+  readonly name: string;
+  readonly roles: ReadonlySet<Role>;
   /** Absolute. Ledger, journal, CRL archive and issuers lie below it. */
   readonly dataDir: string;
+  readonly store: StoreConfig;
+  readonly tokens: readonly TokenConfig[];
   readonly listen: {
     readonly public: Listen & { readonly hold: 'bare' | 'socket' };
     readonly origin: Listen | undefined;
@@ -50,7 +57,14 @@ export interface IntakeClient {
   readonly may: readonly IntakeRight[];
 }
 
-export type IntakeRight = 'issue' | 'revoke' | 'import' | 'read';
+/** `activate`: enters a share of a PIN, and ends the activation; `keys`: makes keys and changes responder certificates. */
+export type IntakeRight = (typeof RIGHTS)[number];
+const RIGHTS = ['issue', 'revoke', 'import', 'read', 'activate', 'keys'] as const;
+
+/** What a process does; together on one machine, or apart over a shared store. */
+export type Role = (typeof ROLES)[number];
+export const ROLES = ['intake', 'signer', 'responder', 'monitor'] as const;
+
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
@@ -65,6 +79,16 @@ const listener = (usual: number) =>
 
 /** certstatus.yaml. Files are relative to it. */
 export const configSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, 'letters, digits, . _ and -')
+    .default('certstatus')
+    .describe('of this process, in audit records and to the others; $CERTSTATUS_NAME'),
+  roles: z
+    .array(z.enum(ROLES))
+    .min(1)
+    .default([...ROLES])
+    .describe('what this process does; --roles. Apart only over a shared store'),
   dataDir: z
     .string()
     .min(1)
@@ -103,7 +127,7 @@ export const configSchema = z.strictObject({
           z.strictObject({
             name: z.string().min(1).describe('CN of the client certificate'),
             issuers: z.array(z.string()).min(1).describe('issuer ids, or *'),
-            may: z.array(z.enum(['issue', 'revoke', 'import', 'read'])).min(1),
+            may: z.array(z.enum(RIGHTS)).min(1),
           }),
         )
         .default([])
@@ -115,6 +139,8 @@ export const configSchema = z.strictObject({
     .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
     .optional()
     .describe('client certificate, key and server CA of issue, revoke, status and wait, PEM'),
+  store: storeSchema(duration),
+  tokens: tokensSchema,
   logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
   limits: z
     .strictObject({
@@ -148,6 +174,7 @@ export interface Overrides {
   readonly intakePort?: number | undefined;
   readonly adminPort?: number | undefined;
   readonly logLevel?: LogLevel | undefined;
+  readonly roles?: readonly Role[] | undefined;
 }
 
 export interface Loaded {
@@ -276,8 +303,16 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
   const originPort =
     overrides.originPort ?? (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : portFrom(env, 'CERTSTATUS_ORIGIN_PORT'));
   const { origin } = value.listen;
+  const store = storeOf(value.store, dirname(file));
+  const roles = new Set(overrides.roles ?? value.roles);
+  const name = env['CERTSTATUS_NAME'] ?? value.name;
+  checkRoles(roles, name, store);
   return {
     file,
+    name,
+    roles,
+    store,
+    tokens: tokensOf(value.tokens, dirname(file)),
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
     listen: {
       public: {
@@ -302,6 +337,30 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     logLevel: overrides.logLevel ?? value.logLevel,
     limits: value.limits,
   };
+}
+
+/** @throws Problem `config` for roles that would not find each other. */
+function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig): void {
+  if (store.kind === 'embedded') {
+    const missing = ROLES.filter((role) => role !== 'monitor' && !roles.has(role));
+    if (missing.length > 0) {
+      throw new Problem('config', `the embedded store has one process: add ${missing.join(', ')}, or set store.redis`, {
+        field: 'roles',
+        value: [...roles].join(','),
+      });
+    }
+    return;
+  }
+  // The others wait for the names that they know.
+  if (roles.has('intake') !== store.intakes.includes(name)) {
+    throw new Problem(
+      'config',
+      roles.has('intake')
+        ? `a process with the intake role must be among store.redis.intakes (${store.intakes.join(', ')})`
+        : 'store.redis.intakes names this process, which has no intake role: the others would wait for it',
+      { field: 'name', value: name, rule: 'P1' },
+    );
+  }
 }
 
 /** `--origin-port 8082` also switches on what the file has off. */

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
 import { type Issuer, loadIssuer } from '../core/issuer.ts';
+import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { checkProfile } from '../core/policy/limits.ts';
 import type { Profile } from '../core/policy/profile.ts';
@@ -41,8 +42,8 @@ export interface IssuerSetup {
   readonly profile: Profile;
   /** Checked and not expired, newest first. May be empty: then no answer is signed, and there is only a CRL. */
   readonly responders: readonly ResponderSetup[];
-  /** Undefined: CRLs are signed elsewhere; they are not served, only their revocations imported. */
-  readonly crlKeyFile: string | undefined;
+  /** Where the CRL key is: the first that answers signs. Undefined: CRLs are signed elsewhere; only their revocations are imported. */
+  readonly crlKeys: readonly KeyReference[] | undefined;
   readonly urls: {
     readonly ocsp: readonly PublicUrl[];
     readonly crl: readonly PublicUrl[];
@@ -52,8 +53,8 @@ export interface IssuerSetup {
 
 export interface ResponderSetup {
   readonly certificate: ResponderCertificate;
-  /** Absolute path. Only the signer opens it (P7). */
-  readonly keyFile: string;
+  /** Where its key is, in one or more places: the first that answers signs. Files are absolute. Only the signer opens them (P7). */
+  readonly keys: readonly KeyReference[];
 }
 
 /** A setup, or what stands in its way; and what is worth saying in either case. */
@@ -63,6 +64,12 @@ export interface IssuerReview {
   readonly warnings: readonly Finding[];
 }
 
+const keyReferences = z
+  .union([z.string().min(1), z.array(z.string().min(1)).min(1).max(8)])
+  .describe(
+    'a PEM file, or pkcs11:token=<name>;object=<label>; a list: the same key in several places, tried in order',
+  );
+
 /** issuer.yaml. Files are relative to it. */
 const issuerSchema = z.strictObject({
   preset: z.string().describe('name of a file in deploy/presets'),
@@ -71,13 +78,13 @@ const issuerSchema = z.strictObject({
     .min(1)
     .describe('PEM or DER files, all of one name and key; the first is published'),
   responders: z
-    .array(z.strictObject({ certificate: z.string(), key: z.string() }))
+    .array(z.strictObject({ certificate: z.string(), key: keyReferences }))
     .default([])
     .describe('responder certificates and their keys; two during a change-over'),
   ocsp: z.strictObject(ocspTiming).prefault({}).describe('overrides of the preset'),
   crl: z
     .strictObject({
-      key: z.string().optional().describe('the CA key; without it no CRL is signed or served'),
+      key: keyReferences.optional().describe('the CA key; without it no CRL is signed or served'),
       ...crlTiming,
     })
     .prefault({})
@@ -146,6 +153,11 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
   if (!read.ok) return { setup: undefined, problems: [...problems, ...read.problems], warnings };
   const { value: file, at } = read;
   const fileAt = (name: string): string => resolve(directory, name);
+  const keysAt = (value: string | readonly string[], field: string): readonly KeyReference[] =>
+    [value].flat().map((text) => {
+      const reference = parseKeyReference(text, field);
+      return reference.kind === 'file' ? { ...reference, file: fileAt(reference.file) } : reference;
+    });
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, ...crl } = file.crl;
@@ -177,8 +189,10 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
       ),
       at('responders', index, 'certificate'),
     );
-    if (!expired) responders.push({ certificate, keyFile: fileAt(key) });
+    const keys = attempt(() => keysAt(key, at('responders', index, 'key')));
+    if (!expired && keys !== undefined) responders.push({ certificate, keys });
   }
+  const crlKeys = crlKey === undefined ? undefined : attempt(() => keysAt(crlKey, at('crl', 'key')));
   if (problems.length > 0) return refused();
   responders.sort((a, b) => b.certificate.notBefore - a.certificate.notBefore);
   const setup = {
@@ -186,7 +200,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     issuer,
     profile,
     responders,
-    crlKeyFile: crlKey === undefined ? undefined : fileAt(crlKey),
+    crlKeys,
     urls: urlsOf(preset, file.urls, id),
   };
   return { setup, problems, warnings };
@@ -197,8 +211,8 @@ export interface NewIssuer {
   readonly id: string;
   readonly preset: string;
   readonly caCertificates: readonly string[];
-  readonly responders?: readonly { readonly certificate: string; readonly key: string }[];
-  readonly crlKey?: string;
+  readonly responders?: readonly { readonly certificate: string; readonly key: string | readonly string[] }[];
+  readonly crlKey?: string | readonly string[];
   /** Timing in words and URLs, exactly as issuer.yaml has them. */
   readonly ocsp?: IssuerFile['ocsp'];
   readonly crl?: Omit<NonNullable<IssuerFile['crl']>, 'key'>;
@@ -234,14 +248,14 @@ export function writeIssuer(
       const responders = (issuer.responders ?? []).map(({ certificate, key }, index) => {
         const name = `responder-${index + 1}.pem`;
         draft.write(name, pem('CERTIFICATE', certificatesIn(resolve(certificate))[0] as Buffer));
-        return { certificate: name, key: resolve(key) };
+        return { certificate: name, key: absolute(key) };
       });
       const file: IssuerFile = {
         preset: issuer.preset,
         caCertificates: caNames,
         responders,
         ...(issuer.ocsp && { ocsp: issuer.ocsp }),
-        crl: { ...(issuer.crlKey !== undefined && { key: resolve(issuer.crlKey) }), ...issuer.crl },
+        crl: { ...(issuer.crlKey !== undefined && { key: absolute(issuer.crlKey) }), ...issuer.crl },
         ...(issuer.urls && { urls: issuer.urls }),
         ...(issuer.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
       };
@@ -264,6 +278,12 @@ export function writeIssuer(
     if (['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw taken;
     throw error;
   }
+}
+
+/** A file is found from elsewhere too; what is in a token has no path. */
+function absolute(key: string | readonly string[]): string | string[] {
+  const one = (text: string): string => (text.startsWith('pkcs11:') ? text : resolve(text));
+  return typeof key === 'string' ? one(key) : key.map(one);
 }
 
 function checkId(id: string, field: string): void {
@@ -297,7 +317,12 @@ function loadOneResponder(file: string): ResponderCertificate {
   return loadResponderCertificate(certificates[0] as Buffer, file);
 }
 
-function checkCrlSigner(profile: Profile, issuer: Issuer, crlKey: string | undefined, at: Locate): readonly Problem[] {
+function checkCrlSigner(
+  profile: Profile,
+  issuer: Issuer,
+  crlKey: string | readonly string[] | undefined,
+  at: Locate,
+): readonly Problem[] {
   if (crlKey === undefined) return [];
   const problems: Problem[] = [];
   if (profile.authorities.includes('secom')) {

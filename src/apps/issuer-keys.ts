@@ -3,18 +3,24 @@
  * `issuer add` and `check-config` before somebody restarts. Only the public half is kept (P7).
  */
 import { softwarePublicKey } from '../adapters/software-key/key-holder.ts';
+import type { KeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 
-export function checkKeys({ issuer, responders, crlKeyFile }: IssuerSetup): readonly Problem[] {
+export function checkKeys({ issuer, responders, crlKeys }: IssuerSetup): readonly Problem[] {
   return [
-    ...responders.flatMap(({ certificate, keyFile }) =>
-      problemsOf(keyFile, (spkiDer) => checkOcspKey(spkiDer, certificate, issuer)),
+    ...responders.flatMap(({ certificate, keys }) =>
+      filesOf(keys).flatMap((file) => problemsOf(file, (spkiDer) => checkOcspKey(spkiDer, certificate, issuer))),
     ),
-    ...(crlKeyFile === undefined ? [] : problemsOf(crlKeyFile, (spkiDer) => checkCrlKey(spkiDer, issuer))),
+    ...filesOf(crlKeys ?? []).flatMap((file) => problemsOf(file, (spkiDer) => checkCrlKey(spkiDer, issuer))),
   ];
+}
+
+/** A key in a token is checked when the token is activated. */
+function filesOf(keys: readonly KeyReference[]): readonly string[] {
+  return keys.flatMap((key) => (key.kind === 'file' ? [key.file] : []));
 }
 
 function problemsOf(file: string, check: (spkiDer: Uint8Array) => readonly Finding[]): readonly Problem[] {

@@ -4,7 +4,6 @@
  * Start: ledger brought up to date with the journal → nothing is served before. Then the listeners, then signing.
  * Stop: not ready → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
  */
-import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
@@ -13,11 +12,8 @@ import { openOriginFront } from '../adapters/origin-front/listener.ts';
 import { loadUws } from '../adapters/origin-front/uws.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import { openPublicFront } from '../adapters/public-front/listener.ts';
-import { openSoftwareKey } from '../adapters/software-key/key-holder.ts';
 import type { IssuerTag } from '../core/certificate.ts';
-import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
-import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
 import { makeAnswer } from '../flows/answer.ts';
 import { registerGauges } from '../flows/gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
@@ -28,13 +24,13 @@ import { CrlPublisher } from '../flows/publish-crl.ts';
 import { ResponseTable } from '../flows/response-table.ts';
 import { Signer, type SignerIssuer } from '../flows/sign.ts';
 import type { Front } from '../ports/front.ts';
-import type { KeyHolder } from '../ports/key-holder.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
 import type { Listen, Loaded } from './config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
+import { openSigningKeys } from './signing-keys.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -83,18 +79,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const signers: SignerIssuer[] = [];
   for (const setup of core.setups) {
     const served = core.issuers.get(setup.id) as ServedIssuer;
-    const ocsp = new Map<string, { holder: KeyHolder; publicKey: KeyObject }>();
-    for (const { certificate, keyFile } of setup.responders) {
-      const holder = await openSoftwareKey(keyFile, { warn });
-      refuse(checkOcspKey(holder.publicKey, certificate, setup.issuer), holder.describe);
-      ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
-    }
-    const crlHolder = setup.crlKeyFile === undefined ? undefined : await openSoftwareKey(setup.crlKeyFile, { warn });
-    if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
-    signers.push({
-      served,
-      keys: { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } },
-    });
+    signers.push({ served, keys: await openSigningKeys(setup, served, warn) });
   }
 
   const { freshness } = core;
@@ -226,13 +211,6 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
           : (error as Error).message;
     throw new Problem('config', why, { field, value: `${host}:${port}` });
   }
-}
-
-/** P7: a key that does not belong to its certificate, or may not sign this, stops the start. */
-function refuse(findings: readonly Finding[], field: string): void {
-  const [finding] = findings.filter(({ severity }) => severity === 'error');
-  if (finding !== undefined)
-    throw new Problem('config', finding.message, { field, rule: `${finding.rule}, ${finding.citation}` });
 }
 
 function readFileOr(field: string, path: string): Buffer {

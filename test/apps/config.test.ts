@@ -269,8 +269,8 @@ describe('issuer.yaml', () => {
     assert.equal(setup?.id, 'one');
     assert.equal(setup?.issuer.name, 'C=JP, O=Example, CN=Example CA');
     assert.equal(setup?.profile.preset, 'baseline');
-    assert.equal(setup?.crlKeyFile, join(directory, 'issuers/one/ca.key'));
-    assert.equal(setup?.responders[0]?.keyFile, join(directory, 'issuers/one/r.key'));
+    assert.deepEqual(setup?.crlKeys, [{ kind: 'file', file: join(directory, 'issuers/one/ca.key') }]);
+    assert.deepEqual(setup?.responders[0]?.keys, [{ kind: 'file', file: join(directory, 'issuers/one/r.key') }]);
     assert.deepEqual(setup?.urls, {
       ocsp: [{ path: '/' }],
       crl: [{ path: '/one.crl' }],
@@ -285,7 +285,7 @@ describe('issuer.yaml', () => {
       [setup?.profile.ocsp.validityMs, setup?.profile.ocsp.refreshAfterMs, setup?.profile.crl.periodMs],
       [2 * DAY, 12 * HOUR, 12 * HOUR],
     );
-    assert.equal(setup?.crlKeyFile, '/hsm/ca.key');
+    assert.deepEqual(setup?.crlKeys, [{ kind: 'file', file: '/hsm/ca.key' }]);
     assert.deepEqual(setup?.urls.crl, [{ host: 'crl.test', path: '/x.crl' }]);
     assert.deepEqual(setup?.urls.ocsp, [{ path: '/' }]);
   });
@@ -299,7 +299,7 @@ describe('issuer.yaml', () => {
       issuers[0]?.responders.map(({ certificate }) => certificate.notBefore),
       [NOW + DAY, NOW - DAY],
     );
-    assert.equal(issuers[0]?.crlKeyFile, undefined);
+    assert.equal(issuers[0]?.crlKeys, undefined);
     assert.deepEqual(
       warnings.map(({ rule }) => rule),
       ['R-11'],
@@ -486,8 +486,8 @@ describe('writeIssuer', () => {
     assert.equal(loaded?.issuer.certificates.length, 2);
     assert.deepEqual(loaded?.profile, setup.profile);
     assert.equal(loaded?.profile.ocsp.validityMs, 3 * DAY);
-    assert.equal(loaded?.responders[0]?.keyFile, join(source, 'r.key'));
-    assert.equal(loaded?.crlKeyFile, join(source, 'ca.key'));
+    assert.deepEqual(loaded?.responders[0]?.keys, [{ kind: 'file', file: join(source, 'r.key') }]);
+    assert.deepEqual(loaded?.crlKeys, [{ kind: 'file', file: join(source, 'ca.key') }]);
     assert.deepEqual(readdirSync(join(data, 'issuers')), ['new']);
   });
 

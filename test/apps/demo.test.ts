@@ -68,14 +68,14 @@ describe('createDemo', () => {
   it('makes a responder certificate of the profile, whose key is the one beside it, as is the CRL key', async () => {
     const { issuers } = loadConfig({ configFile: demo.configFile, nowMs: NOW });
     const [setup] = issuers;
-    assert.ok(setup !== undefined && setup.crlKeyFile !== undefined);
+    assert.ok(setup !== undefined && setup.crlKeys?.[0]?.kind === 'file');
     const [responder] = setup.responders;
     assert.ok(responder !== undefined);
     assert.deepEqual(checkResponderCertificate(responder.certificate, setup.issuer, setup.profile, NOW), []);
     assert.equal(responder.certificate.keyType, 'P-256');
     assert.ok(responder.certificate.notAfter - NOW > 89 * DAY);
-    const ocspKey = await openSoftwareKey(responder.keyFile);
-    const crlKey = await openSoftwareKey(setup.crlKeyFile);
+    const ocspKey = await openSoftwareKey((responder.keys[0] as { file: string }).file);
+    const crlKey = await openSoftwareKey(setup.crlKeys[0].file);
     assert.deepEqual(checkOcspKey(ocspKey.publicKey, responder.certificate, setup.issuer), []);
     assert.deepEqual(checkCrlKey(crlKey.publicKey, setup.issuer), []);
     assert.notDeepEqual(checkCrlKey(ocspKey.publicKey, setup.issuer), []);

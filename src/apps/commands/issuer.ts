@@ -38,8 +38,12 @@ export function issuerCommands(program: Command): void {
     )
     .option('--preset <name>', `profile of the CA: ${presetIds().join(', ')}`, 'baseline')
     .option('--responder-cert <file>', 'responder certificate; again for a second one', collect)
-    .option('--responder-key <file>', 'its private key, PEM; in the same order', collect)
-    .option('--crl-key <file>', 'private key of the CA, PEM; without it CRLs are not signed here')
+    .option(
+      '--responder-key <file>',
+      'its private key, PEM file or pkcs11:token=…;object=…; in the same order',
+      collect,
+    )
+    .option('--crl-key <file>', 'private key of the CA, PEM file or pkcs11: URI; without it CRLs are not signed here')
     .option(
       '--ocsp-path <[host]/path>',
       'path of the AIA OCSP URL, e.g. /OcspServer or ocsp.example/; again for more',
@@ -140,7 +144,7 @@ function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];
 }
 
-function view({ id, issuer, profile, responders, crlKeyFile, urls: served }: IssuerSetup): object {
+function view({ id, issuer, profile, responders, crlKeys, urls: served }: IssuerSetup): object {
   const { sha1, sha256 } = issuer.hashes;
   return {
     id,
@@ -160,14 +164,14 @@ function view({ id, issuer, profile, responders, crlKeyFile, urls: served }: Iss
       keyType: certificate.keyType,
       notAfter: rfc3339(certificate.notAfter),
     })),
-    signsCrls: crlKeyFile !== undefined,
+    signsCrls: crlKeys !== undefined,
     urls: served,
     profile,
   };
 }
 
 function text(setup: IssuerSetup): string {
-  const { issuer, profile, responders, crlKeyFile, urls: served } = setup;
+  const { issuer, profile, responders, crlKeys, urls: served } = setup;
   const { sha1, sha256 } = issuer.hashes;
   const url = ({ host, path }: { host?: string | undefined; path: string }): string => `${host ?? ''}${path}`;
   return table([
@@ -186,7 +190,7 @@ function text(setup: IssuerSetup): string {
       'responder',
       `${certificate.id}, ${certificate.keyType}, until ${rfc3339(certificate.notAfter)}`,
     ]),
-    ['CRL', crlKeyFile === undefined ? 'not signed here' : 'signed here'],
+    ['CRL', crlKeys === undefined ? 'not signed here' : 'signed here'],
     ['OCSP at', served.ocsp.map(url).join(' ')],
     ['CRL at', served.crl.map(url).join(' ')],
     ['CA certificate at', served.caCertificate.map(url).join(' ')],

@@ -1,8 +1,9 @@
 /** Who may do what at the intake: client certificates by common name, issuers and permissions from the configuration. */
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { Problem } from '../../core/problem.ts';
+import type { IntakeRight } from '../config.ts';
 
-export type Permission = 'issue' | 'revoke' | 'import' | 'read';
+export type Permission = IntakeRight;
 
 export interface Client {
   /** For the audit log: common name and fingerprint of the client certificate, or the local shell's user. */
