@@ -22,6 +22,7 @@ import {
   responderExtensions,
   rsaKey,
 } from '../core/sample-pki.ts';
+import { MINUTE } from '../../src/core/time.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'certstatus-config-'));
 after(() => rmSync(root, { recursive: true }));
@@ -234,14 +235,25 @@ describe('deploy/certstatus.example.yaml', () => {
     };
     const all = keys(z.toJSONSchema(configSchema, { io: 'input' }));
     assert.ok(all.length > 20, all.join());
+    // Alternatives cannot all be in force: the second example shows some of them in a comment.
+    const apart = readFileSync(deployFile('certstatus.apart.example.yaml'), 'utf8');
+    const named = (key: string): boolean => new RegExp(`\\b${key.split('.').at(-1)}:`).test(apart);
     const missing = all.filter(
       (key) =>
+        !(/^(store|tokens)\./.test(key) && named(key)) &&
         key
           .split('.')
           .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], example) ===
-        undefined,
+          undefined,
     );
     assert.deepEqual(missing, []);
+  });
+
+  it('has a second part that is accepted', () => {
+    const apart = parse(readFileSync(deployFile('certstatus.apart.example.yaml'), 'utf8')) as unknown;
+    const { store, tokens, roles } = configSchema.parse(apart);
+    assert.ok(typeof store === 'object' && store.redis.silenceLimit === 15 * MINUTE);
+    assert.deepEqual([tokens.length, roles], [1, ['signer']]);
   });
 
   it('keeps its comments when the ports change', () => {
