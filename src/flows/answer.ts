@@ -8,16 +8,17 @@
  *  4. table hit    prebuilt reply, or 304. Done, no await.
  *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
  *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
- *                  beyond them tryLater.
+ *                  beyond them tryLater. A store that cannot be read, likewise.
  */
 import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
 import { decodeGetPath } from '../core/ocsp/get-path.ts';
 import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/request.ts';
 import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
 import { answerable } from '../core/policy/freshness.ts';
+import { Problem } from '../core/problem.ts';
 import { RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND } from '../core/time.ts';
+import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
@@ -37,7 +38,7 @@ export interface AnswerParts {
   readonly files: readonly (PublicUrl & { readonly file: PublicFile })[];
   readonly publicFiles: PublicFiles;
   readonly table: ResponseTable;
-  /** Undefined in a process without the signer role, or when too much is waiting. */
+  /** Of this process, or elsewhere (ask-elsewhere.ts). Undefined when nobody can be asked; its answer, when too much is waiting. */
   readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -135,7 +136,8 @@ class Responder {
     try {
       for (let attempt = 0; attempt < ATTEMPTS && !late; attempt++) {
         const now = clock.now();
-        const loaded: Loaded = await table.load(hash, issuer.tag, asked.serial, now);
+        const loaded = await this.#load(hash, issuer, asked.serial, now);
+        if (loaded === undefined) break;
         if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
         if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
         if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
@@ -151,6 +153,16 @@ class Responder {
     // P4: nothing servable is left. Said loudly by the freshness gauges; to the client, tryLater, never an expired answer.
     metrics.count('try-later', question.method, question.httpVersion, hash);
     return ocspErrors.tryLater;
+  }
+
+  /** Undefined while the store cannot be relied on: its Problem is said by the gauges, once, and not here for each request. */
+  async #load(hash: CertIdHash, issuer: ServedIssuer, serial: Serial, nowMs: EpochMs): Promise<Loaded | undefined> {
+    try {
+      return await this.#parts.table.load(hash, issuer.tag, serial, nowMs);
+    } catch (error) {
+      if (error instanceof Problem && error.code === 'unavailable') return undefined;
+      throw error;
+    }
   }
 
   #file(question: Question, file: PublicFile): Reply {

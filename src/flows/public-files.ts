@@ -52,17 +52,20 @@ export class PublicFiles {
     unreadable: (issuer: ServedIssuer, error: unknown) => void,
   ): Promise<PublicFiles> {
     const files = new PublicFiles(issuers, nowMs);
-    store.follow((event) => {
-      if (event.type === 'crl') files.#replace(event.record, event.der);
-    });
-    for (const issuer of issuers) {
+    const read = async (issuer: ServedIssuer): Promise<void> => {
       try {
         const record = await store.current(issuer.tag);
         if (record !== undefined) files.#replace(record, await store.body(record));
       } catch (error) {
         unreadable(issuer, error);
       }
-    }
+    };
+    store.follow((event) => {
+      if (event.type === 'crl') files.#replace(event.record, event.der);
+      // A store that forgot tells its newest CRL as an event once somebody has restored it; until then this one stands.
+      if (event.type === 'gap') for (const issuer of issuers) if (issuer.tag === event.issuer) void read(issuer);
+    });
+    for (const issuer of issuers) await read(issuer);
     return files;
   }
 

@@ -11,6 +11,9 @@
  *               current; the next build finds the revocations again, because they are in the index.
  *
  * Revocations that arrive within `coalesceMs` of the first, or while a build is running, share the next CRL.
+ *
+ * Of several signers over one store one builds, the one with the claim (ports/store.ts, CrlShelf). The others know by the feed
+ * what it has published, and what it has not: when it is gone they have the claim, and the same revocations waiting.
  */
 import { createHash } from 'node:crypto';
 import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
@@ -29,6 +32,8 @@ import type { CrlMetrics } from './metrics.ts';
 import type { SignerIssuer } from './sign.ts';
 import { verified } from './sign-answers.ts';
 
+/** Without the claim to build: how soon to ask for it again. */
+const CLAIM_AGAIN_MS = 5 * SECOND;
 /** After a failed or refused build. */
 const RETRY_MS = 10 * SECOND;
 /**
@@ -37,6 +42,8 @@ const RETRY_MS = 10 * SECOND;
  */
 const PAUSE_BUILDS = 4;
 const MAX_PAUSE_MS = 60 * SECOND;
+/** Revocations that wait for a CRL, remembered one by one. */
+const MAX_UNLISTED = 1024;
 /** How long a timer is trusted: the wall clock may be set, or the machine may sleep, while it runs. */
 const LOOK_AGAIN_MS = MINUTE;
 
@@ -49,10 +56,7 @@ export class CrlPublisher {
   readonly #log: Log;
   readonly #metrics: CrlMetrics;
   #current: CrlRecord | undefined;
-  /** When the oldest revocation that is on no CRL yet was recorded: the clock of B-14. */
-  #oldestUnlisted: EpochMs | undefined;
-  /** The same for what was recorded after the build under way took its snapshot. */
-  #arrivedMeanwhile: EpochMs | undefined;
+  readonly #unlisted = new UnlistedRevocations();
   /** When the next CRL after a revocation may begin. */
   #notBefore: EpochMs = 0;
   /** After a failure: when the next try may begin, whatever is recorded meanwhile. */
@@ -76,13 +80,16 @@ export class CrlPublisher {
     this.#log = log;
     this.#metrics = metrics;
     store.follow((event) => {
+      if (event.type === 'gap' && event.issuer === this.issuer && !this.#stopped) void this.#readAgain();
+      if (event.type === 'crl' && event.record.issuer === this.issuer) this.#published(event.record);
       if (event.type !== 'recorded') return;
       const { certificate, lane } = event.change;
       if (certificate.issuer !== at.served.tag) return;
       // Not every change in the revocation lane revokes (a hold may end), and an import revokes in the refresh lane.
       if (certificate.revocation === undefined && lane !== 'revocation') return;
-      this.#oldestUnlisted ??= certificate.recordedAt;
-      this.#arrivedMeanwhile ??= certificate.recordedAt;
+      // A shared store may tell of it after a CRL that lists it.
+      if (this.#current !== undefined && certificate.recordedSeq <= this.#current.asOfSeq) return;
+      this.#unlisted.add(certificate);
       this.#schedule();
     });
   }
@@ -95,17 +102,46 @@ export class CrlPublisher {
     return this.#current;
   }
 
+  /** When the oldest revocation that is on no CRL yet was recorded: the clock of B-14. */
   get oldestUnlisted(): EpochMs | undefined {
-    return this.#oldestUnlisted;
+    return this.#unlisted.oldest;
   }
 
   /** Publishes at once when there is no CRL, it is due, or revocations were recorded after it. */
   async start(): Promise<void> {
     this.#stopped = false;
-    this.#current = await this.#store.current(this.issuer);
-    if (this.#current !== undefined && (await this.#store.appliedSeq()) > this.#current.asOfSeq) {
-      this.#oldestUnlisted = await this.#oldestAfter(this.#current);
+    await this.#read();
+    this.#schedule();
+  }
+
+  async #read(): Promise<void> {
+    this.#current = await this.#store.restoreCrl(this.issuer);
+    this.#unlisted.clear();
+    const listedUpTo = this.#current?.asOfSeq ?? 0;
+    const { asOfSeq, pages } = this.#store.revokedEntries(this.issuer);
+    const upTo = await asOfSeq;
+    for await (const page of pages) {
+      if (upTo <= listedUpTo) break;
+      for (const entry of page) if (entry.recordedSeq > listedUpTo) this.#unlisted.add(entry);
     }
+  }
+
+  /** After events were lost, or a store that could not be read: again until it can. */
+  async #readAgain(): Promise<void> {
+    try {
+      await this.#read();
+      this.#schedule();
+    } catch (error) {
+      this.#log.warn({ err: error, issuer: this.#at.served.id }, 'the current CRL cannot be read; trying again');
+      this.#clock.after(SECOND, () => void (this.#stopped || this.#readAgain()));
+    }
+  }
+
+  /** By this process or another. */
+  #published(record: CrlRecord): void {
+    if (this.#current !== undefined && record.number <= this.#current.number) return;
+    this.#current = record;
+    this.#unlisted.listed(record.asOfSeq);
     this.#schedule();
   }
 
@@ -117,6 +153,12 @@ export class CrlPublisher {
 
   /** Builds and publishes now, on top of the schedule. @throws Problem saying why it was not published. */
   async publishNow(): Promise<CrlRecord> {
+    if (!(await this.#store.claimCrl(this.issuer))) {
+      throw new Problem('unavailable', 'another signer builds the CRLs of this issuer: ask that one', {
+        field: 'issuer',
+        value: this.#at.served.id,
+      });
+    }
     while (this.#building !== undefined) await this.#building;
     // It would begin a second build beside this one; #schedule sets it anew.
     this.#timer?.cancel();
@@ -132,25 +174,13 @@ export class CrlPublisher {
     });
   }
 
-  /** When the oldest revocation was recorded that the CRL did not know of. */
-  async #oldestAfter(crl: CrlRecord): Promise<EpochMs | undefined> {
-    let oldest: EpochMs | undefined;
-    for await (const page of this.#store.revokedEntries(this.issuer).pages) {
-      for (const { recordedAt, recordedSeq } of page) {
-        if (recordedSeq > crl.asOfSeq) oldest = Math.min(recordedAt, oldest ?? Infinity);
-      }
-    }
-    return oldest;
-  }
-
   /** The instant at which the next build begins. */
   #due(nowMs: EpochMs): EpochMs {
     if (this.#current === undefined) return nowMs;
     const scheduled = this.#current.scheduledAt + this.#at.served.profile.crl.periodMs;
+    const { oldest } = this.#unlisted;
     const unlisted =
-      this.#oldestUnlisted === undefined
-        ? Infinity
-        : Math.max(this.#oldestUnlisted + this.#at.served.profile.crl.coalesceMs, this.#notBefore);
+      oldest === undefined ? Infinity : Math.max(oldest + this.#at.served.profile.crl.coalesceMs, this.#notBefore);
     // thisUpdate has whole seconds and must grow: not before the next second.
     return Math.max(Math.min(scheduled, unlisted), this.#current.thisUpdate + SECOND);
   }
@@ -161,7 +191,7 @@ export class CrlPublisher {
     const delay = this.#delay();
     this.#timer = this.#clock.after(Math.min(delay, LOOK_AGAIN_MS), () => {
       if (this.#delay() > 0) return this.#schedule();
-      this.#building = this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation')
+      this.#building = this.#buildIfClaimed()
         .then(
           () => undefined,
           (error: unknown) => {
@@ -190,9 +220,16 @@ export class CrlPublisher {
     return current === undefined || this.#clock.now() >= current.scheduledAt + this.#at.served.profile.crl.periodMs;
   }
 
+  /** Without the claim another process builds; whether it does is looked at soon. */
+  async #buildIfClaimed(): Promise<void> {
+    if (await this.#store.claimCrl(this.issuer)) await this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
+    else this.#retryAt = this.#clock.now() + CLAIM_AGAIN_MS;
+  }
+
   async #build(kind: 'scheduled' | 'revocation'): Promise<CrlRecord> {
     const { served, keys } = this.#at;
     const key = keys.crl;
+    const { oldest } = this.#unlisted;
     if (key === undefined) throw new Problem('config', 'no CRL key', { field: `issuers/${served.id}/crl.key` });
     const previous = this.#current ?? (await this.#store.current(this.issuer));
     const now = this.#clock.now();
@@ -214,9 +251,6 @@ export class CrlPublisher {
       max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + 1n),
     );
 
-    // What is recorded before this line is in the snapshot; what comes after it is for the next CRL.
-    this.#arrivedMeanwhile = undefined;
-    const unlisted = this.#oldestUnlisted;
     const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.issuer);
     const asOfSeq = await asOf;
     const builder = new CrlBuilder({
@@ -285,9 +319,8 @@ export class CrlPublisher {
         rule: 'T-34',
       });
     }
-    this.#current = record;
-    if (unlisted !== undefined) this.#metrics.recordedToListed.observe((record.publishedAt - unlisted) / SECOND);
-    this.#oldestUnlisted = this.#arrivedMeanwhile;
+    this.#published(record);
+    if (oldest !== undefined) this.#metrics.recordedToListed.observe((record.publishedAt - oldest) / SECOND);
     const finished = this.#clock.now();
     this.#notBefore = finished + Math.min(PAUSE_BUILDS * Math.max(0, finished - now), MAX_PAUSE_MS);
     this.#metrics.published.value += 1;
@@ -342,6 +375,39 @@ export class CrlPublisher {
         },
       );
     }
+  }
+}
+
+/** Revocations that are on no CRL yet: of each, when it was recorded and how the ledger counts it. Bounded. */
+class UnlistedRevocations {
+  /** In ascending order of seq. */
+  #waiting: { seq: number; readonly recordedAt: EpochMs }[] = [];
+
+  get oldest(): EpochMs | undefined {
+    return this.#waiting.reduce<EpochMs | undefined>(
+      (oldest, { recordedAt }) => Math.min(recordedAt, oldest ?? Infinity),
+      undefined,
+    );
+  }
+
+  add({ recordedSeq: seq, recordedAt }: { readonly recordedSeq: number; readonly recordedAt: EpochMs }): void {
+    const last = this.#waiting.at(-1);
+    if (last !== undefined && (seq === last.seq || this.#waiting.length >= MAX_UNLISTED)) {
+      // Many at once: the last stands for all of them, as old as the oldest and listed when the newest is.
+      this.#waiting[this.#waiting.length - 1] = {
+        seq: Math.max(seq, last.seq),
+        recordedAt: Math.min(recordedAt, last.recordedAt),
+      };
+    } else this.#waiting.push({ seq, recordedAt });
+  }
+
+  /** Everything up to `asOfSeq` is on a CRL. */
+  listed(asOfSeq: number): void {
+    this.#waiting = this.#waiting.filter(({ seq }) => seq > asOfSeq);
+  }
+
+  clear(): void {
+    this.#waiting = [];
   }
 }
 

@@ -5,15 +5,20 @@
  * P2 here: when a change of a certificate is recorded, its entries go at once, before the event is acknowledged, so the old
  * answer is not served again by this process; a load that was under way meanwhile is repeated. What replaces an entry is
  * decided by freshness.supersedes, never by arrival.
+ *
+ * Over a shared store changes come from other processes. When some were missed (`gap`) what is held is doubtful: it is looked up
+ * again before it is served, or served on while the store cannot be read. When nothing has proved for `silenceLimitMs` that
+ * changes reach this process, `good` is not served at all; `revoked` is, because it is final. Such a store does not tell of
+ * refreshed answers either: they are looked for from their refreshAt on.
  */
 import { LRUCache } from 'lru-cache';
 import type { CertIdHash, Certificate, IssuerTag, PublishedResponse } from '../core/certificate.ts';
 import { ocspCaching, type CachingBlock } from '../core/policy/caching.ts';
 import { servable, supersedes } from '../core/policy/freshness.ts';
 import type { Serial } from '../core/serial.ts';
-import type { EpochMs } from '../core/time.ts';
+import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Reply } from '../ports/front.ts';
-import type { ChangeFeed, Lookup, ResponseSource } from '../ports/store.ts';
+import type { ChangeFeed, Lookup, Reliance, ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 /** What an entry weighs beside its body: headers, keys and objects (measured at about 1.4 kB). */
@@ -26,6 +31,10 @@ export interface Entry {
   notModified: Reply;
   block: CachingBlock;
   readonly maxAgeMs: number;
+  /** The issuer's count of gaps when this was loaded. */
+  readonly gaps: number;
+  /** When to look for its successor. */
+  lookAt: EpochMs;
 }
 
 export type Loaded =
@@ -34,18 +43,35 @@ export type Loaded =
   | { readonly kind: 'entry'; readonly entry: Entry };
 
 const EMPTY = Buffer.alloc(0);
+/** Between two looks for the successor of an answer: signing may be late. */
+const LOOK_AGAIN_MS = 5 * SECOND;
+
+export interface SharedStore {
+  /** How long `good` is served while nothing proves that changes reach this process. */
+  readonly silenceLimitMs: number;
+}
 
 export class ResponseTable {
   readonly #entries: LRUCache<string, Entry>;
   readonly #issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
-  readonly #source: ResponseSource;
+  readonly #source: ResponseSource & Reliance;
+  readonly #shared: SharedStore | undefined;
+  /** By issuer: how often events of it were lost. */
+  readonly #gaps = new Map<IssuerTag, number>();
   /**
    * Loads under way, by issuer and serial; `stale` when the certificate changed since the load began. A load stays here until
    * the last of its readers has used it, so that none of them misses a change.
    */
   readonly #loads = new Map<string, { stale: boolean; readers: number; readonly loaded: Promise<Lookup> }>();
 
-  constructor(issuers: readonly ServedIssuer[], store: ResponseSource & ChangeFeed, maxBytes: number) {
+  /** @param shared for a store that other processes write to. */
+  constructor(
+    issuers: readonly ServedIssuer[],
+    store: ResponseSource & ChangeFeed & Reliance,
+    maxBytes: number,
+    shared?: SharedStore,
+  ) {
+    this.#shared = shared;
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#source = store;
     this.#entries = new LRUCache({
@@ -57,11 +83,13 @@ export class ResponseTable {
         const { certificate, lane } = event.change;
         if (lane === undefined) return;
         this.#touch(certificate.issuer, certificate.serial);
-        for (const hash of HASHES) {
-          const key = hash + certificate.issuer + certificate.serial;
-          const entry = this.#entries.peek(key);
-          if (entry !== undefined && entry.response.revision < certificate.revision) this.#entries.delete(key);
-        }
+        this.#forget(certificate.issuer, certificate.serial, certificate.revision);
+      } else if (event.type === 'answered') {
+        this.#touch(event.issuer, event.serial);
+        this.#forget(event.issuer, event.serial, event.revision);
+      } else if (event.type === 'gap') {
+        this.#gaps.set(event.issuer, this.#gapsOf(event.issuer) + 1);
+        for (const [key, load] of this.#loads) if (key.startsWith(event.issuer)) load.stale = true;
       } else if (event.type === 'published') {
         const { certificate, response } = event;
         this.#touch(certificate.issuer, certificate.serial);
@@ -86,13 +114,21 @@ export class ResponseTable {
 
   /** The entry, if it is here and may be served; its headers are right for `nowMs`. The hot path: one look-up. */
   get(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Entry | undefined {
-    const entry = this.#entries.get(hash + issuer + serial);
+    const key = hash + issuer + serial;
+    const entry = this.#entries.get(key);
     if (entry === undefined || !servable(entry.response, nowMs)) return undefined;
+    if (this.#shared !== undefined) {
+      if (entry.gaps !== this.#gapsOf(issuer) || this.#mute(entry)) return undefined;
+      if (nowMs >= entry.lookAt) this.#lookForSuccessor(hash, issuer, serial, entry, nowMs);
+    }
     if (nowMs >= entry.block.goodUntil || nowMs < entry.block.lastModifiedMs) dress(entry, nowMs);
     return entry;
   }
 
-  /** Loads from the store; concurrent questions about one certificate share the load. */
+  /**
+   * Loads from the store; concurrent questions about one certificate share the load.
+   * @throws Problem `unavailable` when the store cannot be relied on now, and there is nothing here that may be served all the same.
+   */
   async load(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Promise<Loaded> {
     const key = issuer + serial;
     for (;;) {
@@ -105,16 +141,28 @@ export class ResponseTable {
       let found: Lookup;
       try {
         found = await load.loaded;
+      } catch (error) {
+        const held = this.#entries.get(hash + key);
+        if (held === undefined || !servable(held.response, nowMs) || this.#mute(held)) throw error;
+        if (nowMs >= held.block.goodUntil) dress(held, nowMs);
+        return { kind: 'entry', entry: held };
       } finally {
         load.readers -= 1;
         if (load.readers === 0 && this.#loads.get(key) === load) this.#loads.delete(key);
       }
       if (load.stale) continue;
+      // What events did not say, because they were lost, the store says now.
+      this.#forget(issuer, serial, found.kind === 'unknown' ? Infinity : found.certificate.revision);
       if (found.kind === 'unknown') return found;
       if (found.kind === 'pending' || !servable(found.response, nowMs))
         return { kind: 'pending', certificate: found.certificate };
       const known = this.#entries.get(hash + key);
-      if (known !== undefined && !supersedes(found.response, known.response) && servable(known.response, nowMs))
+      if (
+        known !== undefined &&
+        known.gaps === this.#gapsOf(issuer) &&
+        !supersedes(found.response, known.response) &&
+        servable(known.response, nowMs)
+      )
         return { kind: 'entry', entry: known };
       const entry = this.#insert(hash + key, hash, found.certificate, found.response, nowMs);
       return entry === undefined ? { kind: 'pending', certificate: found.certificate } : { kind: 'entry', entry };
@@ -135,9 +183,44 @@ export class ResponseTable {
     const body = responder.template.assemble(hash, certificate.serial, response, response.signatures[hash]);
     const maxAgeMs = issuer.profile.ocsp.maxAgeMs;
     const block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs }, nowMs);
-    const entry: Entry = { response, notAfter: certificate.notAfter, maxAgeMs, block, ...replies(body, block) };
+    const entry: Entry = {
+      response,
+      notAfter: certificate.notAfter,
+      maxAgeMs,
+      block,
+      ...replies(body, block),
+      gaps: this.#gapsOf(certificate.issuer),
+      lookAt: Math.max(response.refreshAt, nowMs + LOOK_AGAIN_MS),
+    };
     this.#entries.set(key, entry);
     return entry;
+  }
+
+  #gapsOf(issuer: IssuerTag): number {
+    return this.#gaps.get(issuer) ?? 0;
+  }
+
+  /** Must this be kept back, because a revocation may not have reached this process (P2)? */
+  #mute(entry: Entry): boolean {
+    return (
+      this.#shared !== undefined &&
+      entry.response.revocation === undefined &&
+      this.#source.silentMs() > this.#shared.silenceLimitMs
+    );
+  }
+
+  #lookForSuccessor(hash: CertIdHash, issuer: IssuerTag, serial: Serial, entry: Entry, nowMs: EpochMs): void {
+    entry.lookAt = nowMs + LOOK_AGAIN_MS;
+    this.load(hash, issuer, serial, nowMs).catch(() => undefined);
+  }
+
+  /** Drops what is older than the revision. */
+  #forget(issuer: IssuerTag, serial: Serial, revision: number): void {
+    for (const hash of HASHES) {
+      const key = hash + issuer + serial;
+      const entry = this.#entries.peek(key);
+      if (entry !== undefined && entry.response.revision < revision) this.#entries.delete(key);
+    }
   }
 
   #touch(issuer: IssuerTag, serial: Serial): void {

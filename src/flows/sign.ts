@@ -24,7 +24,7 @@ import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { SignPriority } from '../ports/key-holder.ts';
-import type { ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
+import type { AskLine, ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
 import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
@@ -50,7 +50,7 @@ export interface SignerIssuer {
 
 export class Signer {
   readonly #issuers: ReadonlyMap<IssuerTag, SignerIssuer>;
-  readonly #store: Ledger & RefreshQueue & ChangeFeed;
+  readonly #store: Ledger & RefreshQueue & ChangeFeed & AskLine;
   readonly #journal: Journal;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -75,7 +75,7 @@ export class Signer {
 
   constructor(
     issuers: readonly SignerIssuer[],
-    store: Ledger & RefreshQueue & ChangeFeed,
+    store: Ledger & RefreshQueue & ChangeFeed & AskLine,
     journal: Journal,
     clock: Clock,
     log: Log,
@@ -92,6 +92,8 @@ export class Signer {
       this.#recordedUpTo = Math.max(this.#recordedUpTo, event.change.certificate.recordedAt);
       this.wake();
     });
+    // Whoever asked is told by the feed.
+    store.onAsk((issuer, serial) => void this.ask(issuer, serial));
   }
 
   start(): void {

@@ -12,7 +12,7 @@ import { checkKeys } from '../../src/apps/issuer-keys.ts';
 import { deployFile } from '../../src/apps/presets.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import type { Problem } from '../../src/core/problem.ts';
-import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import {
   caCertificate,
   ecKey,
@@ -22,7 +22,6 @@ import {
   responderExtensions,
   rsaKey,
 } from '../core/sample-pki.ts';
-import { MINUTE } from '../../src/core/time.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'certstatus-config-'));
 after(() => rmSync(root, { recursive: true }));

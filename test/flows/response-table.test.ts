@@ -80,6 +80,9 @@ describe('ResponseTable: revocations (P2)', () => {
     let answer: (lookup: Lookup) => void = () => undefined;
     let looked = 0;
     const source = {
+      failure: undefined,
+      mustVouch: false,
+      silentMs: () => 0,
       follow: (run: typeof follower) => void (follower = run),
       lookup: (): Promise<Lookup> => {
         looked += 1;
