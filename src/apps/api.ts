@@ -27,6 +27,12 @@ const TIMEOUT_MS = 30_000;
 export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
   const { host, port } = loaded.config.listen.intake;
   if (await listening(host, port)) return remote(loaded, host, port);
+  if (loaded.config.store.kind !== 'embedded') {
+    throw new Problem('unavailable', 'no intake answers there: start it, or name another with --intake-port', {
+      field: 'listen.intake',
+      value: `${host}:${port}`,
+    });
+  }
   try {
     return await local(loaded, log);
   } catch (error) {
@@ -122,9 +128,9 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     name: 'local shell',
     actor: `${userInfo().username} (local shell)`,
     issuers: ['*'],
-    may: ['issue', 'revoke', 'import', 'read'],
+    may: ['issue', 'revoke', 'import', 'read', 'keys'],
   };
-  const app = makeIntake({ core, identify: () => client, publishers: new Map(), tls: undefined });
+  const app = makeIntake({ core, identify: () => client, publisherOf: () => undefined, tls: undefined });
   return {
     where: loaded.config.dataDir,
     async call(method, path, body) {

@@ -1,15 +1,13 @@
 /**
- * The part that every process with a ledger needs: store, journal, recorder, issuers. `serve` puts the roles on top of it; a
- * command that finds no service running uses it alone.
+ * The part that every process has: issuers, store, and, where events are taken or anything is signed, its own journal. `serve`
+ * puts the roles on top of it; a command that finds no service running uses it alone.
  */
 import { join } from 'node:path';
-import { EmbeddedStore } from '../adapters/embedded/store.ts';
 import { FileJournal } from '../adapters/journal/file-journal.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { ResponseTemplate } from '../core/ocsp/response.ts';
 import type { PublicUrl } from '../core/route.ts';
 import { algorithmFor } from '../core/signature-algorithm.ts';
-import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
@@ -18,6 +16,7 @@ import type { Journal } from '../ports/journal.ts';
 import type { Freshness, Store } from '../ports/store.ts';
 import type { Config, Loaded } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
+import { openStore } from './open-store.ts';
 
 export interface Core {
   readonly config: Config;
@@ -29,8 +28,10 @@ export interface Core {
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
-  readonly journal: Journal;
-  readonly recorder: Recorder;
+  /** Undefined in a process that neither takes events nor signs. */
+  readonly journal: Journal | undefined;
+  /** Undefined without the intake role. */
+  readonly recorder: Recorder | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Journal records that the ledger had not seen: more than none after a crash. */
@@ -39,45 +40,44 @@ export interface Core {
 }
 
 /**
- * Opens store and journal and brings the ledger up to date with the journal.
+ * Opens the store, and the journal of a process that needs one. An embedded ledger is brought up to date with the journal before
+ * this resolves; a shared one is when the server answers (flows/keep-ledger.ts).
  * @throws Problem `unavailable` when another process has the data directory open.
  */
 export async function openCore({ config, issuers: setups }: Loaded, log: Log): Promise<Core> {
   const clock = systemClock;
   const issuers = new Map(setups.map((setup) => [setup.id, serve(setup)]));
   // The store first: its lock is what keeps a second process out of the journal too.
-  const store = await EmbeddedStore.open(config.dataDir);
+  const { close: closeStore, ...opened } = await openStore(config);
   let journal: FileJournal | undefined;
   try {
-    journal = await FileJournal.open(auditDir(config), clock);
-    const recorder = new Recorder(store, journal, clock);
-    const recovered = await recorder.recover();
-    const opened = journal;
-    const freshness = new FreshnessGauges(store);
+    if (config.roles.has('intake') || config.roles.has('signer'))
+      journal = await FileJournal.open(auditDir(config), clock);
+    const recorder =
+      journal !== undefined && config.roles.has('intake') ? new Recorder(opened.store, journal, clock) : undefined;
+    const recovered = config.store.kind === 'embedded' ? await recorder?.recover() : 0;
     return {
       config,
       setups,
       issuers,
       urls: setups.flatMap(({ urls }) => urls.ocsp),
-      store,
-      freshness,
-      countFreshness: () => freshness.load(),
+      ...opened,
       journal,
       recorder,
       clock,
       log,
-      recovered,
+      recovered: recovered ?? 0,
       async close() {
         await recorder
-          .close()
+          ?.close()
           .catch((error: unknown) => log.warn({ err: error }, 'the ledger could not be brought up to the last record'));
-        await opened.close();
-        await store.close();
+        await journal?.close();
+        await closeStore();
       },
     };
   } catch (error) {
     await journal?.close();
-    await store.close();
+    await closeStore();
     throw error;
   }
 }

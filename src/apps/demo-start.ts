@@ -17,8 +17,14 @@ export async function createDemoIfNew(options: LoadOptions): Promise<void> {
 export async function announceDemo(service: Service): Promise<void> {
   const { core, addresses } = service;
   const { dataDir, listen } = core.config;
+  const { recorder } = core;
   const issuer = core.issuers.get('demo');
-  if (issuer === undefined || !existsSync(join(dataDir, 'issuers', 'demo', 'samples', 'valid.pem'))) return;
+  if (
+    issuer === undefined ||
+    recorder === undefined ||
+    !existsSync(join(dataDir, 'issuers', 'demo', 'samples', 'valid.pem'))
+  )
+    return;
   const ports = {
     public: listen.public.port,
     origin: listen.origin?.port ?? ('off' as const),
@@ -27,7 +33,7 @@ export async function announceDemo(service: Service): Promise<void> {
   };
   const { samples, caCertificate } = await createDemo(dataDir, ports, core.clock.now());
   const { valid, revoked, expired } = samples;
-  await core.recorder.issue(
+  await recorder.issue(
     issuer,
     [valid, revoked, expired].map(({ serial, notBefore, notAfter }) => ({
       serial,
@@ -38,7 +44,7 @@ export async function announceDemo(service: Service): Promise<void> {
     })),
     'demo',
   );
-  await core.recorder.revoke(
+  await recorder.revoke(
     issuer,
     [{ serial: revoked.serial, reason: revoked.revocation.reason, revokedAt: revoked.revocation.revokedAt }],
     'demo',

@@ -1,28 +1,21 @@
 /**
- * `certstatus serve`: builds the adapters, starts the flows, stops them in order.
+ * `certstatus serve`: the roles of this process, started and stopped in order.
  *
- * Start: ledger brought up to date with the journal → nothing is served before. Then the listeners, then signing.
+ * Start: an embedded ledger is brought up to date with the journal → nothing is served before. Then the listeners, then signing.
  * Stop: not ready → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
  */
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { openOriginFront } from '../adapters/origin-front/listener.ts';
-import { loadUws } from '../adapters/origin-front/uws.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
-import { openPublicFront } from '../adapters/public-front/listener.ts';
-import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
-import { makeAnswer } from '../flows/answer.ts';
-import { registerGauges } from '../flows/gauges.ts';
-import type { ServedIssuer } from '../flows/issuer-setup.ts';
+import { AskElsewhere } from '../flows/ask-elsewhere.ts';
+import { registerGauges, type GaugeSources } from '../flows/gauges.ts';
+import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
-import { CrlPublisher } from '../flows/publish-crl.ts';
-import { ResponseTable } from '../flows/response-table.ts';
-import { Signer, type SignerIssuer } from '../flows/sign.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
@@ -30,7 +23,8 @@ import type { Listen, Loaded } from './config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
-import { openSigningKeys } from './signing-keys.ts';
+import { openResponder } from './roles/responder.ts';
+import { openSigner, type SignerRole } from './roles/signer.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -38,8 +32,9 @@ const GRACE_MS = 10_000;
 
 export interface Service {
   readonly core: Core;
+  /** Where each listener is; undefined where this process has none. */
   readonly addresses: {
-    readonly public: string;
+    readonly public: string | undefined;
     readonly origin: string | undefined;
     readonly intake: string | undefined;
     readonly admin: string;
@@ -61,97 +56,48 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
 }
 
 async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
-  const { config, store, journal, clock, log } = core;
+  const { config, store, journal, recorder, clock, log } = core;
+  const { roles } = config;
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
   if (core.recovered > 0)
     log.warn({ records: core.recovered }, 'the last stop was not clean: journal records were brought into the ledger');
-  await journal.append([
+  await journal?.append([
     {
       type: 'service.started',
       actor: 'service',
-      description: `certstatus ${VERSION} on Node ${process.versions.node}`,
+      description: `certstatus ${VERSION} on Node ${process.versions.node}: ${config.name} (${[...roles].join(', ')})`,
       detail: { recovered: core.recovered, issuers: issuers.map(({ id, tag, profile }) => ({ id, tag, profile })) },
     },
   ]);
 
-  const warn = (message: string): void => log.warn({}, message);
-  const signers: SignerIssuer[] = [];
-  for (const setup of core.setups) {
-    const served = core.issuers.get(setup.id) as ServedIssuer;
-    signers.push({ served, keys: await openSigningKeys(setup, served, warn) });
-  }
-
-  const { freshness } = core;
+  const keeper =
+    recorder === undefined || config.store.kind === 'embedded'
+      ? undefined
+      : new LedgerKeeper(recorder, store, clock, log);
+  const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
-  const table = new ResponseTable(issuers, store, config.limits.responseTableBytes);
   const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) =>
     log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read'),
   );
-  const signer = new Signer(signers, store, journal, clock, log, metrics.signer);
-  const publishers = new Map<IssuerTag, CrlPublisher>();
-  const publishersById = new Map<string, CrlPublisher>();
-  for (const at of signers) {
-    if (at.keys.crl === undefined) continue;
-    const publisher = new CrlPublisher(at, store, journal, clock, log, metrics.crl(at.served.id));
-    publishers.set(at.served.tag, publisher);
-    publishersById.set(at.served.id, publisher);
-  }
-  const answer = makeAnswer({
-    issuers,
-    ocspUrls: core.urls,
-    files: core.setups.flatMap(({ issuer, urls }) => [
-      ...urls.crl.map((url) => ({ ...url, file: { kind: 'crl' as const, issuer: issuer.tag } })),
-      ...urls.caCertificate.map((url) => ({ ...url, file: { kind: 'ca-certificate' as const, issuer: issuer.tag } })),
-    ]),
-    publicFiles: files,
-    table,
-    ask: (issuer, serial) => signer.ask(issuer, serial),
-    clock,
-    log,
-    metrics: metrics.answer,
-  });
-  const sources = { issuers, store, freshness, files, table, journal, publishers, clock };
+  const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
+  const responder = roles.has('responder')
+    ? openResponder(core, files, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
+    : undefined;
+  const publishers = signing?.publishers ?? new Map();
+  const { freshness } = core;
+  const table = responder?.table;
+  const sources: GaugeSources = { issuers, store, freshness, files, table, journal, publishers, clock };
   registerGauges(metrics.set, sources);
 
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
-  const { listen } = config;
-  const fronts: Front[] = [await openPublicFront({ ...listen.public, answer })];
-  undo.push(() => (fronts[0] as Front).close(0));
-  const loadedUws = listen.origin && loadUws();
-  if (listen.origin !== undefined && loadedUws !== undefined) {
-    if (loadedUws.ok) {
-      const origin = await openOriginFront({ ...listen.origin, uws: loadedUws.uws, answer });
-      fronts.push(origin);
-      undo.push(() => origin.close(0));
-    } else
-      log.warn(
-        { reason: loadedUws.reason },
-        'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody',
-      );
-  }
-  const { intake: intakeConfig } = config;
-  const intake =
-    intakeConfig &&
-    makeIntake({
-      core,
-      identify: (request) => clientOf(request.raw.socket as TLSSocket, intakeConfig.clients),
-      publishers: publishersById,
-      tls: {
-        key: readFileOr('intake.key', intakeConfig.key),
-        cert: readFileOr('intake.certificate', intakeConfig.certificate),
-        ca: readFileOr('intake.clientCa', intakeConfig.clientCa),
-      },
-    });
-  let intakeAt: Listen | undefined;
-  if (intake === undefined)
-    log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
-  else {
-    undo.push(() => intake.close());
-    intakeAt = await listenOn(intake, 'listen.intake', listen.intake);
-  }
+  const fronts: readonly Front[] = (await responder?.listen()) ?? [];
+  undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
+  const intake = openIntake(core, signing);
+  undo.push(async () => intake?.close());
+  const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
     status: () => statusOf(sources),
@@ -159,20 +105,18 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     notReady: () => (stopping ? 'stopping' : undefined),
   });
   undo.push(() => admin.close());
-  const adminAt = await listenOn(admin, 'listen.admin', listen.admin);
+  const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
-  signer.start();
-  undo.push(() => signer.stop());
-  for (const publisher of publishers.values()) {
-    undo.push(() => publisher.stop());
-    await publisher.start();
-  }
+  keeper?.start();
+  undo.push(async () => keeper?.stop());
+  undo.push(async () => signing?.stop());
+  await signing?.start();
 
   let stopped: Promise<void> | undefined;
   return {
     core,
     addresses: {
-      public: addressOf((fronts[0] as Front).address),
+      public: fronts[0] && addressOf(fronts[0].address),
       origin: fronts[1] && addressOf(fronts[1].address),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
@@ -182,10 +126,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
         await intake?.close();
-        await signer.stop();
-        for (const publisher of publishers.values()) await publisher.stop();
+        await signing?.stop();
+        await keeper?.stop();
         await journal
-          .append([{ type: 'service.stopped', actor: 'service', description: why }])
+          ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
         await loadingGauges.catch(() => undefined);
@@ -194,6 +138,28 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       return stopped;
     },
   };
+}
+
+/** Events of the CA, and what operators ask of the signer. Undefined when this process has neither role, or no intake section. */
+function openIntake(core: Core, signing: SignerRole | undefined): FastifyInstance | undefined {
+  const { config, recorder, log } = core;
+  const { intake } = config;
+  if (recorder === undefined && signing === undefined) return undefined;
+  if (intake === undefined) {
+    log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
+    return undefined;
+  }
+  const byId = new Map([...core.issuers.values()].map(({ id, tag }) => [id, signing?.publishers.get(tag)]));
+  return makeIntake({
+    core,
+    identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
+    publisherOf: (id) => byId.get(id),
+    tls: {
+      key: readFileOr('intake.key', intake.key),
+      cert: readFileOr('intake.certificate', intake.certificate),
+      ca: readFileOr('intake.clientCa', intake.clientCa),
+    },
+  });
 }
 
 /** Returns where it listens in the end: port 0 takes a free one. */

@@ -124,7 +124,7 @@ class Responder {
   }
 
   async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
-    const { table, clock, ask, metrics } = this.#parts;
+    const { clock, ask, metrics } = this.#parts;
     let late = false;
     let giveUp = (): void => undefined;
     const waited = new Promise<void>((resolve) => (giveUp = resolve));

@@ -5,7 +5,7 @@ import type { Labels, MetricSet } from '../core/metric.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { Freshness, RefreshQueue } from '../ports/store.ts';
+import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
@@ -13,11 +13,13 @@ import type { ResponseTable } from './response-table.ts';
 
 export interface GaugeSources {
   readonly issuers: readonly ServedIssuer[];
-  readonly store: RefreshQueue;
+  readonly store: RefreshQueue & Reliance;
   readonly freshness: Freshness;
   readonly files: PublicFiles;
-  readonly table: ResponseTable;
-  readonly journal: Journal;
+  /** Undefined in a process that serves nobody. */
+  readonly table: ResponseTable | undefined;
+  /** Undefined in a process that records nothing. */
+  readonly journal: Journal | undefined;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
   readonly clock: Clock;
 }
@@ -95,18 +97,32 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  single('certstatus_audit_records', 'Sequence number of the last audit record.', () => journal.head.seq);
   single(
-    'certstatus_audit_writable',
-    '0 while the audit log cannot be written: then nothing is signed and no event is taken.',
-    () => (journal.failure === undefined ? 1 : 0),
+    'certstatus_store_usable',
+    '0 while nothing can be read from the store or written to it, and answers come from memory alone.',
+    () => (store.failure === undefined ? 1 : 0),
   );
-  single('certstatus_response_table_entries', 'OCSP answers held in memory by this process.', () => table.size);
   single(
-    'certstatus_response_table_bytes',
-    'Bytes of the OCSP answers held in memory by this process.',
-    () => table.bytes,
+    'certstatus_feed_silent_seconds',
+    'For how long nothing has proved that changes made by other processes reach this one. Beyond store.redis.silenceLimit no good is served.',
+    () => store.silentMs() / SECOND,
   );
+  if (journal !== undefined) {
+    single('certstatus_audit_records', 'Sequence number of the last audit record.', () => journal.head.seq);
+    single(
+      'certstatus_audit_writable',
+      '0 while the audit log cannot be written: then nothing is signed and no event is taken.',
+      () => (journal.failure === undefined ? 1 : 0),
+    );
+  }
+  if (table !== undefined) {
+    single('certstatus_response_table_entries', 'OCSP answers held in memory by this process.', () => table.size);
+    single(
+      'certstatus_response_table_bytes',
+      'Bytes of the OCSP answers held in memory by this process.',
+      () => table.bytes,
+    );
+  }
 }
 
 function map(instant: EpochMs | undefined, read: (instant: EpochMs) => number): number | undefined {

@@ -14,6 +14,7 @@ const EMPTY: Status = {
   problems: [],
   issuers: [],
   lanes: [],
+  storeFailure: undefined,
   audit: { seq: 1, writable: true },
 };
 

@@ -29,7 +29,7 @@ ${status.issuers.map((one) => issuer(one, Date.parse(status.at))).join('\n') || 
 <table><thead><tr><th scope="col">Lane</th><th scope="col" class="number">Certificates waiting</th></tr></thead><tbody>
 ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</th><td class="number">${waiting.toLocaleString('en')}</td></tr>`).join('\n')}
 </tbody></table>
-<p>Audit log: record ${status.audit.seq.toLocaleString('en')}, ${status.audit.writable ? 'writable' : '<strong>cannot be written</strong>'}.</p>
+${status.audit === undefined ? '' : `<p>Audit log: record ${status.audit.seq.toLocaleString('en')}, ${status.audit.writable ? 'writable' : '<strong>cannot be written</strong>'}.</p>`}
 </section>
 </main>
 <footer><a href="/metrics">metrics</a> · <a href="/status.json">status.json</a> · <a href="/readyz">readyz</a></footer>

@@ -14,7 +14,10 @@ export interface Status {
   }[];
   readonly issuers: readonly IssuerStatus[];
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
-  readonly audit: { readonly seq: number; readonly writable: boolean };
+  /** Undefined in a process that records nothing. */
+  readonly audit: { readonly seq: number; readonly writable: boolean } | undefined;
+  /** Why the store cannot be relied on now. */
+  readonly storeFailure: string | undefined;
 }
 
 export interface IssuerStatus {
@@ -51,10 +54,17 @@ export function statusOf(sources: GaugeSources): Status {
   const optional = (instant: EpochMs | undefined): string | undefined =>
     instant === undefined ? undefined : rfc3339(instant);
 
-  if (sources.journal.failure !== undefined) {
+  if (sources.journal?.failure !== undefined) {
     fail(
       `The audit log cannot be written: ${sources.journal.failure}. No event is taken and nothing is signed.`,
       'Free space on, or repair, the disk of the data directory; signing resumes by itself.',
+    );
+  }
+  const storeFailure = sources.store.failure;
+  if (storeFailure !== undefined) {
+    fail(
+      `The store cannot be relied on: ${storeFailure}. No event is taken, nothing is signed; answers come from memory.`,
+      'Bring back what is missing; it is used again by itself.',
     );
   }
   const revocation = sources.store.oldestDue('revocation');
@@ -149,6 +159,10 @@ export function statusOf(sources: GaugeSources): Status {
       lane,
       waiting: sources.store.backlog(lane, now),
     })),
-    audit: { seq: sources.journal.head.seq, writable: sources.journal.failure === undefined },
+    audit: sources.journal && {
+      seq: sources.journal.head.seq,
+      writable: sources.journal.failure === undefined,
+    },
+    storeFailure,
   };
 }

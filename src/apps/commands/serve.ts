@@ -1,7 +1,7 @@
 /** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
-import type { Command } from 'commander';
+import { CommanderError, Option, type Command } from 'commander';
 import { createDemoIfNew, announceDemo } from '../demo-start.ts';
-import { loadConfig } from '../config.ts';
+import { loadConfig, ROLES, type Role } from '../config.ts';
 import { makeLog } from '../log.ts';
 import { startService } from '../serve.ts';
 import { loadOptions } from './context.ts';
@@ -13,9 +13,13 @@ export function serveCommand(program: Command): void {
   program
     .command('serve')
     .description('runs the responder, signer, intake and monitor')
+    .addOption(
+      new Option('--roles <list>', `what this process does, of ${ROLES.join(', ')} (default: all)`).argParser(roles),
+    )
     .option('--demo', 'create a demo CA first, when the data directory is empty')
-    .action(async (options: { demo?: boolean }, command: Command) => {
-      const asked = loadOptions(command);
+    .action(async (options: { demo?: boolean; roles?: readonly Role[] }, command: Command) => {
+      const usual = loadOptions(command);
+      const asked = { ...usual, overrides: { ...usual.overrides, roles: options.roles } };
       if (options.demo) await createDemoIfNew(asked);
       const loaded = loadConfig(asked);
       const log = makeLog(loaded.config.logLevel);
@@ -50,4 +54,13 @@ export function serveCommand(program: Command): void {
       // Keep-alive agents or timers of libraries must not keep a stopped service alive.
       process.exit();
     });
+}
+
+function roles(text: string): readonly Role[] {
+  return text.split(',').map((name) => {
+    const role = ROLES.find((known) => known === name.trim());
+    if (role === undefined)
+      throw new CommanderError(2, 'certstatus.roles', `error: no such role: ${name}; there are ${ROLES.join(', ')}`);
+    return role;
+  });
 }

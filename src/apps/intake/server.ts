@@ -14,7 +14,7 @@ import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { CrlPublisher } from '../../flows/publish-crl.ts';
-import type { Receipt, RevocationCase } from '../../flows/record.ts';
+import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
@@ -36,14 +36,21 @@ const STATUS: Record<ProblemCode, number> = {
 export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
-  /** By issuer id. An issuer whose CRLs are not signed in this process has none. */
-  readonly publishers: ReadonlyMap<string, CrlPublisher>;
+  /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
+  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
 }
 
 export function makeIntake(parts: IntakeParts): FastifyInstance {
   const { core } = parts;
-  const { recorder, store, issuers } = core;
+  const { store, issuers } = core;
+  const recorder = (): Recorder => {
+    if (core.recorder !== undefined) return core.recorder;
+    throw new Problem('unavailable', 'this process takes no events: it has no intake role', {
+      field: 'roles',
+      value: [...core.config.roles].join(','),
+    });
+  };
   const app = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: 512 },
@@ -79,7 +86,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         crlShard: item.crlShard,
       };
     });
-    return accepted(await recorder.issue(issuer, events, client.actor));
+    return accepted(await recorder().issue(issuer, events, client.actor));
   });
 
   app.post('/v1/issuers/:issuer/revocations', async (request) => {
@@ -111,7 +118,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         about,
       };
     });
-    return accepted(await recorder.revoke(issuer, events, client.actor), deadlines);
+    return accepted(await recorder().revoke(issuer, events, client.actor), deadlines);
   });
 
   app.post('/v1/issuers/:issuer/import', async (request) => {
@@ -130,7 +137,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
-    const { accepted: count, unchanged, rejected } = await recorder.import(issuer, parsed, client.actor, source);
+    const { accepted: count, unchanged, rejected } = await recorder().import(issuer, parsed, client.actor, source);
     return {
       accepted: count,
       unchanged,
@@ -188,7 +195,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
 
   app.post('/v1/issuers/:issuer/crls', async (request) => {
     const { issuer } = issuerOf(request, 'revoke');
-    const publisher = parts.publishers.get(issuer.id);
+    const publisher = parts.publisherOf(issuer.id);
     if (publisher === undefined)
       throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
         field: 'issuer',
@@ -208,7 +215,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
 
   app.get('/v1/audit/head', (request) => {
     authorise(parts.identify(request), 'read', undefined);
-    return core.journal.head;
+    return core.journal?.head ?? {};
   });
 
   app.get('/openapi.json', () => openApi());
@@ -294,7 +301,7 @@ function recordRefusedHandshakes(app: FastifyInstance, core: Core): void {
 /** CT-5.4.1-c: an unsuccessful access attempt is an audit record. */
 async function denied(core: Core, problem: Problem, what: string): Promise<void> {
   await core.journal
-    .append([{ type: 'access.denied', actor: problem.value ?? 'unknown', description: `${what}: ${problem.message}` }])
+    ?.append([{ type: 'access.denied', actor: problem.value ?? 'unknown', description: `${what}: ${problem.message}` }])
     .catch((error: unknown) => core.log.error({ err: error }, 'a denied access could not be recorded'));
 }
 

@@ -1,0 +1,65 @@
+/** The responder role: the two public listeners over a table of ready answers. It holds no key and writes nothing (P7). */
+import { openOriginFront } from '../../adapters/origin-front/listener.ts';
+import { loadUws } from '../../adapters/origin-front/uws.ts';
+import { openPublicFront } from '../../adapters/public-front/listener.ts';
+import type { IssuerTag } from '../../core/certificate.ts';
+import type { Serial } from '../../core/serial.ts';
+import { makeAnswer } from '../../flows/answer.ts';
+import type { FlowMetrics } from '../../flows/metrics.ts';
+import type { PublicFiles } from '../../flows/public-files.ts';
+import { ResponseTable } from '../../flows/response-table.ts';
+import type { Answer, Front } from '../../ports/front.ts';
+import type { Core } from '../core.ts';
+
+export interface ResponderRole {
+  readonly table: ResponseTable;
+  /** Opens the listeners: the public one first, then the origin one, where its binary loads. */
+  listen(): Promise<readonly Front[]>;
+}
+
+/** @param ask how something gets signed that a client is waiting for. */
+export function openResponder(
+  core: Core,
+  files: PublicFiles,
+  ask: (issuer: IssuerTag, serial: Serial) => Promise<void> | undefined,
+  metrics: FlowMetrics,
+): ResponderRole {
+  const { config, store, clock, log } = core;
+  const issuers = [...core.issuers.values()];
+  const shared = config.store.kind === 'embedded' ? undefined : config.store;
+  const table = new ResponseTable(issuers, store, config.limits.responseTableBytes, shared);
+  const answer = makeAnswer({
+    issuers,
+    ocspUrls: core.urls,
+    files: core.setups.flatMap(({ issuer, urls }) => [
+      ...urls.crl.map((url) => ({ ...url, file: { kind: 'crl' as const, issuer: issuer.tag } })),
+      ...urls.caCertificate.map((url) => ({ ...url, file: { kind: 'ca-certificate' as const, issuer: issuer.tag } })),
+    ]),
+    publicFiles: files,
+    table,
+    ask,
+    clock,
+    log,
+    metrics: metrics.answer,
+  });
+  return { table, listen: () => openFronts(core, answer) };
+}
+
+async function openFronts({ config: { listen }, log }: Core, answer: Answer): Promise<readonly Front[]> {
+  const front = await openPublicFront({ ...listen.public, answer });
+  const loaded = listen.origin && loadUws();
+  if (listen.origin === undefined || loaded === undefined) return [front];
+  if (!loaded.ok) {
+    log.warn(
+      { reason: loaded.reason },
+      'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody',
+    );
+    return [front];
+  }
+  try {
+    return [front, await openOriginFront({ ...listen.origin, uws: loaded.uws, answer })];
+  } catch (error) {
+    await front.close(0);
+    throw error;
+  }
+}

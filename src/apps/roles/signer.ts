@@ -1,0 +1,45 @@
+/** The signer role: keys, the four lanes, and the CRLs of every issuer whose CRL key is here. */
+import type { IssuerTag } from '../../core/certificate.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { FlowMetrics } from '../../flows/metrics.ts';
+import { CrlPublisher } from '../../flows/publish-crl.ts';
+import { Signer, type SignerIssuer } from '../../flows/sign.ts';
+import type { Journal } from '../../ports/journal.ts';
+import type { Core } from '../core.ts';
+import { openSigningKeys } from '../signing-keys.ts';
+
+export interface SignerRole {
+  readonly signer: Signer;
+  readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  start(): Promise<void>;
+  /** Resolves when no batch and no CRL is under way. */
+  stop(): Promise<void>;
+}
+
+/** @throws Problem `config` for a key that cannot be used for what it is configured for. */
+export async function openSigner(core: Core, journal: Journal, metrics: FlowMetrics): Promise<SignerRole> {
+  const { store, clock, log } = core;
+  const issuers: SignerIssuer[] = [];
+  for (const setup of core.setups) {
+    const served = core.issuers.get(setup.id) as ServedIssuer;
+    issuers.push({ served, keys: await openSigningKeys(setup, served, (message) => log.warn({}, message)) });
+  }
+  const signer = new Signer(issuers, store, journal, clock, log, metrics.signer);
+  const publishers = new Map(
+    issuers
+      .filter(({ keys }) => keys.crl !== undefined)
+      .map((at) => [at.served.tag, new CrlPublisher(at, store, journal, clock, log, metrics.crl(at.served.id))]),
+  );
+  return {
+    signer,
+    publishers,
+    async start() {
+      signer.start();
+      for (const publisher of publishers.values()) await publisher.start();
+    },
+    async stop() {
+      await signer.stop();
+      for (const publisher of publishers.values()) await publisher.stop();
+    },
+  };
+}
