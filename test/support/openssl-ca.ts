@@ -27,7 +27,7 @@ export interface IssueOptions {
   readonly notBefore?: string;
   /** YYYYMMDDHHMMSSZ. */
   readonly notAfter?: string;
-  readonly kind?: 'leaf' | 'precertificate' | 'responder';
+  readonly kind?: 'leaf' | 'precertificate' | 'responder' | 'client';
 }
 
 export interface IssuedFile {
@@ -230,6 +230,11 @@ ${leaf}
 [precertificate]
 ${leaf}
 1.3.6.1.4.1.11129.2.4.3 = critical, DER:0500
+[client]
+basicConstraints = CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+authorityKeyIdentifier = keyid
 [responder]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature

@@ -226,7 +226,7 @@ export class RedisSentinel {
     return this.servers.find((server) => server.port === Number(port)) as RedisServer;
   }
 
-  /** A planned change of the master: resolves when another server is master. */
+  /** A planned change of the master: resolves when another server is master; the old one may not know it for a moment. */
   async failover(): Promise<RedisServer> {
     const before = await this.master();
     await until('a Sentinel takes the order', () => {
@@ -380,7 +380,7 @@ function sentinelOf(masterPort: number): RedisServerOptions {
     config: {
       'sentinel monitor': `certstatus 127.0.0.1 ${masterPort} 2`,
       'sentinel down-after-milliseconds': 'certstatus 1000',
-      'sentinel failover-timeout': 'certstatus 3000',
+      'sentinel failover-timeout': 'certstatus 2000',
       'sentinel parallel-syncs': 'certstatus 1',
     },
   };

@@ -253,5 +253,5 @@ function followFailovers(
 /** Without the arguments of the command, which ioredis attaches to some errors. */
 function reasonOf(error: Error): string {
   const last = (error as { lastNodeError?: Error | null }).lastNodeError;
-  return last ? `${error.message} ${last.message}` : error.message;
+  return (last ? `${error.message} ${last.message}` : error.message).trim();
 }
