@@ -10,6 +10,10 @@ packages=(
   'apache2 apache2-bin'
   'gnutls-cli gnutls-bin'
   'curl curl'
+  'softhsm2-util softhsm2'
+  'pkcs11-tool opensc'
+  'redis-server redis-server'
+  'redis-sentinel redis-sentinel'
 )
 
 # Debian keeps daemons in sbin, which is not in everybody's path.
