@@ -16,13 +16,25 @@ const MODULES = [
   '/usr/local/lib/softhsm/libsofthsm2.so',
 ];
 
+/** OpenSC's module that passes every call on and writes it down. */
+const SPIES = [
+  '/usr/lib/x86_64-linux-gnu/pkcs11-spy.so',
+  '/usr/lib/aarch64-linux-gnu/pkcs11-spy.so',
+  '/usr/lib64/pkcs11-spy.so',
+];
+
 export const softhsmModule = MODULES.find((file) => existsSync(file)) ?? '';
+const spyModule = SPIES.find((file) => existsSync(file)) ?? '';
 
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 
 /** For `{ skip: missingSofthsm }`: what is missing, or false. */
 export const missingSofthsm: string | false =
-  softhsmModule === '' || !has('softhsm2-util') ? 'needs softhsm2' : has('pkcs11-tool') ? false : 'needs opensc';
+  softhsmModule === '' || !has('softhsm2-util')
+    ? 'needs softhsm2'
+    : has('pkcs11-tool') && spyModule !== ''
+      ? false
+      : 'needs opensc';
 
 export interface SoftTokenOptions {
   readonly label: string;
@@ -95,6 +107,12 @@ export class SoftToken {
   restore(): void {
     rmSync(this.#tokens, { recursive: true });
     renameSync(`${this.#tokens}.hidden`, this.#tokens);
+  }
+
+  /** Another module path and environment for the same token, where each call of the module is written to `log`. */
+  spied(): { readonly module: string; readonly env: NodeJS.ProcessEnv; readonly log: string } {
+    const log = join(this.directory, 'calls.log');
+    return { module: spyModule, env: { ...this.env, PKCS11SPY: this.module, PKCS11SPY_OUTPUT: log }, log };
   }
 
   /** pkcs11-tool on this token; returns what it printed. */

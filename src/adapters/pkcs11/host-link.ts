@@ -30,6 +30,8 @@ const GENERATE_MS = 180_000;
 export interface Lane {
   /** Chunks it may have at a time. */
   readonly depth: number;
+  /** How long a chunk should keep it busy, in microseconds. */
+  readonly chunkUs: number;
   /** Rejects when the host is gone. */
   sign(key: LaneKey, inputs: readonly Uint8Array[], count: number): Promise<ChunkAnswer>;
 }
@@ -177,6 +179,8 @@ export class HostLink {
 class SessionLane implements Lane {
   /** One that is being signed and one behind it, so that the session does not wait for this process. */
   readonly depth = 2;
+  /** Long beside the 20 µs that a chunk costs on its way, short beside anything that a person notices. */
+  readonly chunkUs = 5000;
   readonly #socket: Socket;
   readonly #splitter = new FrameSplitter();
   readonly #waiting: { resolve: (answer: ChunkAnswer) => void; reject: (error: Error) => void }[] = [];
@@ -218,6 +222,8 @@ class SessionLane implements Lane {
 /** `use: per-operation`: each chunk is a request that logs in, signs, logs out. */
 export class OperationLane implements Lane {
   readonly depth = 1;
+  /** A login is dear, and a whole call is one operation. */
+  readonly chunkUs = Infinity;
   readonly #host: HostLink;
   readonly #pin: () => Uint8Array;
   readonly #refused: (code: string) => void;

@@ -1,6 +1,6 @@
 /**
  * Who signs next. Calls of all keys of a token wait in two queues; sessions take from the urgent one first, in chunks that take
- * a session about CHUNK_US, so that an urgent signature waits for no more than what the sessions have at that moment: two
+ * a session about 5 ms, so that an urgent signature waits for no more than what the sessions have at that moment: two
  * chunks each, one being signed and one that keeps the session busy meanwhile.
  *
  * A call ends in one of four ways: every item has its result; the token says the key is not there or not ours; the host is
@@ -12,8 +12,6 @@ import { isLost } from './ckr.ts';
 import type { Lane, LaneKey } from './host-link.ts';
 import { type ChunkAnswer, MAX_ITEMS } from './wire.ts';
 
-/** Long beside the 30 µs that a chunk costs on its way, short beside anything that a person notices. */
-const CHUNK_US = 5000;
 /** How many deadlines a call may wait behind others. */
 const MAX_WAIT = 6;
 
@@ -141,16 +139,16 @@ export class Scheduler {
         if (place.underWay < place.lane.depth && place.underWay < (free?.underWay ?? Infinity)) free = place;
       }
       if (free === undefined) return;
-      void this.#run(free, first.key, this.#cut(queue, first.key));
+      void this.#run(free, first.key, this.#cut(queue, first.key, free.lane.chunkUs));
     }
   }
 
   /** Takes the next chunk from the head of the queue: items of one key, of several calls if need be. */
-  #cut(queue: Job[], key: ScheduledKey): Part[] {
+  #cut(queue: Job[], key: ScheduledKey, chunkUs: number): Part[] {
     // Everybody gets a share: sixteen signatures are made by two sessions, eight each.
     const waiting = queue.reduce((sum, job) => sum + (job.key === key ? job.count - job.next : 0), 0);
     const share = Math.ceil(Math.max(waiting, queue[0]?.count ?? 0) / this.#places.length);
-    let room = Math.min(share, MAX_ITEMS, Math.max(1, Math.round(CHUNK_US / key.microseconds)));
+    let room = Math.min(share, MAX_ITEMS, Math.max(1, Math.round(chunkUs / key.microseconds)));
     const parts: Part[] = [];
     for (let [job] = queue; room > 0 && job !== undefined && job.key === key; [job] = queue) {
       const count = Math.min(room, job.count - job.next);

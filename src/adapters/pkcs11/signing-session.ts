@@ -117,6 +117,8 @@ export class SigningSession {
     const mechanism = { mechanism: key.kind === 'rsa' ? constants.CKM_RSA_PKCS : constants.CKM_ECDSA };
     for (const handle of handles) {
       const found = { handle, mechanism };
+      // Asked first: some tokens call a mechanism of another type a general error, which would look like the end of the token.
+      if (!this.#isOfKind(session, handle, key)) continue;
       if (this.#wantsPinEachTime(session, handle)) {
         throw new KeyTrouble('key-wrong', `the private key ${nameOf(key)} has CKA_ALWAYS_AUTHENTICATE`);
       }
@@ -145,6 +147,12 @@ export class SigningSession {
     }
   }
 
+  #isOfKind(session: Handle, handle: Handle, key: KeyDefinition): boolean {
+    const { cryptoki, constants } = this.#module;
+    const [attribute] = cryptoki.C_GetAttributeValue(session, handle, [{ type: constants.CKA_KEY_TYPE }]);
+    return attribute?.value.readUInt32LE(0) === (key.kind === 'rsa' ? constants.CKK_RSA : constants.CKK_EC);
+  }
+
   /** Such a key takes its PIN before each signature, and nobody holds it ready here. */
   #wantsPinEachTime(session: Handle, handle: Handle): boolean {
     const { cryptoki, constants } = this.#module;
@@ -167,7 +175,7 @@ export class SigningSession {
       const input = signatureInput(key.kind, key.hash, hash(key.hash, challenge, 'buffer'));
       signature = cryptoki.C_Sign(session, input, Buffer.alloc(Math.max(key.signatureOctets, 1024)));
     } catch (error) {
-      // A key of another type refuses the mechanism: not ours. Anything about the token is told as that.
+      // A key that may not sign like this is not ours. Anything about the token is told as that.
       if (isLost(failureOf(error).code)) throw error;
       return false;
     }
