@@ -96,7 +96,7 @@ export function statusOf(sources: GaugeSources): Status {
       fail(
         `${issuer.id}: no CRL is being served.`,
         publisher === undefined
-          ? `None is signed here: crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
+          ? `See the log of the process that signs it; none does when crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
           : 'See the log: the first build may have been refused.',
       );
     else if (now > crl.nextUpdate)

@@ -7,7 +7,7 @@ import type { JournalRecord } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
 import { parseRfc3339, type EpochMs } from '../../core/time.ts';
-import { openApi } from '../api.ts';
+import { openApi, type Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
 import { auditDir } from '../core.ts';
 import { makeLog } from '../log.ts';
@@ -26,7 +26,7 @@ export function auditCommands(program: Command): void {
       const loaded = loadConfig(loadOptions(command));
       const dir = auditDir(loaded.config);
       // Asked first: records that are added meanwhile only make the log longer.
-      const expected = options.offline ? undefined : await ledgerHead(loaded);
+      const expected = options.offline ? undefined : await lastRecord(loaded);
       const progress = startProgress('audit verify', 'records');
       let last: JournalRecord | undefined;
       let at: JournalRecord | undefined;
@@ -137,8 +137,18 @@ function* about(record: JournalRecord, serial: string): Generator<string> {
   if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
 }
 
-async function ledgerHead(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string }> {
-  const api = await openApi(loaded, makeLog('error'));
+/**
+ * As ledger or service remember it. Undefined over a shared store while this process is not running: its ledger keeps count of what
+ * changed certificates, not of every record.
+ */
+async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
+  let api: Api;
+  try {
+    api = await openApi(loaded, makeLog('error'));
+  } catch (error) {
+    if (loaded.config.store.kind === 'embedded' || !(error instanceof Problem)) throw error;
+    return undefined;
+  }
   try {
     return (await api.call('GET', '/v1/audit/head')) as { seq: number; hash: string };
   } finally {
