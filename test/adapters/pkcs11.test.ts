@@ -213,6 +213,8 @@ describe('pkcs11: activation', { skip: missingSofthsm }, () => {
     await assert.rejects(token.activate(pin()), code('unavailable', /label nobody .*present: "test token"/));
     await assert.rejects(token.keys(), code('unavailable', /nobody/));
     assert.equal(token.state, 'inactive');
+    for (const wrong of [Buffer.alloc(0), Buffer.of(0xff), Buffer.alloc(256, 0x30)])
+      await assert.rejects(token.activate(wrong), code('invalid'));
     for (const wrong of [{ sessions: 0 }, { sessions: 65 }, { label: '' }, { module: '' }])
       assert.throws(() => open(device, wrong), code('config'));
     assert.throws(() => token.key({}, ecPair().publicKey, algorithmFor(ecPair().publicKey, 'key')), code('config'));
@@ -283,6 +285,12 @@ describe('pkcs11: what fails comes back', { skip: missingSofthsm }, () => {
     device.importKey(other.privateKey, 'other', '02');
     const otherHolder = holderOf(token, '02', other.publicKey);
     await signs(otherHolder, other.publicKey);
+    // Between two calls: the handle is stale, a new search finds it, and the item is signed.
+    const host = token.hostPid;
+    device.deleteKey('01');
+    device.importKey(privateKey, 'responder', '01');
+    await signs(holder, publicKey);
+    assert.equal(token.hostPid, host);
     device.deleteKey('01');
     await assert.rejects(holder.sign(items(2), 'bulk'), code('unavailable', /no private key id=01/));
     await until('the missing key to be told', () => token.state === 'active' && holder.failure !== undefined);

@@ -41,6 +41,7 @@ async function perform(request: HostRequest): Promise<unknown> {
       opened = await openModule(request.place);
       return opened.token;
     case 'login':
+      mustHave(request.sessions + 1);
       logIn(request.pin);
       if (request.sessions === 0) return logOut();
       for (let i = 0; i < request.sessions; i++) startSession(FIRST_SESSION_FD + i);
@@ -61,6 +62,16 @@ async function perform(request: HostRequest): Promise<unknown> {
         }
       });
   }
+}
+
+/** One session holds the login. */
+function mustHave(sessions: number): void {
+  const { maxSessions } = theModule();
+  if (maxSessions >= sessions) return;
+  throw new HostError(
+    'config',
+    `the token allows ${maxSessions} sessions, of which the login takes one; ask for fewer`,
+  );
 }
 
 /** SR-6.2.9: where no login is held, one access logs in and out again, whatever comes of it. */

@@ -121,13 +121,13 @@ export class Pkcs11Key implements KeyHolder, ScheduledKey {
 
   async #inputs(tbs: readonly Uint8Array[]): Promise<Buffer> {
     const inputs = Buffer.allocUnsafe(tbs.length * this.inputOctets);
-    let at = 0;
-    for (const octets of tbs) {
+    const digestAt = this.#prefix.length;
+    for (const [index, octets] of tbs.entries()) {
+      const at = index * this.inputOctets;
       inputs.set(this.#prefix, at);
-      const digest =
-        octets.length <= PIECE ? hash(this.algorithm.hash, octets, 'buffer') : await this.#hashInPieces(octets);
-      inputs.set(digest, at + this.#prefix.length);
-      at += this.inputOctets;
+      if (octets.length > PIECE) inputs.set(await this.#hashInPieces(octets), at + digestAt);
+      // A string of octets costs half of what a Buffer of its own does.
+      else inputs.write(hash(this.algorithm.hash, octets, 'binary'), at + digestAt, 'latin1');
     }
     return inputs;
   }

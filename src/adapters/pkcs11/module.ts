@@ -11,7 +11,11 @@ export interface OpenedModule {
   readonly constants: Constants;
   readonly slot: Pkcs11js.Handle;
   readonly token: TokenDescription;
+  /** That one process may have open; Infinity when the token does not say. */
+  readonly maxSessions: number;
 }
+
+type FoundToken = Pick<OpenedModule, 'slot' | 'token' | 'maxSessions'>;
 
 /** Thrown in the host; becomes a Problem in the signer's process. */
 export class HostError extends Error {
@@ -58,12 +62,9 @@ async function loadPackage(): Promise<Constants> {
   }
 }
 
-function findToken(
-  cryptoki: Cryptoki,
-  { label, serial }: TokenPlace,
-): { slot: Pkcs11js.Handle; token: TokenDescription } {
+function findToken(cryptoki: Cryptoki, { label, serial }: TokenPlace): FoundToken {
   const present: TokenDescription[] = [];
-  const found: { slot: Pkcs11js.Handle; token: TokenDescription }[] = [];
+  const found: FoundToken[] = [];
   try {
     for (const slot of cryptoki.C_GetSlotList(true)) {
       const info = cryptoki.C_GetTokenInfo(slot);
@@ -76,8 +77,10 @@ function findToken(
       ].map((text) => text.replace(/[\0 ]+$/, '')) as [string, string, string, string];
       const token = { label: tokenLabel, serial: serialNumber, manufacturer, model };
       present.push(token);
+      // CK_EFFECTIVELY_INFINITE is 0, CK_UNAVAILABLE_INFORMATION the greatest number.
+      const maxSessions = info.maxSessionCount === 0 ? Infinity : info.maxSessionCount;
       if ((label ?? tokenLabel) === tokenLabel && (serial ?? serialNumber) === serialNumber)
-        found.push({ slot, token });
+        found.push({ slot, token, maxSessions });
     }
   } catch (error) {
     const { code, text } = failureOf(error);

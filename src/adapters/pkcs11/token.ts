@@ -18,6 +18,7 @@
  *
  * Once a token has been lost, new sessions alone do not bring it back: module and login need a new process.
  */
+import { isUtf8 } from 'node:buffer';
 import type { KeyObject } from 'node:crypto';
 import { Problem } from '../../core/problem.ts';
 import type { SignatureAlgorithm } from '../../core/signature-algorithm.ts';
@@ -35,6 +36,7 @@ const LAST_RETRY_MS = 30_000;
 const FIRST_SEARCH_MS = 1000;
 /** PKCS#11 leaves the size of labels and ids open; tokens do not. */
 const MAX_NAME_OCTETS = 64;
+const MAX_PIN_OCTETS = 255;
 
 export interface TokenOptions {
   /** The operator's name for it. */
@@ -69,7 +71,7 @@ export interface Pkcs11Token extends Token {
 
 /**
  * Starts nothing yet: activate(), keys() and generate() do, and throw Problem `config` besides what the contract says when
- * pkcs11js is not installed or the module cannot be loaded.
+ * pkcs11js is not installed, the module cannot be loaded, or the token has fewer sessions than asked for.
  * @throws Problem `config`
  */
 export function openToken(options: TokenOptions): Pkcs11Token {
@@ -165,6 +167,9 @@ class ManagedToken implements Pkcs11Token, KeyToken {
   }
 
   activate(pin: Uint8Array): Promise<void> {
+    // Not worth one of the few tries that a token gives.
+    if (pin.length === 0 || pin.length > MAX_PIN_OCTETS || !isUtf8(pin))
+      return Promise.reject(this.#problem('invalid', `a PIN is 1 to ${MAX_PIN_OCTETS} octets of UTF-8`));
     const own = copyOf(pin);
     return this.#inTurn(async () => {
       if (this.#closed) throw this.#problem('unavailable', 'the token is closed');
@@ -240,6 +245,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     this.#restarts = 0;
     this.#found.add(key);
     this.#troubled.delete(key);
+    if (this.#troubled.size === 0) this.#searches = 0;
   }
 
   troubled(key: Pkcs11Key, missing: boolean): void {
@@ -355,7 +361,6 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     const delay = Math.min(FIRST_SEARCH_MS * 2 ** this.#searches++, LAST_RETRY_MS);
     this.#search = setTimeout(() => {
       this.#search = undefined;
-      if (this.#troubled.size === 0) this.#searches = 0;
       for (const key of this.#troubled) void this.#scheduler.probe(key);
     }, delay);
     this.#search.unref();
