@@ -13,7 +13,6 @@ packages=(
   'softhsm2-util softhsm2'
   'pkcs11-tool opensc'
   'redis-server redis-server'
-  'redis-sentinel redis-sentinel'
 )
 
 # Debian keeps daemons in sbin, which is not in everybody's path.

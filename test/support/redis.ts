@@ -13,7 +13,7 @@ import { freePorts, until } from './service.ts';
 const START_MS = 15_000;
 
 /** False: the tests that need it skip themselves with `{ skip: needsRedis }`. */
-export const hasRedis = ['redis-server', 'redis-sentinel', 'setpriv'].every(
+export const hasRedis = ['redis-server', 'redis-cli', 'setpriv'].every(
   (program) => spawnSync(program, ['--version']).error === undefined,
 );
 /** For `{ skip }` of node:test. */
@@ -185,8 +185,12 @@ export class RedisSentinel {
     this.sentinels = sentinels;
   }
 
-  /** @param options of the master and the replicas; @param sentinelFile a whole sentinel.conf without the monitored address. */
-  static async start(options: Omit<RedisServerOptions, 'port'> = {}, replicas = 1): Promise<RedisSentinel> {
+  /** @param options of the master and the replicas; @param sentinel of the Sentinels of this master, which they call `certstatus`. */
+  static async start(
+    options: Omit<RedisServerOptions, 'port'> = {},
+    replicas = 1,
+    sentinel: (masterPort: number) => RedisServerOptions = sentinelOf,
+  ): Promise<RedisSentinel> {
     const ports = await freePorts(4 + replicas);
     const [masterPort] = ports as [number];
     const servers = ports.slice(0, 1 + replicas).map((port, place) => {
@@ -195,7 +199,7 @@ export class RedisSentinel {
     });
     const sentinels = ports
       .slice(1 + replicas)
-      .map((port) => new RedisServer(port, sentinelOf(masterPort), ['--sentinel']));
+      .map((port) => new RedisServer(port, sentinel(masterPort), ['--sentinel']));
     const own = new RedisSentinel(servers, sentinels);
     try {
       for (const server of [...servers, ...sentinels]) await server.start();
@@ -270,8 +274,8 @@ export class RedisSentinel {
   }
 }
 
-export const startSentinel = (options: Omit<RedisServerOptions, 'port'> = {}, replicas = 1): Promise<RedisSentinel> =>
-  RedisSentinel.start(options, replicas);
+export const startSentinel = (...how: Parameters<typeof RedisSentinel.start>): Promise<RedisSentinel> =>
+  RedisSentinel.start(...how);
 
 /** Three masters that share the slots; one that is away takes only its own slots along. */
 export class RedisCluster {
