@@ -131,7 +131,8 @@ export function pem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 
-function writeExtension({ oid: id, critical, value }: Extension): Buffer {
+/** The Extension of RFC 5280 §4.1. */
+export function writeExtension({ oid: id, critical, value }: Extension): Buffer {
   return sequence(oid(id), ...(critical ? [tlv(0x01, Buffer.of(0xff))] : []), tlv(0x04, value));
 }
 
@@ -141,13 +142,15 @@ function time(ms: EpochMs): Buffer {
   return digits < '2050' ? tlv(0x17, Buffer.from(digits.slice(2))) : tlv(0x18, Buffer.from(digits));
 }
 
-const sequence = (...members: readonly Uint8Array[]): Buffer => tlv(0x30, ...members);
+/* The DER that this file and csr.ts are written in. */
+
+export const sequence = (...members: readonly Uint8Array[]): Buffer => tlv(0x30, ...members);
 const integer = (content: Uint8Array): Buffer => tlv(0x02, content);
-const bitString = (octets: Uint8Array): Buffer => tlv(0x03, Buffer.of(0), octets);
-const oid = (hex: string): Buffer => tlv(0x06, Buffer.from(hex, 'hex'));
+export const bitString = (octets: Uint8Array): Buffer => tlv(0x03, Buffer.of(0), octets);
+export const oid = (hex: string): Buffer => tlv(0x06, Buffer.from(hex, 'hex'));
 const uri = (text: string): Buffer => tlv(0x86, Buffer.from(text, 'latin1'));
 
-function tlv(tag: number, ...content: readonly Uint8Array[]): Buffer {
+export function tlv(tag: number, ...content: readonly Uint8Array[]): Buffer {
   const length = content.reduce((sum, part) => sum + part.length, 0);
   const octets: number[] = [];
   for (let rest = length; rest > 0; rest >>= 8) octets.unshift(rest & 0xff);
