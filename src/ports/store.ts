@@ -4,6 +4,7 @@
  * first and replayed at start.
  */
 import type { Certificate, CrlRecord, IssuerTag, Lane, PublishedResponse, RevokedEntry } from '../core/certificate.ts';
+import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import type { Serial } from '../core/serial.ts';
 import type { EpochMs } from '../core/time.ts';
 
@@ -101,6 +102,12 @@ export interface RefreshQueue {
     responses: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[],
   ): Promise<readonly PublishOutcome[]>;
   /**
+   * Makes the published answers of the issuer due at `dueAt`, unless they are due earlier: those of one responder certificate, or
+   * all of them. What is published while it runs is left as it is. Reads and writes in pages; again changes nothing.
+   * @returns how many such answers there were.
+   */
+  refreshAll(issuer: IssuerTag, responder: string | undefined, dueAt: EpochMs): Promise<number>;
+  /**
    * Items of the lane that are due at `nowMs`, leased ones included; whole seconds, for `refresh` minutes. From memory: cheap
    * enough for every scrape.
    */
@@ -156,6 +163,13 @@ export interface ResponderShelf {
   responders(issuer: IssuerTag): Promise<readonly Buffer[]>;
   /** Adds it; told as `responder`. Again changes nothing. */
   addResponder(issuer: IssuerTag, der: Buffer): Promise<void>;
+  /**
+   * Nobody signs with it any more; with `nothing`, nobody serves an answer of it either, and `responders` has it no more. Told as
+   * `responder-retired`. Again changes nothing, except that `nothing` goes beyond `answers`.
+   */
+  retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void>;
+  /** What was retired, by id: for those who did not follow then. */
+  retiredResponders(issuer: IssuerTag): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>>;
 }
 
 /** How a responder that cannot sign gets something signed: a call without an answer; the feed tells when it is published. */
@@ -196,6 +210,12 @@ export type StoreEvent =
   | { readonly type: 'answered'; readonly issuer: IssuerTag; readonly serial: Serial; readonly revision: number }
   | { readonly type: 'crl'; readonly record: CrlRecord; readonly der: Buffer }
   | { readonly type: 'responder'; readonly issuer: IssuerTag; readonly der: Buffer }
+  | {
+      readonly type: 'responder-retired';
+      readonly issuer: IssuerTag;
+      readonly responder: string;
+      readonly use: Exclude<ResponderUse, 'signing'>;
+    }
   /** Events of the issuer were lost: what is known of it only from events is to be read again. */
   | { readonly type: 'gap'; readonly issuer: IssuerTag };
 

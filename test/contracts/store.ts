@@ -12,6 +12,7 @@ import { NOW } from '../core/sample-pki.ts';
 import { crlShelfContract } from './store-crl-shelf.ts';
 import { storeModel } from './store-model.ts';
 import { queueContract } from './store-queue.ts';
+import { respondersContract } from './store-responders.ts';
 import {
   all,
   certificate,
@@ -284,5 +285,6 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
 
   queueContract(adapter, begin);
   crlShelfContract(adapter, begin);
+  respondersContract(adapter, begin);
   storeModel(adapter, begin);
 }

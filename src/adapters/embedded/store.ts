@@ -20,6 +20,7 @@ import type {
   RevokedEntry,
 } from '../../core/certificate.ts';
 import { supersedes } from '../../core/policy/freshness.ts';
+import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
@@ -334,6 +335,39 @@ export class EmbeddedStore implements Store, Population {
     });
   }
 
+  async refreshAll(issuer: IssuerTag, responder: string | undefined, dueAt: EpochMs): Promise<number> {
+    // After every publication that was asked for before this call.
+    const snapshot = await this.#exclusively(() => Promise.resolve(this.#db.snapshot()));
+    const concerned = (response: PublishedResponse): boolean =>
+      responder === undefined || response.responder === responder;
+    let count = 0;
+    try {
+      const pages = this.#scan(range('o', issuer), (key, value) => ({ key, response: answerIn(key, value) }), snapshot);
+      for await (const page of pages) {
+        const keys = page.flatMap(({ key, response }) => (concerned(response) ? [key] : []));
+        if (keys.length === 0) continue;
+        count += keys.length;
+        await this.#exclusively(async () => {
+          const values = await this.#db.getMany(keys);
+          const operations: Operation[] = [];
+          const queued: QueueItem[] = [];
+          values.forEach((value, i) => {
+            const key = keys[i] as Buffer;
+            const response = value && answerIn(key, value);
+            if (response === undefined || !concerned(response) || response.refreshAt <= dueAt) return;
+            // The item of the later instant stays in the queue: it is dropped when its time comes, as overtaken.
+            operations.push({ type: 'put', key, value: encodeResponse({ ...response, refreshAt: dueAt }) });
+            queued.push({ issuer, serial: response.serial, lane: 'refresh', dueAt });
+          });
+          await this.#write(operations, [], queued);
+        });
+      }
+    } finally {
+      await snapshot.close();
+    }
+    return count;
+  }
+
   backlog(lane: Lane, nowMs: EpochMs): number {
     return this.#queue.due(lane, nowMs);
   }
@@ -343,10 +377,7 @@ export class EmbeddedStore implements Store, Population {
   }
 
   published(): AsyncIterable<readonly PublishedResponse[]> {
-    return this.#scan(range('o'), (key, value) => {
-      const { issuer, serial } = serialOf(key);
-      return decodeResponse(issuer, serial, value);
-    });
+    return this.#scan(range('o'), answerIn);
   }
 
   // CrlShelf
@@ -405,6 +436,15 @@ export class EmbeddedStore implements Store, Population {
   addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
     this.#tell({ type: 'responder', issuer, der });
     return Promise.resolve();
+  }
+
+  retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void> {
+    this.#tell({ type: 'responder-retired', issuer, responder, use });
+    return Promise.resolve();
+  }
+
+  retiredResponders(): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>> {
+    return Promise.resolve(new Map());
   }
 
   // AskLine: whoever asks can sign.
@@ -467,4 +507,9 @@ export class EmbeddedStore implements Store, Population {
       await iterator.close();
     }
   }
+}
+
+function answerIn(key: Buffer, value: Buffer): PublishedResponse {
+  const { issuer, serial } = serialOf(key);
+  return decodeResponse(issuer, serial, value);
 }
