@@ -12,6 +12,7 @@ import type { Loaded } from './config.ts';
 import { openCore } from './core.ts';
 import type { Client } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
+import { responderChanges } from './responder-life.ts';
 
 export interface Api {
   /** The JSON of the answer. @throws Problem as the intake says it. */
@@ -130,7 +131,13 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     issuers: ['*'],
     may: ['issue', 'revoke', 'import', 'read', 'keys'],
   };
-  const app = makeIntake({ core, identify: () => client, publisherOf: () => undefined, tls: undefined });
+  const app = makeIntake({
+    core,
+    identify: () => client,
+    publisherOf: () => undefined,
+    responders: core.journal && responderChanges(core, core.journal),
+    tls: undefined,
+  });
   return {
     where: loaded.config.dataDir,
     async call(method, path, body) {

@@ -10,6 +10,7 @@ import { explainCommand } from './commands/explain.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
+import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
@@ -38,6 +39,7 @@ for (const add of [
   importCommands,
   eventCommands,
   crlCommands,
+  keyCommands,
   explainCommand,
   lintCommand,
   checkConfigCommand,

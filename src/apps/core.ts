@@ -5,12 +5,11 @@
 import { join } from 'node:path';
 import { FileJournal } from '../adapters/journal/file-journal.ts';
 import { systemClock } from '../adapters/system/clock.ts';
-import { ResponseTemplate } from '../core/ocsp/response.ts';
 import type { PublicUrl } from '../core/route.ts';
-import { algorithmFor } from '../core/signature-algorithm.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
+import { Responders, servedResponder } from '../flows/responders.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Freshness, Store } from '../ports/store.ts';
@@ -88,14 +87,7 @@ export function auditDir(config: Config): string {
 
 function serve(setup: IssuerSetup): ServedIssuer {
   const { id, issuer, profile } = setup;
-  const responders = setup.responders.map(({ certificate }) => ({
-    certificate,
-    template: new ResponseTemplate({
-      issuer: issuer.hashes,
-      responderKeyHash: certificate.keyHash,
-      responderCertificate: certificate.der,
-      algorithm: algorithmFor(certificate.publicKey, `issuers/${id}/responders`),
-    }),
-  }));
+  const responders = new Responders(setup.responders.map(({ certificate }) => servedResponder(issuer, certificate)));
+  for (const { certificate, use } of setup.responders) if (use !== 'signing') responders.retire(certificate.id, use);
   return { id, tag: issuer.tag, issuer, profile, responders };
 }

@@ -13,6 +13,7 @@ import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { checkProfile } from '../core/policy/limits.ts';
 import type { Profile } from '../core/policy/profile.ts';
+import { newestFirst, type ResponderUse } from '../core/policy/responder-choice.ts';
 import { Problem } from '../core/problem.ts';
 import {
   checkResponderCertificate,
@@ -55,6 +56,7 @@ export interface ResponderSetup {
   readonly certificate: ResponderCertificate;
   /** Where its key is, in one or more places: the first that answers signs. Files are absolute. Only the signer opens them (P7). */
   readonly keys: readonly KeyReference[];
+  readonly use: ResponderUse;
 }
 
 /** A setup, or what stands in its way; and what is worth saying in either case. */
@@ -71,14 +73,25 @@ const keyReferences = z
   );
 
 /** issuer.yaml. Files are relative to it. */
-const issuerSchema = z.strictObject({
+export const issuerSchema = z.strictObject({
   preset: z.string().describe('name of a file in deploy/presets'),
   caCertificates: z
     .array(z.string())
     .min(1)
     .describe('PEM or DER files, all of one name and key; the first is published'),
   responders: z
-    .array(z.strictObject({ certificate: z.string(), key: keyReferences }))
+    .array(
+      z.strictObject({
+        certificate: z.string(),
+        key: keyReferences,
+        use: z
+          .enum(['signing', 'answers', 'nothing'])
+          .default('signing')
+          .describe(
+            'answers: signs nothing more, its answers are served until they are replaced; nothing: not even that',
+          ),
+      }),
+    )
     .default([])
     .describe('responder certificates and their keys; two during a change-over'),
   ocsp: z.strictObject(ocspTiming).prefault({}).describe('overrides of the preset'),
@@ -154,10 +167,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
   const { value: file, at } = read;
   const fileAt = (name: string): string => resolve(directory, name);
   const keysAt = (value: string | readonly string[], field: string): readonly KeyReference[] =>
-    [value].flat().map((text) => {
-      const reference = parseKeyReference(text, field);
-      return reference.kind === 'file' ? { ...reference, file: fileAt(reference.file) } : reference;
-    });
+    keyReferencesIn(directory, value, field);
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, ...crl } = file.crl;
@@ -175,7 +185,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
 
   problems.push(...checkCrlSigner(profile, issuer, crlKey, at));
   const responders: ResponderSetup[] = [];
-  for (const [index, { certificate: name, key }] of file.responders.entries()) {
+  for (const [index, { certificate: name, key, use }] of file.responders.entries()) {
     const certificate = attempt(() => loadOneResponder(fileAt(name)));
     if (certificate === undefined) continue;
     // An expired one must not keep the rest from being served: it is left out, loudly (P4).
@@ -190,11 +200,11 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
       at('responders', index, 'certificate'),
     );
     const keys = attempt(() => keysAt(key, at('responders', index, 'key')));
-    if (!expired && keys !== undefined) responders.push({ certificate, keys });
+    if (!expired && keys !== undefined) responders.push({ certificate, keys, use });
   }
   const crlKeys = crlKey === undefined ? undefined : attempt(() => keysAt(crlKey, at('crl', 'key')));
   if (problems.length > 0) return refused();
-  responders.sort((a, b) => b.certificate.notBefore - a.certificate.notBefore);
+  responders.sort((a, b) => newestFirst(a.certificate, b.certificate));
   const setup = {
     id,
     issuer,
@@ -280,8 +290,20 @@ export function writeIssuer(
   }
 }
 
+/** Files are relative to the issuer's directory. @throws Problem `config` */
+export function keyReferencesIn(
+  directory: string,
+  value: string | readonly string[],
+  field: string,
+): readonly KeyReference[] {
+  return [value].flat().map((text) => {
+    const reference = parseKeyReference(text, field);
+    return reference.kind === 'file' ? { ...reference, file: resolve(directory, reference.file) } : reference;
+  });
+}
+
 /** A file is found from elsewhere too; what is in a token has no path. */
-function absolute(key: string | readonly string[]): string | string[] {
+export function absolute(key: string | readonly string[]): string | string[] {
   const one = (text: string): string => (text.startsWith('pkcs11:') ? text : resolve(text));
   return typeof key === 'string' ? one(key) : key.map(one);
 }

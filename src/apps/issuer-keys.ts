@@ -11,8 +11,10 @@ import type { IssuerSetup } from './issuer-files.ts';
 
 export function checkKeys({ issuer, responders, crlKeys }: IssuerSetup): readonly Problem[] {
   return [
-    ...responders.flatMap(({ certificate, keys }) =>
-      filesOf(keys).flatMap((file) => problemsOf(file, (spkiDer) => checkOcspKey(spkiDer, certificate, issuer))),
+    ...responders.flatMap(({ certificate, keys, use }) =>
+      filesOf(use === 'signing' ? keys : []).flatMap((file) =>
+        problemsOf(file, (spkiDer) => checkOcspKey(spkiDer, certificate, issuer)),
+      ),
     ),
     ...filesOf(crlKeys ?? []).flatMap((file) => problemsOf(file, (spkiDer) => checkCrlKey(spkiDer, issuer))),
   ];

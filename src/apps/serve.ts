@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
+import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
 import { registerGauges, type GaugeSources } from '../flows/gauges.ts';
@@ -16,6 +17,7 @@ import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import { ResponderNews } from '../flows/responders.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
@@ -78,17 +80,20 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
+  const news = new ResponderNews(issuers, store, clock, log);
+  await news.readShelves();
   const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) =>
     log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read'),
   );
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
   const responder = roles.has('responder')
-    ? openResponder(core, files, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
+    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
     : undefined;
   const publishers = signing?.publishers ?? new Map();
+  const signsWith = (issuer: IssuerTag): string | undefined => signing?.signer.signsWith(issuer);
   const { freshness } = core;
   const table = responder?.table;
-  const sources: GaugeSources = { issuers, store, freshness, files, table, journal, publishers, clock };
+  const sources: GaugeSources = { issuers, store, freshness, files, table, journal, publishers, signsWith, clock };
   registerGauges(metrics.set, sources);
 
   // Listeners before signing: an occupied port is found before anything is signed.
@@ -154,6 +159,7 @@ function openIntake(core: Core, signing: SignerRole | undefined): FastifyInstanc
     core,
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
+    responders: signing?.changes,
     tls: {
       key: readFileOr('intake.key', intake.key),
       cert: readFileOr('intake.certificate', intake.certificate),

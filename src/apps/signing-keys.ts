@@ -1,11 +1,10 @@
 /** What the signer role adds to the issuers: the keys behind their references, each checked against its certificate (P7). */
-import type { KeyObject } from 'node:crypto';
 import { openSoftwareKey } from '../adapters/software-key/key-holder.ts';
 import type { KeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
-import type { ServedIssuer, SigningKeys } from '../flows/issuer-setup.ts';
+import type { ServedIssuer, SigningKey, SigningKeys } from '../flows/issuer-setup.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 
@@ -15,8 +14,10 @@ export async function openSigningKeys(
   served: ServedIssuer,
   warn: (message: string) => void,
 ): Promise<SigningKeys> {
-  const ocsp = new Map<string, { holder: KeyHolder; publicKey: KeyObject }>();
-  for (const { certificate, keys } of setup.responders) {
+  const ocsp = new Map<string, SigningKey>();
+  for (const { certificate, keys, use } of setup.responders) {
+    // The key of a retired one may be gone, or in other hands: it is not opened.
+    if (use !== 'signing') continue;
     const holder = await openKey(keys, warn);
     refuse(checkOcspKey(holder.publicKey, certificate, setup.issuer), holder.describe);
     ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
@@ -26,7 +27,8 @@ export async function openSigningKeys(
   return { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } };
 }
 
-function openKey(references: readonly KeyReference[], warn: (message: string) => void): Promise<KeyHolder> {
+/** @throws Problem `config` for a key that cannot be opened. */
+export function openKey(references: readonly KeyReference[], warn: (message: string) => void): Promise<KeyHolder> {
   const reference = references[0] as KeyReference;
   if (reference.kind !== 'file')
     throw new Problem('config', 'keys in tokens are not supported yet', { value: reference.uri });

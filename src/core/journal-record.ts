@@ -53,7 +53,10 @@ export type JournalEntryType =
   | 'certificates.overtaken'
   | 'access.denied'
   | 'ocsp.signed'
-  | 'crl.published';
+  | 'crl.published'
+  | 'responder.requested'
+  | 'responder.installed'
+  | 'responder.retired';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

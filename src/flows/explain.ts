@@ -125,10 +125,10 @@ export async function explain(
     'answer',
     `thisUpdate ${rfc3339(response.thisUpdate)}, nextUpdate ${rfc3339(response.nextUpdate)}, to be re-signed ${rfc3339(response.refreshAt)}, responder certificate ${response.responder}`,
   );
-  if (!issuer.responders.some((responder) => responder.certificate.id === response.responder)) {
+  if (issuer.responders.find(response.responder) === undefined) {
     say(
       'answer',
-      `responder certificate ${response.responder} is not configured any more: the signer is asked, tryLater if it cannot in time`,
+      `responder certificate ${response.responder} is not known or not served any more: the signer is asked, tryLater if it cannot in time`,
     );
     return end('signed on demand');
   }

@@ -2,6 +2,7 @@
 import type { IssuerTag } from '../core/certificate.ts';
 import { LANES } from '../core/certificate.ts';
 import type { Labels, MetricSet } from '../core/metric.ts';
+import { successorDue, type ResponderSpan } from '../core/policy/responder-choice.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
@@ -9,6 +10,7 @@ import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
+import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
 
 export interface GaugeSources {
@@ -21,6 +23,8 @@ export interface GaugeSources {
   /** Undefined in a process that records nothing. */
   readonly journal: Journal | undefined;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  /** The id of the responder certificate that signs now; undefined in a process that does not sign. */
+  readonly signsWith?: (issuer: IssuerTag) => string | undefined;
   readonly clock: Clock;
 }
 
@@ -89,12 +93,24 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     'Time until a responder certificate ends. Its successor must be signing 8 h and one validity earlier (T-17).',
     function* () {
       for (const issuer of issuers) {
-        for (const { certificate } of issuer.responders) {
+        for (const { certificate } of issuer.responders.list) {
           const labels: Labels = { issuer: issuer.id, certificate: certificate.id };
           yield [labels, -age(certificate.notAfter)] as const;
         }
       }
     },
+  );
+  set.gauge('certstatus_signing_responder', '1 for the responder certificate that signs now.', function* () {
+    for (const issuer of issuers) {
+      const id = sources.signsWith?.(issuer.tag);
+      if (id !== undefined) yield [{ issuer: issuer.id, certificate: id }, 1] as const;
+    }
+  });
+  perIssuer(
+    'certstatus_responder_successor_due_seconds',
+    'Time until a certificate that outlasts all others must be there: one validity and 24 h before the last one ends (T-17). Alert 14 days before 0.',
+    ({ profile, responders }) =>
+      map(successorDue(profile, spans(responders.signing), clock.now())?.dueAt, (instant) => -age(instant)),
   );
 
   single(
@@ -123,6 +139,10 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
       () => table.bytes,
     );
   }
+}
+
+function spans(responders: readonly ServedResponder[]): readonly ResponderSpan[] {
+  return responders.map(({ certificate }) => certificate);
 }
 
 function map(instant: EpochMs | undefined, read: (instant: EpochMs) => number): number | undefined {

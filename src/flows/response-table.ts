@@ -64,16 +64,21 @@ export class ResponseTable {
    */
   readonly #loads = new Map<string, { stale: boolean; readers: number; readonly loaded: Promise<Lookup> }>();
 
+  /** Makes a responder certificate known that is on the store's shelf. */
+  readonly #meet: (issuer: IssuerTag) => Promise<void>;
+
   /** @param shared for a store that other processes write to. */
   constructor(
     issuers: readonly ServedIssuer[],
     store: ResponseSource & ChangeFeed & Reliance,
     maxBytes: number,
+    meet: (issuer: IssuerTag) => Promise<void> = () => Promise.resolve(),
     shared?: SharedStore,
   ) {
     this.#shared = shared;
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#source = store;
+    this.#meet = meet;
     this.#entries = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (entry) => entry.reply.body.length + ENTRY_OVERHEAD,
@@ -97,9 +102,13 @@ export class ResponseTable {
           const key = hash + certificate.issuer + certificate.serial;
           const entry = this.#entries.peek(key);
           // Only what somebody asked for is kept in memory; the rest is loaded when it is.
-          if (entry !== undefined && supersedes(response, entry.response))
-            this.#insert(key, hash, certificate, response, response.thisUpdate);
+          if (entry === undefined || !supersedes(response, entry.response)) continue;
+          if (this.#insert(key, hash, certificate, response, response.thisUpdate) === undefined)
+            this.#entries.delete(key);
         }
+      } else if (event.type === 'responder-retired' && event.use === 'nothing') {
+        for (const [key, { response }] of this.#entries)
+          if (response.issuer === event.issuer && response.responder === event.responder) this.#entries.delete(key);
       }
     });
   }
@@ -141,6 +150,9 @@ export class ResponseTable {
       let found: Lookup;
       try {
         found = await load.loaded;
+        const responders = this.#issuers.get(issuer)?.responders;
+        if (found.kind === 'published' && responders?.knows(found.response.responder) === false)
+          await this.#meet(issuer);
       } catch (error) {
         const held = this.#entries.get(hash + key);
         if (held === undefined || !servable(held.response, nowMs) || this.#mute(held)) throw error;
@@ -169,7 +181,7 @@ export class ResponseTable {
     }
   }
 
-  /** Undefined when the answer was signed by a responder certificate that is not configured any more. */
+  /** Undefined when the answer was signed by a responder certificate that is not known, or not served any more. */
   #insert(
     key: string,
     hash: CertIdHash,
@@ -178,7 +190,7 @@ export class ResponseTable {
     nowMs: EpochMs,
   ): Entry | undefined {
     const issuer = this.#issuers.get(certificate.issuer);
-    const responder = issuer?.responders.find((served) => served.certificate.id === response.responder);
+    const responder = issuer?.responders.find(response.responder);
     if (issuer === undefined || responder === undefined) return undefined;
     const body = responder.template.assemble(hash, certificate.serial, response, response.signatures[hash]);
     const maxAgeMs = issuer.profile.ocsp.maxAgeMs;

@@ -9,13 +9,15 @@ import { lintDecodedResponse } from '../core/lint/lint.ts';
 import { compareResponse } from '../core/lint/oracle.ts';
 import { decodeResponse, type DecodedResponse } from '../core/ocsp/response-reader.ts';
 import { MIN_VALIDITY_MS, type ResponseTimes } from '../core/policy/freshness.ts';
+import { chooseResponder, lastsLongEnough } from '../core/policy/responder-choice.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { algorithmOf } from '../core/signature-algorithm.ts';
-import { rfc3339, SECOND, wholeSecond, type EpochMs } from '../core/time.ts';
+import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { KeyHolder, SignPriority } from '../ports/key-holder.ts';
 import type { QueueItem } from '../ports/store.ts';
-import type { ServedIssuer, ServedResponder, SigningKeys } from './issuer-setup.ts';
+import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
+import type { ServedResponder } from './responders.ts';
 
 export interface ActiveResponder {
   readonly served: ServedResponder;
@@ -24,22 +26,31 @@ export interface ActiveResponder {
   readonly issuer: ServedIssuer;
 }
 
-/**
- * The newest responder certificate that is valid now and has a key here (T-17, T-18). One in its last hours, with which
- * nothing may be signed any more (BR 4.9.9), does not stand in the way of an older one that lasts longer.
- */
-export function activeResponder(
-  at: { readonly served: ServedIssuer; readonly keys: SigningKeys },
-  nowMs: EpochMs,
-): ActiveResponder | undefined {
-  for (const served of at.served.responders) {
-    const key = at.keys.ocsp.get(served.certificate.id);
-    const { notBefore, notAfter } = served.certificate;
-    // The interval counts inclusively (T-01).
-    if (key !== undefined && notBefore <= nowMs && wholeSecond(nowMs) + MIN_VALIDITY_MS - SECOND <= notAfter)
-      return { served, ...key, issuer: at.served };
-  }
-  return undefined;
+/** Who signs now (core/policy/responder-choice.ts), of the certificates that are not retired and have a key here. */
+export function activeResponder(at: IssuerKeys, nowMs: EpochMs): ActiveResponder | undefined {
+  return chooseResponder(candidates(at), nowMs);
+}
+
+/** What their keys say of themselves, when certificates could sign and their keys cannot; empty otherwise. */
+export function keyFailures(at: IssuerKeys, nowMs: EpochMs): readonly string[] {
+  const able = candidates(at).filter(({ certificate }) => lastsLongEnough(certificate, nowMs));
+  return able.flatMap(({ holder }) => holder.failure ?? []);
+}
+
+interface IssuerKeys {
+  readonly served: ServedIssuer;
+  readonly keys: SigningKeys;
+}
+
+function candidates({ served: issuer, keys }: IssuerKeys): (ActiveResponder & {
+  readonly certificate: ServedResponder['certificate'];
+  readonly usable: boolean;
+})[] {
+  return issuer.responders.signing.flatMap((served) => {
+    const { certificate } = served;
+    const key = keys.ocsp.get(certificate.id);
+    return key === undefined ? [] : [{ served, ...key, issuer, certificate, usable: key.holder.failure === undefined }];
+  });
 }
 
 export interface Work {

@@ -29,7 +29,7 @@ import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
 import type { SignerMetrics } from './metrics.ts';
-import { activeResponder, signAnswers, signedRecord, type Answered, type Work } from './sign-answers.ts';
+import { activeResponder, keyFailures, signAnswers, signedRecord, type Answered, type Work } from './sign-answers.ts';
 
 /** Certificates per batch. An urgent batch is small so that its first answer is out soon; see bench/README.md. */
 const URGENT_BATCH = 64;
@@ -119,6 +119,12 @@ export class Signer {
     const done = this.#asked.join({ issuer, serial, lane: 'asked', dueAt: this.#clock.now() });
     this.wake();
     return done;
+  }
+
+  /** The id of the responder certificate that signs for this issuer now; undefined when none can. */
+  signsWith(issuer: IssuerTag): string | undefined {
+    const at = this.#issuers.get(issuer);
+    return at && activeResponder(at, this.#clock.now())?.served.certificate.id;
   }
 
   /** Looks at the lanes now. */
@@ -279,13 +285,16 @@ export class Signer {
     for (const item of expired) open.delete(item);
     if (later.length > 0) {
       await this.#later(later, open);
-      this.#metrics.refused('responder-certificate').value += later.length;
+      const failures = responder === undefined ? keyFailures(at, now) : [];
+      this.#metrics.refused(failures.length > 0 ? 'key-holder' : 'responder-certificate').value += later.length;
       const said = this.#saidUnsignable.get(served.tag);
       if (said === undefined || Math.abs(now - said) >= MINUTE) {
         this.#saidUnsignable.set(served.tag, now);
         this.#log.error(
           { issuer: served.id, certificates: later.length },
-          'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
+          failures.length > 0
+            ? `nothing is signed: ${[...new Set(failures)].join('; ')}`
+            : 'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
         );
       }
     }
@@ -305,6 +314,12 @@ export class Signer {
     );
     if (answered.length === 0) return;
     await this.#journal.append([signedRecord(served, responder.served, answered)]);
+    // Retired while this batch was being signed: it must not be published behind the back of those who replace its answers.
+    if (served.responders.useOf(responder.served.certificate.id) !== 'signing')
+      return this.#later(
+        answered.map(({ item }) => item),
+        open,
+      );
     const outcomes = await this.#store.publish(answered);
     const older: QueueItem[] = [];
     outcomes.forEach((outcome, i) => {

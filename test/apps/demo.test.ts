@@ -272,7 +272,7 @@ describe('the intake material', () => {
     assert.ok(certificate.checkHost('localhost') && certificate.checkIP('127.0.0.1') && certificate.checkIP('::1'));
     assert.match(new X509Certificate(operator.cert).subject, /CN=operator$/);
     assert.deepEqual(intake.clients, [
-      { name: 'operator', issuers: ['*'], may: ['issue', 'revoke', 'import', 'read'] },
+      { name: 'operator', issuers: ['*'], may: ['issue', 'revoke', 'import', 'read', 'keys'] },
     ]);
     assert.ok(existsSync(cli.key));
   });

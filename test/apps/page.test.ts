@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { statusPage } from '../../src/apps/admin/page.ts';
 import { type Status, statusOf } from '../../src/apps/admin/status.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import { Responders } from '../../src/flows/responders.ts';
 import { settled } from '../flows/support-clock.ts';
 import { makeIssuer, serials, START, TestService } from '../flows/support-service.ts';
 
@@ -51,7 +52,7 @@ describe('statusPage', () => {
             crl: { number: d, thisUpdate: EMPTY.at, nextUpdate: EMPTY.at, entries: 1, bytes: 1 },
             signsCrls: true,
             nextScheduledCrl: undefined,
-            responders: [{ id: d, notAfter: e, days: 1 }],
+            responders: [{ id: d, notAfter: e, days: 1, use: 'signing', signs: true }],
           },
         ],
       };
@@ -132,7 +133,10 @@ describe('statusOf', () => {
       await clock.advance(MINUTE);
       assert.equal(status().verdict, 'ok', said());
       const { sources } = service;
-      const bare = statusOf({ ...sources, issuers: sources.issuers.map((one) => ({ ...one, responders: [] })) });
+      const bare = statusOf({
+        ...sources,
+        issuers: sources.issuers.map((one) => ({ ...one, responders: new Responders() })),
+      });
       assert.equal(bare.verdict, 'warning');
       assert.match(bare.problems[0]?.what ?? '', /no responder certificate that is still valid/);
       clock.step(span.notAfter - 20 * DAY - clock.now());

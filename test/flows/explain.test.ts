@@ -8,6 +8,7 @@ import { DAY, HOUR } from '../../src/core/time.ts';
 import { makeAnswer } from '../../src/flows/answer.ts';
 import { explain } from '../../src/flows/explain.ts';
 import type { Reply } from '../../src/ports/front.ts';
+import { Responders } from '../../src/flows/responders.ts';
 import { mutated } from '../core/ocsp-request-shapes.ts';
 import { settled } from './support-clock.ts';
 import { getPath, read, requestFor } from './support-client.ts';
@@ -111,16 +112,16 @@ it(`says what the responder answers, for every kind of question and mount (seed 
   assert.deepEqual([...seen].sort(), ['200', '404', 'good', 'malformedRequest', 'revoked', 'tryLater', 'unauthorized']);
 });
 
-it('says so when the responder certificate of an answer is not configured any more', async () => {
+it('says so when the responder certificate of an answer is not known or not served any more', async () => {
   const service = await TestService.open();
   services.push(service);
   const [serial] = serials(1) as [Serial];
   service.signer.start();
   await service.issue([serial]);
   await settled();
-  const without = { ...service.served, responders: [] };
+  const without = { ...service.served, responders: new Responders() };
   const der = requestFor(service.at.caDer, serial).toString('base64');
   const explained = await explain(der, [without], [{ path: OCSP_PATH }], service.store, service.clock.now());
   assert.equal(explained.answer, 'signed on demand');
-  assert.match(explained.steps.at(-1)?.finding ?? '', /not configured any more/);
+  assert.match(explained.steps.at(-1)?.finding ?? '', /not known or not served any more/);
 });

@@ -83,7 +83,7 @@ async function responder(): Promise<{
     ocspUrls: [{ path: OCSP_PATH }],
     files: [],
     publicFiles: service.files,
-    table: new ResponseTable(issuers, store, 1 << 20, { silenceLimitMs: SILENCE_LIMIT }),
+    table: new ResponseTable(issuers, store, 1 << 20, undefined, { silenceLimitMs: SILENCE_LIMIT }),
     ask: (...asked) => elsewhere.ask(...asked),
     clock: service.clock,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },

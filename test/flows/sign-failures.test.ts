@@ -5,6 +5,7 @@ import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import { Exporter } from '../../src/adapters/prometheus/exporter.ts';
 import { registerGauges } from '../../src/flows/gauges.ts';
+import { Responders } from '../../src/flows/responders.ts';
 import { settled } from './support-clock.ts';
 import { getPath, read, requestFor, say } from './support-client.ts';
 import { makeIssuer, question, serials, START, type TestIssuer, TestService } from './support-service.ts';
@@ -373,7 +374,7 @@ describe('Signer: stopping', () => {
 
 function withTemplate(Template: typeof ResponseTemplate): TestIssuer {
   const at = makeIssuer();
-  const responders = at.served.responders.map(({ certificate }) => ({
+  const responders = at.served.responders.list.map(({ certificate }) => ({
     certificate,
     template: new Template({
       issuer: at.served.issuer.hashes,
@@ -382,5 +383,5 @@ function withTemplate(Template: typeof ResponseTemplate): TestIssuer {
       algorithm: at.crlHolder.algorithm,
     }),
   }));
-  return { ...at, served: { ...at.served, responders } };
+  return { ...at, served: { ...at.served, responders: new Responders(responders) } };
 }

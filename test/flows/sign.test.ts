@@ -247,7 +247,7 @@ describe('Signer: responder certificates', () => {
     assert.equal(service.errors.length, 3);
   });
 
-  it('changes over to a newer certificate once that is valid (T-17, T-18)', async () => {
+  it('changes over to a newer certificate once that has been valid for a day (T-17, T-18)', async () => {
     const old = { notBefore: START - 60 * DAY, notAfter: START + 9 * DAY - SECOND };
     const next = { notBefore: START + 3 * DAY, notAfter: START + 90 * DAY - SECOND };
     const [service, issued] = await running(2, [makeIssuer({ responders: [next, old] })]);
@@ -258,9 +258,9 @@ describe('Signer: responder certificates', () => {
         const said = await say(service, serial);
         assert.equal(said.status, 'good');
         assert.ok(said.nextUpdate <= said.responderNotAfter);
-        if (clock.now() < next.notBefore) assert.equal(said.responderNotAfter, old.notAfter);
+        if (clock.now() < next.notBefore + DAY) assert.equal(said.responderNotAfter, old.notAfter);
         signers.add(said.responderNotAfter);
-        if (said.thisUpdate >= next.notBefore + SECOND) assert.equal(said.responderNotAfter, next.notAfter);
+        if (said.thisUpdate >= next.notBefore + DAY) assert.equal(said.responderNotAfter, next.notAfter);
       }
     });
     assert.deepEqual(signers, new Set([old.notAfter, next.notAfter]));
@@ -268,17 +268,18 @@ describe('Signer: responder certificates', () => {
   });
 
   it('goes on with the older certificate when the newer one has no key here', async () => {
-    const newer = { notBefore: START - HOUR, notAfter: START + 90 * DAY - SECOND };
+    const newer = { notBefore: START - DAY, notAfter: START + 91 * DAY - SECOND };
     const at = makeIssuer({ responders: [newer, RESPONDER_SPAN] });
-    const id = at.served.responders[0]?.certificate.id as string;
+    const id = at.served.responders.list[0]?.certificate.id as string;
     (at.keys.ocsp as Map<string, unknown>).delete(id);
     const [service, [serial]] = (await running(1, [at])) as [TestService, [Serial]];
     assert.equal((await say(service, serial)).responderNotAfter, RESPONDER_SPAN.notAfter);
   });
 
   it('goes back to the older certificate when that lasts longer', async () => {
-    const newer = { notBefore: START - HOUR, notAfter: START + DAY };
-    const [service, issued] = await running(2, [makeIssuer({ responders: [newer, RESPONDER_SPAN] })]);
+    const newer = { notBefore: START - DAY, notAfter: START + DAY };
+    const older = { notBefore: START - 2 * DAY, notAfter: RESPONDER_SPAN.notAfter };
+    const [service, issued] = await running(2, [makeIssuer({ responders: [newer, older] })]);
     const [early, late] = issued as [Serial, Serial];
     assert.equal((await say(service, early)).responderNotAfter, newer.notAfter);
     await service.clock.stride(DAY - 2 * HOUR, HOUR);

@@ -8,7 +8,6 @@ import { FileJournal } from '../../src/adapters/journal/file-journal.ts';
 import { writeName } from '../../src/core/certificate-writer.ts';
 import { loadIssuer } from '../../src/core/issuer.ts';
 import type { JournalEntry, JournalRecord } from '../../src/core/journal-record.ts';
-import { ResponseTemplate } from '../../src/core/ocsp/response.ts';
 import type { Profile } from '../../src/core/policy/profile.ts';
 import { Problem } from '../../src/core/problem.ts';
 import type { Reason } from '../../src/core/reason.ts';
@@ -18,11 +17,12 @@ import { DAY, type EpochMs, SECOND } from '../../src/core/time.ts';
 import { makeAnswer } from '../../src/flows/answer.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
 import type { GaugeSources } from '../../src/flows/gauges.ts';
-import type { ServedIssuer, ServedResponder } from '../../src/flows/issuer-setup.ts';
+import type { ServedIssuer, SigningKey } from '../../src/flows/issuer-setup.ts';
 import { type FlowMetrics, flowMetrics } from '../../src/flows/metrics.ts';
 import { PublicFiles } from '../../src/flows/public-files.ts';
 import { CrlPublisher } from '../../src/flows/publish-crl.ts';
 import { type Receipt, Recorder } from '../../src/flows/record.ts';
+import { ResponderNews, Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
 import { ResponseTable } from '../../src/flows/response-table.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
@@ -71,24 +71,16 @@ export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
   });
   const issuer = loadIssuer([caDer], id);
   const holders = new Map<string, TestKeyHolder>();
-  const ocsp = new Map<string, SignerIssuer['keys']['ocsp'] extends ReadonlyMap<string, infer Key> ? Key : never>();
+  const ocsp = new Map<string, SigningKey>();
   const servedResponders = responders.map((span): ServedResponder => {
     const key = ecKey();
     const certificate = loadResponderCertificate(responderCertificate(ca, key, { ...span, issuerDer: subjectDer }));
     const holder = new TestKeyHolder(key, `test key ${certificate.id}`);
     holders.set(certificate.id, holder);
     ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
-    return {
-      certificate,
-      template: new ResponseTemplate({
-        issuer: issuer.hashes,
-        responderKeyHash: certificate.keyHash,
-        responderCertificate: certificate.der,
-        algorithm: holder.algorithm,
-      }),
-    };
+    return servedResponder(issuer, certificate);
   });
-  const served: ServedIssuer = { id, tag: issuer.tag, issuer, profile, responders: servedResponders };
+  const served: ServedIssuer = { id, tag: issuer.tag, issuer, profile, responders: new Responders(servedResponders) };
   const crlHolder = new TestKeyHolder(ca, `test key of ${id}`);
   return { served, caDer, holders, crlHolder, keys: { ocsp, crl: { holder: crlHolder, publicKey: issuer.publicKey } } };
 }
@@ -182,7 +174,7 @@ export class TestService {
   }
 
   get holder(): TestKeyHolder {
-    return this.at.holders.get(this.served.responders[0]?.certificate.id ?? '') as TestKeyHolder;
+    return this.at.holders.get(this.served.responders.list[0]?.certificate.id ?? '') as TestKeyHolder;
   }
 
   /** Store, journal and flows; signer and publisher are not started. */
@@ -205,7 +197,8 @@ export class TestService {
     };
     this.freshness = new FreshnessGauges(this.store);
     await this.freshness.load();
-    this.table = new ResponseTable(served, this.store, this.tableBytes);
+    const news = new ResponderNews(served, this.store, clock, log);
+    this.table = new ResponseTable(served, this.store, this.tableBytes, (issuer) => news.meet(issuer));
     this.files = await PublicFiles.open(served, this.store, clock.now(), (_, error) => {
       this.errors.push(`unreadable CRL: ${(error as Error).message}`);
     });
@@ -238,6 +231,7 @@ export class TestService {
       table,
       journal,
       publishers,
+      signsWith: (issuer) => this.signer.signsWith(issuer),
       clock,
     };
   }

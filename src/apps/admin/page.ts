@@ -63,9 +63,9 @@ function issuer(status: IssuerStatus, now: number): string {
       'Next scheduled CRL',
       instant(status.nextScheduledCrl, now) ?? (status.signsCrls ? 'at once' : 'none is signed here'),
     ],
-    ...status.responders.map(({ id, notAfter, days }): [string, string] => [
+    ...status.responders.map(({ id, notAfter, days, use, signs }): [string, string] => [
       `Responder certificate ${id}`,
-      `until ${notAfter} (${days} days)`,
+      `until ${notAfter} (${days} days)${signs ? ', signs' : use === 'answers' ? ', retired: only its answers are served' : ''}`,
     ]),
   ];
   const rows = facts.map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}</td></tr>`);

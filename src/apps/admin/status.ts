@@ -1,6 +1,7 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
 import { LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
+import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 
@@ -38,11 +39,16 @@ export interface IssuerStatus {
     | undefined;
   readonly signsCrls: boolean;
   readonly nextScheduledCrl: string | undefined;
-  readonly responders: readonly { readonly id: string; readonly notAfter: string; readonly days: number }[];
+  readonly responders: readonly {
+    readonly id: string;
+    readonly notAfter: string;
+    readonly days: number;
+    readonly use: ResponderUse;
+    /** True for the one that signs now, in a process that signs. */
+    readonly signs: boolean;
+  }[];
 }
 
-/** A responder certificate's successor is due this long before its end: time for a ceremony and a change-over. */
-const RESPONDER_WARNING_MS = 21 * DAY;
 /** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h. */
 const REVOCATION_WARNING_MS = 5 * MINUTE;
 
@@ -109,22 +115,25 @@ export function statusOf(sources: GaugeSources): Status {
         'See the log for refused or failed builds.',
       );
     }
-    const responders = issuer.responders.map(({ certificate }) => ({
-      id: certificate.id,
-      notAfter: rfc3339(certificate.notAfter),
-      days: Math.floor((certificate.notAfter - now) / DAY),
+    const signs = sources.signsWith?.(issuer.tag);
+    const responders = issuer.responders.list.map(({ certificate: { id, notAfter } }) => ({
+      id,
+      notAfter: rfc3339(notAfter),
+      days: Math.floor((notAfter - now) / DAY),
+      use: issuer.responders.useOf(id),
+      signs: id === signs,
     }));
-    const last = Math.max(...issuer.responders.map(({ certificate }) => certificate.notAfter));
-    if (issuer.responders.length > 0 && last - now < RESPONDER_WARNING_MS) {
-      (last - now < 8 * HOUR ? fail : warn)(
-        `${issuer.id}: the last responder certificate ends ${rfc3339(last)}.`,
-        `Have the CA issue its successor, add it under responders in issuers/${issuer.id}/issuer.yaml, and restart.`,
-      );
-    }
-    if (issuer.responders.length === 0) {
+    const signing = issuer.responders.signing.map(({ certificate }) => certificate);
+    const successor = successorDue(issuer.profile, signing, now);
+    if (successor === undefined) {
       warn(
         `${issuer.id}: there is no responder certificate that is still valid, so no OCSP answer is signed.`,
-        `Have the CA issue one, add it under responders in issuers/${issuer.id}/issuer.yaml, and restart.`,
+        `Have the CA issue one (certstatus key csr, then key install, with --issuer ${issuer.id}).`,
+      );
+    } else if (successor.alarm !== 'none') {
+      (successor.alarm === 'failing' ? fail : warn)(
+        `${issuer.id}: the last responder certificate ends ${rfc3339(successor.lastEnds)}; its successor must begin by ${rfc3339(successor.dueAt)} (T-17).`,
+        `Have the CA issue its successor (certstatus key csr, then key install, with --issuer ${issuer.id}).`,
       );
     }
     return {

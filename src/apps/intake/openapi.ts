@@ -1,6 +1,13 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
-import { importRequest, issueRequest, revokeRequest } from './schema.ts';
+import {
+  importRequest,
+  installRequest,
+  issueRequest,
+  responderRequest,
+  retireRequest,
+  revokeRequest,
+} from './schema.ts';
 
 export function openApi(): object {
   const body = (schema: z.ZodType): object => ({
@@ -95,6 +102,35 @@ export function openApi(): object {
           summary: 'Publish a CRL now',
           parameters: [issuer],
           responses: { '200': json('Its number'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/responders': {
+        get: {
+          summary: 'Responder certificates, newest first, and when a successor is due',
+          parameters: [issuer],
+          responses: { '200': json('The certificates'), ...problems },
+        },
+        post: {
+          summary: 'Install a responder certificate; it signs without a restart',
+          parameters: [issuer],
+          requestBody: body(installRequest),
+          responses: { '200': json('Its id, and from when on it signs'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/responder-requests': {
+        post: {
+          summary: 'A certification request (PKCS#10), signed by the key',
+          parameters: [issuer],
+          requestBody: body(responderRequest),
+          responses: { '200': json('The request, PEM'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/responders/{responder}/retirement': {
+        post: {
+          summary: 'End the use of a responder certificate now: all of its answers are signed again with another',
+          parameters: [issuer, parameter('responder', 'path', 'Its id.')],
+          requestBody: body(retireRequest),
+          responses: { '200': json('How many certificates wait for another answer'), ...problems },
         },
       },
       '/v1/explain': {

@@ -75,6 +75,36 @@ export const importRow = z.strictObject({
 
 export const importRequest = z.strictObject({ source: z.string().max(256), rows: z.array(importRow).max(MAX_ITEMS) });
 
+const keyReference = z
+  .union([z.string().min(1).max(1024), z.array(z.string().min(1).max(1024)).min(1).max(8)])
+  .describe('PEM file or pkcs11: URI, as in issuer.yaml; a list: the same key in several places.');
+
+export const responderRequest = z.strictObject({
+  key: keyReference,
+  subject: z
+    .string()
+    .min(1)
+    .max(1024)
+    .optional()
+    .describe('Like /C=JP/O=Example/CN=Example OCSP. Default: the subject of the newest responder certificate.'),
+});
+
+export const installRequest = z.strictObject({
+  certificate: z
+    .string()
+    .min(1)
+    .max(64 << 10)
+    .describe('The responder certificate, PEM or base64 of its DER.'),
+  key: keyReference,
+});
+
+export const retireRequest = z.strictObject({
+  drop: z
+    .boolean()
+    .optional()
+    .describe('Serve none of its answers meanwhile: rather tryLater than an answer by a key in other hands.'),
+});
+
 /** @throws Problem `invalid` or `too-large`, naming the first bad field by JSON pointer, with its value. */
 export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);

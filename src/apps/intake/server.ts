@@ -10,6 +10,7 @@ import { Problem, type ProblemCode } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
 import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
+import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
@@ -19,6 +20,7 @@ import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
+import { responderRoutes } from './responder-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
 
 const STATUS: Record<ProblemCode, number> = {
@@ -38,6 +40,8 @@ export interface IntakeParts {
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
   readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  /** Undefined in a process that does not sign. */
+  readonly responders: ResponderChanges | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
 }
 
@@ -204,6 +208,8 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     const record = await publisher.publishNow();
     return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
   });
+
+  if (parts.responders !== undefined) responderRoutes(app, parts.responders, issuerOf);
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);

@@ -7,6 +7,7 @@ import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { PublicFiles } from '../../flows/public-files.ts';
+import type { ResponderNews } from '../../flows/responders.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
 import type { Core } from '../core.ts';
@@ -21,13 +22,20 @@ export interface ResponderRole {
 export function openResponder(
   core: Core,
   files: PublicFiles,
+  news: ResponderNews,
   ask: (issuer: IssuerTag, serial: Serial) => Promise<void> | undefined,
   metrics: FlowMetrics,
 ): ResponderRole {
   const { config, store, clock, log } = core;
   const issuers = [...core.issuers.values()];
   const shared = config.store.kind === 'embedded' ? undefined : config.store;
-  const table = new ResponseTable(issuers, store, config.limits.responseTableBytes, shared);
+  const table = new ResponseTable(
+    issuers,
+    store,
+    config.limits.responseTableBytes,
+    (issuer) => news.meet(issuer),
+    shared,
+  );
   const answer = makeAnswer({
     issuers,
     ocspUrls: core.urls,
