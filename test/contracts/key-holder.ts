@@ -9,13 +9,13 @@ import { after, describe, it } from 'node:test';
 import type { Problem } from '../../src/core/problem.ts';
 import type { KeyHolder } from '../../src/ports/key-holder.ts';
 
-export interface HolderUnderTest {
+interface HolderUnderTest {
   readonly holder: KeyHolder;
   readonly publicKey: KeyObject;
 }
 
 /** The key to hold, and the hash for RSA. */
-export interface KeyUnderTest {
+interface KeyUnderTest {
   readonly name: string;
   readonly algorithm: string;
   readonly hash: 'sha256' | 'sha384' | 'sha512';

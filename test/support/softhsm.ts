@@ -23,20 +23,28 @@ const SPIES = [
   '/usr/lib64/pkcs11-spy.so',
 ];
 
-export const softhsmModule = MODULES.find((file) => existsSync(file)) ?? '';
+const softhsmModule = MODULES.find((file) => existsSync(file)) ?? '';
 const spyModule = SPIES.find((file) => existsSync(file)) ?? '';
+
+/** pkcs11js is optional, and may be there without its native part. */
+export const missingPkcs11js: string | false = await import('pkcs11js').then(
+  () => false as const,
+  () => 'needs pkcs11js',
+);
 
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 
 /** For `{ skip: missingSofthsm }`: what is missing, or false. */
 export const missingSofthsm: string | false =
-  softhsmModule === '' || !has('softhsm2-util')
-    ? 'needs softhsm2'
-    : has('pkcs11-tool') && spyModule !== ''
-      ? false
-      : 'needs opensc';
+  missingPkcs11js !== false
+    ? missingPkcs11js
+    : softhsmModule === '' || !has('softhsm2-util')
+      ? 'needs softhsm2'
+      : has('pkcs11-tool') && spyModule !== ''
+        ? false
+        : 'needs opensc';
 
-export interface SoftTokenOptions {
+interface SoftTokenOptions {
   readonly label: string;
   readonly pin: string;
   readonly soPin?: string;

@@ -2,8 +2,9 @@
  * The token's host: a process of its own, because a vendor's module may crash, hang or need a new start, and because a login
  * belongs to a process. Its main thread logs in, lists and generates; session-worker.ts signs.
  *
- * It holds the login and no PIN: the PIN comes with the request that needs it. pkcs11js takes it as a string, which
- * JavaScript cannot overwrite; it lives here until it is collected, in no other process.
+ * It holds the login and no PIN: the PIN comes with the request that needs it. pkcs11js takes it as a string, and the channel
+ * makes copies on the way; neither can be overwritten, so that these last until they are collected. What is kept (in the
+ * signer's process, token.ts) is overwritten.
  *
  * It ends with the signer's process, however that ends, and only with it: a Ctrl-C goes to the whole group of processes, and
  * the signer's batches still need the token then.
