@@ -10,7 +10,7 @@ import type { Problem } from '../../src/core/problem.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
 import { failover } from '../../src/flows/failover-key.ts';
 import type { KeyHolder } from '../../src/ports/key-holder.ts';
-import { keyHolderContract, opensslAccepts } from '../contracts/key-holder.ts';
+import { opensslAccepts } from '../contracts/key-holder.ts';
 import { missingSofthsm, type SoftToken, softToken } from '../support/softhsm.ts';
 
 const PIN = 'unguessable-4711';
@@ -95,22 +95,6 @@ async function activeToken(options: Partial<TokenOptions> = {}): Promise<{
   await token.activate(pin());
   return { device, token, holder, privateKey, publicKey };
 }
-
-let contractDevice: SoftToken | undefined;
-let contractKeys = 0;
-keyHolderContract(
-  'pkcs11',
-  async (privateKey, rsaHash) => {
-    contractDevice ??= newSoftToken('contract');
-    const id = `c${(++contractKeys).toString(16).padStart(3, '0')}`;
-    contractDevice.importKey(privateKey, `contract ${id}`, id);
-    const token = open(contractDevice);
-    await token.activate(pin());
-    const publicKey = createPublicKey(privateKey);
-    return token.key({ object: `contract ${id}` }, publicKey, algorithmFor(publicKey, 'key', rsaHash));
-  },
-  { skip: missingSofthsm },
-);
 
 describe('pkcs11: activation', { skip: missingSofthsm }, () => {
   it('signs only while it is activated, and tells each change', async () => {
