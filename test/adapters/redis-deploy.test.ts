@@ -9,6 +9,7 @@ import type { Redis } from 'ioredis';
 import { checkFitness } from '../../src/adapters/redis/fitness.ts';
 import {
   needsRedis,
+  startCluster,
   startRedis,
   startSentinel,
   type RedisSentinel,
@@ -69,7 +70,6 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
     );
     return !/NOPERM|can't run this command|can't access|not allowed/.test(said);
   }
-  const words = (line: string): string[] => line.split(' ');
   function holds(users: readonly User[], allowed: boolean, lines: readonly string[]): void {
     for (const user of users)
       for (const line of lines)
@@ -80,9 +80,10 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
   it('are fit for a ledger, as the check at start sees them', async () => {
     for (const user of ['intake', 'signer'] as const) {
       const findings = await checkFitness(as[user], { role: 'writer' });
-      assert.deepEqual(findings.map(({ severity, setting, value }) => [severity, setting, value]), [
-        ['notice', 'appendfsync', 'everysec'],
-      ]); // prettier-ignore
+      assert.deepEqual(
+        findings.map(({ severity, setting, value }) => [severity, setting, value]),
+        [['notice', 'appendfsync', 'everysec']],
+      );
     }
     const [finding, ...more] = await checkFitness(as.responder, { role: 'reader' });
     assert.deepEqual([finding?.severity, more], ['notice', []]);
@@ -90,11 +91,18 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
 
   it('let in nobody without a password, and nobody with the placeholder', async () => {
     const placeholder = await startRedis({ ...options(), acl: join(shipped, 'users.acl') });
-    for (const [at, who] of [[server, {}], [placeholder, login('operator')], [server, { username: 'default', password: '' }]] as const) {
-      const redis = at.client(who).then(() => 'in', (error: Error) => error.message);
+    for (const [at, who] of [
+      [server, {}],
+      [placeholder, login('operator')],
+      [server, { username: 'default', password: '' }],
+    ] as const) {
+      const redis = at.client(who).then(
+        () => 'in',
+        (error: Error) => error.message,
+      );
       const answer = await Promise.race([redis, new Promise((done) => setTimeout(done, 700, 'out'))]);
       assert.notEqual(answer, 'in');
-    } // prettier-ignore
+    }
     await placeholder.remove();
   });
 
@@ -146,7 +154,11 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
   ];
   holds(writers, true, ledger);
   // WAIT changes nothing, and belongs to what everybody with a connection may do.
-  holds(readers, false, ledger.filter((line) => !line.startsWith('WAIT'))); // prettier-ignore
+  holds(
+    readers,
+    false,
+    ledger.filter((line) => !line.startsWith('WAIT')),
+  );
   holds(['signer'], true, [...publishing, 'SUBSCRIBE cs1:ask', 'UNSUBSCRIBE cs1:ask']);
   holds(['intake', 'responder', 'monitor'], false, [...publishing, 'SUBSCRIBE cs1:ask']);
   holds(readers, false, ["EVAL_RO return(redis.call('HSET',KEYS[1],'f','v')) 1 cs1:{t}:b:0", 'EVAL return(1) 0']);
@@ -230,9 +242,10 @@ describe('deploy/redis/sentinel.conf', { skip: needsRedis }, () => {
 
   it('a master without replicas acknowledges nothing, until one is back', async () => {
     await until('the replicas keep up', async () => (await write()) === 'OK');
-    assert.deepEqual(await checkFitness(redis, { role: 'writer' }).then((found) => found.map(({ setting }) => setting)), [
-      'appendfsync',
-    ]); // prettier-ignore
+    assert.deepEqual(
+      await checkFitness(redis, { role: 'writer' }).then((found) => found.map(({ setting }) => setting)),
+      ['appendfsync'],
+    );
     const replicas = group.servers.slice(1);
     replicas.forEach((replica) => replica.pause());
     await until('writes are refused', async () => /NOREPLICAS/.test(await write()));
@@ -249,3 +262,26 @@ describe('deploy/redis/sentinel.conf', { skip: needsRedis }, () => {
     assert.equal(await redis.hget('cs1:{t}:b:0', 'kept'), 'yes');
   });
 });
+
+describe('users.acl in a Cluster', { skip: needsRedis }, () => {
+  it('lets every user find the servers of its keys', async () => {
+    const cluster = await startCluster();
+    const lines = readFileSync(users(), 'utf8').trim().split('\n').map(words);
+    for (const server of cluster.servers) {
+      const all = await server.client();
+      for (const [, name, ...rules] of lines)
+        if (name !== 'default') await all.call('ACL', 'SETUSER', name as string, ...rules);
+    }
+    const keys = ['cs1:{a}:meta', 'cs1:{b}:meta', 'cs1:{c}:meta', 'cs1:{d}:meta'];
+    const signer = await cluster.client(login('signer'));
+    for (const key of keys) await signer.hset(key, 'seq', '1');
+    for (const user of ['intake', 'responder', 'monitor']) {
+      const redis = await cluster.client(login(user));
+      for (const key of keys) assert.equal(await redis.hget(key, 'seq'), '1');
+      if (user !== 'intake') await assert.rejects(redis.hset(keys[0] as string, 'seq', '2'), /NOPERM/);
+    }
+    await cluster.remove();
+  });
+});
+
+const words = (line: string): string[] => line.split(' ');

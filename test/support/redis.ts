@@ -233,10 +233,15 @@ export class RedisSentinel {
   /** A planned change of the master: resolves when another server is master; the old one may not know it for a moment. */
   async failover(): Promise<RedisServer> {
     const before = await this.master();
-    await until('a Sentinel takes the order', () => {
-      const [said] = redisCli(this.#alive().port, 'SENTINEL', 'FAILOVER', this.name);
-      return said === 'OK';
-    }, START_MS, 200); // prettier-ignore
+    await until(
+      'a Sentinel takes the order',
+      () => {
+        const [said] = redisCli(this.#alive().port, 'SENTINEL', 'FAILOVER', this.name);
+        return said === 'OK';
+      },
+      START_MS,
+      200,
+    );
     await until('another server is master', async () => (await this.#promoted())?.port !== before.port, START_MS, 50);
     return this.master();
   }
