@@ -56,7 +56,17 @@ export type JournalEntryType =
   | 'crl.published'
   | 'responder.requested'
   | 'responder.installed'
-  | 'responder.retired';
+  | 'responder.retired'
+  /** What becomes of a token's activation, and by whom: `detail.token`, `detail.persons` (CT-6.2.8, CT-6.2.9). */
+  | 'token.share-entered'
+  | 'token.activating'
+  | 'token.activated'
+  | 'token.activation-failed'
+  | 'token.deactivation-requested'
+  | 'token.deactivated'
+  | 'token.lost'
+  | 'token.recovered'
+  | 'token.key-generated';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
