@@ -61,6 +61,8 @@ export class CrlPublisher {
   #notBefore: EpochMs = 0;
   /** After a failure: when the next try may begin, whatever is recorded meanwhile. */
   #retryAt: EpochMs = 0;
+  /** Why the key cannot be used, as the log was told: once, and not at each try. */
+  #saidUnusable: string | undefined;
   #timer: Timer | undefined;
   #building: Promise<void> | undefined;
   #stopped = true;
@@ -151,6 +153,12 @@ export class CrlPublisher {
     await this.#building;
   }
 
+  /** The key may be usable again: what is due does not wait for the next try. */
+  wake(): void {
+    this.#retryAt = 0;
+    this.#schedule();
+  }
+
   /** Builds and publishes now, on top of the schedule. @throws Problem saying why it was not published. */
   async publishNow(): Promise<CrlRecord> {
     if (!(await this.#store.claimCrl(this.issuer))) {
@@ -197,7 +205,7 @@ export class CrlPublisher {
           (error: unknown) => {
             this.#retryAt = this.#clock.now() + RETRY_MS;
             this.#metrics.failed.value += 1;
-            this.#log.error({ err: error, issuer: this.#at.served.id }, 'no CRL was published; the previous one stays');
+            this.#sayFailed(error);
           },
         )
         .then(() => {
@@ -205,6 +213,17 @@ export class CrlPublisher {
           this.#schedule();
         });
     });
+  }
+
+  #sayFailed(error: unknown): void {
+    const issuer = this.#at.served.id;
+    const unusable = this.#at.keys.crl?.holder.failure;
+    if (unusable === undefined) {
+      this.#log.error({ err: error, issuer }, 'no CRL was published; the previous one stays');
+    } else if (unusable !== this.#saidUnusable) {
+      this.#log.error({ issuer }, `no CRL is published until its key can be used: ${unusable}`);
+    }
+    this.#saidUnusable = unusable;
   }
 
   /** Until the next build may begin. */
@@ -231,6 +250,12 @@ export class CrlPublisher {
     const key = keys.crl;
     const { oldest } = this.#unlisted;
     if (key === undefined) throw new Problem('config', 'no CRL key', { field: `issuers/${served.id}/crl.key` });
+    // Before a number is reserved and a million entries are written for nothing.
+    const { failure } = key.holder;
+    if (failure !== undefined)
+      throw new Problem('unavailable', `the CRL key cannot be used: ${failure}`, {
+        field: `issuers/${served.id}/crl.key`,
+      });
     const previous = this.#current ?? (await this.#store.current(this.issuer));
     const now = this.#clock.now();
     const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
@@ -324,6 +349,7 @@ export class CrlPublisher {
     const finished = this.#clock.now();
     this.#notBefore = finished + Math.min(PAUSE_BUILDS * Math.max(0, finished - now), MAX_PAUSE_MS);
     this.#metrics.published.value += 1;
+    this.#saidUnusable = undefined;
     this.#log.info({ issuer: served.id, number: number.toString(), entries, bytes: der.length, kind }, 'CRL published');
     return record;
   }

@@ -40,6 +40,8 @@ const BULK_IN_FLIGHT = 2;
 const MAX_HELD = 1024;
 /** After a failure: long enough not to spin, short enough for the 15 minutes of CT-4.9.10-e. */
 const RETRY_MS = 5 * SECOND;
+/** The same while no key of an issuer can be used: a person has to do something, and then everything is due at once. */
+const KEY_RETRY_MS = 30 * SECOND;
 /** How often the lanes are looked at when nothing else wakes the signer. */
 const TICK_MS = 500;
 
@@ -68,7 +70,7 @@ export class Signer {
   #stopped = true;
   /** Whoever waits in stop(). */
   #idle: (() => void) | undefined;
-  /** When the log was last told that an issuer has no responder certificate: once a minute, not once per question. */
+  /** When the log was last told why nothing is signed for an issuer: once a minute, not once per question. */
   readonly #saidUnsignable = new Map<IssuerTag, EpochMs>();
   /** Set while nothing may be signed (P8): the instant of the next try. */
   #pausedUntil: EpochMs = 0;
@@ -151,23 +153,54 @@ export class Signer {
   async #pump(): Promise<void> {
     if (!(await this.#mayRun())) return this.#asked.settleUntaken();
     const now = this.#clock.now();
+    const unable = this.#unable(now);
+    // Everything stays in the queue as it is, with the time at which it was recorded.
+    if (unable.size > 0 && unable.size === this.#issuers.size) return this.#asked.settleUntaken();
     while (this.#urgent < URGENT_IN_FLIGHT && !this.#stopped) {
-      const items = await this.#take(['revocation', 'issue'], Math.max(now, this.#recordedUpTo), URGENT_BATCH);
+      const items = await this.#take(['revocation', 'issue'], Math.max(now, this.#recordedUpTo), URGENT_BATCH, unable);
       items.push(...this.#asked.take(URGENT_BATCH - items.length));
       if (items.length === 0) break;
       this.#urgent += 1;
       this.#run(items, 'urgent', () => (this.#urgent -= 1));
     }
     while (this.#bulk < BULK_IN_FLIGHT && !this.#stopped) {
-      const items = await this.#take(['refresh'], now, BULK_BATCH);
+      const items = await this.#take(['refresh'], now, BULK_BATCH, unable);
       if (items.length === 0) break;
       this.#bulk += 1;
       this.#run(items, 'bulk', () => (this.#bulk -= 1));
     }
   }
 
+  /** Issuers for which nothing can be signed here now: another process may be able to. What ails a key is said once a minute. */
+  #unable(now: EpochMs): ReadonlySet<IssuerTag> {
+    const unable = new Set<IssuerTag>();
+    for (const [tag, at] of this.#issuers) {
+      if (activeResponder(at, now) !== undefined) continue;
+      unable.add(tag);
+      const failures = keyFailures(at, now);
+      if (failures.length > 0 && this.#saysUnsignable(at.served, now)) {
+        this.#metrics.refused('key-holder').value += 1;
+        this.#log.error({ issuer: at.served.id }, `nothing is signed: ${[...new Set(failures)].join('; ')}`);
+      }
+    }
+    return unable;
+  }
+
+  /** True once a minute for each issuer. */
+  #saysUnsignable({ tag }: ServedIssuer, now: EpochMs): boolean {
+    const said = this.#saidUnsignable.get(tag);
+    if (said !== undefined && Math.abs(now - said) < MINUTE) return false;
+    this.#saidUnsignable.set(tag, now);
+    return true;
+  }
+
   /** What is to be tried again, then what is due, in the order of the lanes. */
-  async #take(lanes: readonly Lane[], dueAt: EpochMs, limit: number): Promise<QueueItem[]> {
+  async #take(
+    lanes: readonly Lane[],
+    dueAt: EpochMs,
+    limit: number,
+    unable: ReadonlySet<IssuerTag>,
+  ): Promise<QueueItem[]> {
     const now = this.#clock.now();
     const items: QueueItem[] = [];
     this.#held = this.#held.filter(({ item, retryAt }) => {
@@ -181,7 +214,7 @@ export class Signer {
       for (const lane of lanes) {
         // More than that is held only when the store cannot be written: then there is nothing to gain by taking more.
         if (items.length >= limit || this.#held.length > MAX_HELD) break;
-        items.push(...(await this.#store.takeDue(lane, dueAt, limit - items.length)));
+        items.push(...(await this.#store.takeDue(lane, dueAt, limit - items.length, unable)));
       }
     } catch (error) {
       this.#hold(items);
@@ -268,6 +301,7 @@ export class Signer {
       items.map((item) => item.serial),
     );
     const responder = activeResponder(at, now);
+    const unusable = responder === undefined && keyFailures(at, now).length > 0;
     const dropped: QueueItem[] = [];
     const expired: QueueItem[] = [];
     const later: QueueItem[] = [];
@@ -276,6 +310,7 @@ export class Signer {
       const certificate = certificates[i];
       if (certificate === undefined) return void dropped.push(item);
       if (!answerable(served.profile, certificate.notAfter, now)) return void expired.push(item);
+      if (unusable) return void later.push(item);
       const times = responder && planResponse(served.profile, responder.served.certificate, certificate, now);
       if (times === undefined) later.push(item);
       else work.push({ item, certificate, times });
@@ -283,18 +318,18 @@ export class Signer {
     await this.#drop(dropped, open);
     if (expired.length > 0) await this.#store.retire(expired);
     for (const item of expired) open.delete(item);
+    if (unusable) {
+      // A store of one process has handed it out all the same; #unable says it to the log.
+      this.#metrics.refused('key-holder').value += later.length;
+      return this.#later(later, open, KEY_RETRY_MS);
+    }
     if (later.length > 0) {
       await this.#later(later, open);
-      const failures = responder === undefined ? keyFailures(at, now) : [];
-      this.#metrics.refused(failures.length > 0 ? 'key-holder' : 'responder-certificate').value += later.length;
-      const said = this.#saidUnsignable.get(served.tag);
-      if (said === undefined || Math.abs(now - said) >= MINUTE) {
-        this.#saidUnsignable.set(served.tag, now);
+      this.#metrics.refused('responder-certificate').value += later.length;
+      if (this.#saysUnsignable(served, now)) {
         this.#log.error(
           { issuer: served.id, certificates: later.length },
-          failures.length > 0
-            ? `nothing is signed: ${[...new Set(failures)].join('; ')}`
-            : 'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
+          'nothing is signed: no responder certificate is valid for another 8 hours (BR 4.9.9); install its successor',
         );
       }
     }
@@ -349,7 +384,7 @@ export class Signer {
   }
 
   /** To be tried again. Asked-for items are not in the store's queue: whoever asked asks again. Never rejects. */
-  async #later(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {
+  async #later(items: readonly QueueItem[], open: Set<QueueItem>, retryMs = RETRY_MS): Promise<void> {
     for (const item of items) open.delete(item);
     const urgent = items.filter(({ lane }) => lane === 'revocation' || lane === 'issue');
     const room = Math.max(0, MAX_HELD - this.#held.length);
@@ -357,7 +392,7 @@ export class Signer {
     const rest = [...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh')];
     if (rest.length === 0) return;
     // Never earlier than they were due: a refresh item before its answer's refreshAt counts as overtaken and is lost.
-    const dueAt = rest.reduce((latest, item) => Math.max(latest, item.dueAt), this.#clock.now() + RETRY_MS);
+    const dueAt = rest.reduce((latest, item) => Math.max(latest, item.dueAt), this.#clock.now() + retryMs);
     try {
       await this.#store.postpone(rest, dueAt);
     } catch (error) {
