@@ -13,6 +13,7 @@ import { openCore } from './core.ts';
 import type { Client } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import { responderChanges } from './responder-life.ts';
+import { Keyring } from './signing-keys.ts';
 
 export interface Api {
   /** The JSON of the answer. @throws Problem as the intake says it. */
@@ -51,7 +52,25 @@ export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
   }
 }
 
-function remote(loaded: Loaded, host: string, port: number): Api {
+/**
+ * Of the running service alone: what is in its memory is nowhere else.
+ * @param own the client certificate of the person who asks, instead of the configured one.
+ */
+export async function openServiceApi(
+  loaded: Loaded,
+  own: { readonly certificate?: string | undefined; readonly key?: string | undefined } = {},
+): Promise<Api> {
+  const { host, port } = loaded.config.listen.intake;
+  if (!(await listening(host, port))) {
+    throw new Problem('unavailable', 'no service answers; tokens are activated in the running service', {
+      field: 'intake',
+      value: `${host}:${port}`,
+    });
+  }
+  return remote(loaded, host, port, own);
+}
+
+function remote(loaded: Loaded, host: string, port: number, own: Parameters<typeof openServiceApi>[1] = {}): Api {
   const { cli } = loaded.config;
   if (cli === undefined)
     throw new Problem(
@@ -68,8 +87,8 @@ function remote(loaded: Loaded, host: string, port: number): Api {
   };
   const agent = new Agent({
     keepAlive: true,
-    cert: read('certificate', cli.certificate),
-    key: read('key', cli.key),
+    cert: read('certificate', own.certificate ?? cli.certificate),
+    key: read('key', own.key ?? cli.key),
     ca: read('ca', cli.ca),
     timeout: TIMEOUT_MS,
   });
@@ -131,11 +150,14 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     issuers: ['*'],
     may: ['issue', 'revoke', 'import', 'read', 'keys'],
   };
+  // Keys in files; a token is only activated while a service runs.
+  const keyring = new Keyring(loaded.config.tokens, (message) => log.warn({}, message));
   const app = makeIntake({
     core,
     identify: () => client,
     publisherOf: () => undefined,
-    responders: core.journal && responderChanges(core, core.journal),
+    responders: core.journal && responderChanges(core, core.journal, keyring),
+    tokens: undefined,
     tls: undefined,
   });
   return {
@@ -146,6 +168,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     },
     async close() {
       await app.close();
+      await keyring.close();
       await core.close();
     },
   };

@@ -11,6 +11,7 @@ import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
+import { checkTokens } from './token-rules.ts';
 import { duration, readYamlFile } from './yaml-file.ts';
 
 export interface Config {
@@ -268,7 +269,7 @@ function review(options: LoadOptions): Review {
   if (config === undefined) return { loaded: undefined, problems, warnings: [] };
   const reviews = readIssuers(config.dataDir, options.nowMs);
   const issuers = reviews.flatMap(({ setup }) => setup ?? []);
-  problems.push(...reviews.flatMap((review) => review.problems));
+  problems.push(...reviews.flatMap((review) => review.problems), ...checkTokens(config.tokens, issuers));
   const warnings = reviews.flatMap((review) => review.warnings);
   // A client may be set up before its issuer is, but a typing error must not go unseen.
   const known = new Set(['*', ...issuers.map(({ id }) => id)]);
@@ -287,6 +288,18 @@ function review(options: LoadOptions): Review {
 
 function readConfig(options: LoadOptions, problems: Problem[]): Config | undefined {
   const { env = {}, cwd = process.cwd(), overrides = {} } = options;
+  const pin = Object.keys(env).find((variable) => /^CERTSTATUS_(.*_)?PIN$/.test(variable));
+  // Whoever can read /proc, a unit file or a crash report would have it. Its value is not repeated.
+  if (pin !== undefined) {
+    throw new Problem(
+      'config',
+      'a PIN never stands in the environment: unset it; certstatus key activate asks for it',
+      {
+        field: pin,
+        rule: 'CT-6.2.2',
+      },
+    );
+  }
   const file = findConfigFile(options);
   const read = readYamlFile(file, configSchema);
   if (!read.ok) {

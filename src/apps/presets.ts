@@ -48,6 +48,12 @@ export const crlTiming = {
     .enum(['omit', 'revocation-date'])
     .optional()
     .describe('the invalidityDate entry extension (CT-B-CRL-11, conflict C33)'),
+  keyUse: z
+    .enum(['held', 'per-operation'])
+    .optional()
+    .describe(
+      'per-operation: a CRL key in a token is logged in for each CRL alone (SR-6.2.9); held when nothing is said',
+    ),
 };
 
 const publicUrl = z.strictObject({
@@ -169,6 +175,7 @@ export function profileOf(
       validityMs: given(crl.validity, 'crl', 'validity'),
       coalesceMs: given(crl.coalesce, 'crl', 'coalesce'),
       invalidityDate: given(crl.invalidityDate, 'crl', 'invalidityDate'),
+      keyUse: crl.keyUse ?? 'held',
     },
     responder: { maxValidityMs: preset.responder.maxValidity, keyTypes: preset.responder.keyTypes },
     reasons: preset.reasons,

@@ -6,12 +6,13 @@ import type { Journal } from '../ports/journal.ts';
 import type { Core } from './core.ts';
 import { keyReferencesIn } from './issuer-files.ts';
 import { responderFiles } from './responder-files.ts';
-import { openKey } from './signing-keys.ts';
+import type { Keyring } from './signing-keys.ts';
 
 /** @param running the open keys by issuer id, and how the signer is woken; undefined when no service runs. */
 export function responderChanges(
   core: Core,
   journal: Journal,
+  keyring: Keyring,
   running?: { readonly keys: ReadonlyMap<string, SigningKeys>; readonly wake: () => void },
 ): ResponderChanges {
   const { config, store, clock, log } = core;
@@ -24,8 +25,6 @@ export function responderChanges(
     log,
     files: responderFiles(config.dataDir),
     openKey: (issuer, references) =>
-      openKey(keyReferencesIn(join(config.dataDir, 'issuers', issuer), references, '/key'), (message) =>
-        log.warn({}, message),
-      ),
+      keyring.holder(keyReferencesIn(join(config.dataDir, 'issuers', issuer), references, '/key')),
   });
 }

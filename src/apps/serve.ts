@@ -12,7 +12,7 @@ import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
-import { registerGauges, type GaugeSources } from '../flows/gauges.ts';
+import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
@@ -25,8 +25,10 @@ import type { Listen, Loaded } from './config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
+import type { IssuerSetup } from './issuer-files.ts';
 import { openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
+import { activateAtStart, sayInactive } from './start-activation.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -78,6 +80,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       ? undefined
       : new LedgerKeeper(recorder, store, clock, log);
   const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
+  undo.push(async () => signing?.stop());
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
@@ -89,18 +92,33 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const responder = roles.has('responder')
     ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
     : undefined;
-  const publishers = signing?.publishers ?? new Map();
-  const signsWith = (issuer: IssuerTag): string | undefined => signing?.signer.signsWith(issuer);
   const { freshness } = core;
-  const table = responder?.table;
-  const sources: GaugeSources = { issuers, store, freshness, files, table, journal, publishers, signsWith, clock };
+  const tokens = (): readonly UsedToken[] =>
+    (signing?.activation.views ?? []).map((view) => {
+      const users = core.setups.filter((setup) => usesToken(setup, view.name));
+      const served = users.flatMap(({ id }) => core.issuers.get(id) ?? []);
+      return { view, issuers: served, servedUntil: servedUntil(served, freshness, files) };
+    });
+  const sources: GaugeSources = {
+    issuers,
+    store,
+    freshness,
+    files,
+    table: responder?.table,
+    journal,
+    publishers: signing?.publishers ?? new Map(),
+    signers: signing?.issuers ?? [],
+    signsWith: (issuer: IssuerTag) => signing?.signer.signsWith(issuer),
+    tokens,
+    clock,
+  };
   registerGauges(metrics.set, sources);
 
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
   const fronts: readonly Front[] = (await responder?.listen()) ?? [];
   undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
-  const intake = openIntake(core, signing);
+  const intake = openIntake(core, signing, tokens);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -114,8 +132,14 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 
   keeper?.start();
   undo.push(async () => keeper?.stop());
-  undo.push(async () => signing?.stop());
   await signing?.start();
+  // Serving does not wait for a person or a device.
+  if (signing !== undefined) {
+    void activateAtStart(config.tokens, signing.activation, process.env, log)
+      .then(() => loadingGauges)
+      .then(() => sayInactive(tokens(), log))
+      .catch(() => undefined);
+  }
 
   let stopped: Promise<void> | undefined;
   return {
@@ -146,7 +170,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 }
 
 /** Events of the CA, and what operators ask of the signer. Undefined when this process has neither role, or no intake section. */
-function openIntake(core: Core, signing: SignerRole | undefined): FastifyInstance | undefined {
+function openIntake(
+  core: Core,
+  signing: SignerRole | undefined,
+  tokens: () => readonly UsedToken[],
+): FastifyInstance | undefined {
   const { config, recorder, log } = core;
   const { intake } = config;
   if (recorder === undefined && signing === undefined) return undefined;
@@ -160,12 +188,18 @@ function openIntake(core: Core, signing: SignerRole | undefined): FastifyInstanc
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),
       cert: readFileOr('intake.certificate', intake.certificate),
       ca: readFileOr('intake.clientCa', intake.clientCa),
     },
   });
+}
+
+function usesToken({ responders, crlKeys = [] }: IssuerSetup, name: string): boolean {
+  const keys = [...responders.flatMap((responder) => responder.keys), ...crlKeys];
+  return keys.some((key) => key.kind === 'pkcs11' && key.token === name);
 }
 
 /** Returns where it listens in the end: port 0 takes a free one. */

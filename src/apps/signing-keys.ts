@@ -1,38 +1,87 @@
-/** What the signer role adds to the issuers: the keys behind their references, each checked against its certificate (P7). */
+/**
+ * What the signer role adds to the issuers: the keys behind their references, each checked against its certificate (P7).
+ *
+ * A key in a file must be there at start. A key in a token need not: it is known by its certificate, and proven to belong to
+ * it when the token is activated; until then its holder says why it cannot sign, and serving goes on.
+ */
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { openToken, type Pkcs11Token } from '../adapters/pkcs11/token.ts';
 import { openSoftwareKey } from '../adapters/software-key/key-holder.ts';
 import type { KeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
+import { algorithmFor } from '../core/signature-algorithm.ts';
+import type { ControlledToken } from '../flows/activation.ts';
+import { failover } from '../flows/failover-key.ts';
 import type { ServedIssuer, SigningKey, SigningKeys } from '../flows/issuer-setup.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { IssuerSetup } from './issuer-files.ts';
+import { type TokenConfig, unknownToken } from './token-config.ts';
 
-/** @throws Problem `config` for a key that cannot be opened, does not belong to its certificate, or may not sign this. */
-export async function openSigningKeys(
-  setup: IssuerSetup,
-  served: ServedIssuer,
-  warn: (message: string) => void,
-): Promise<SigningKeys> {
-  const ocsp = new Map<string, SigningKey>();
-  for (const { certificate, keys, use } of setup.responders) {
-    // The key of a retired one may be gone, or in other hands: it is not opened.
-    if (use !== 'signing') continue;
-    const holder = await openKey(keys, warn);
-    refuse(checkOcspKey(holder.publicKey, certificate, setup.issuer), holder.describe);
-    ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
+/** The tokens of this process, each opened once, and the keys in them and in files. */
+export class Keyring {
+  readonly tokens: readonly ControlledToken[];
+  readonly #byName: ReadonlyMap<string, Pkcs11Token>;
+  readonly #warn: (message: string) => void;
+
+  /** Reaches for no device yet: that is what activating does. */
+  constructor(tokens: readonly TokenConfig[], warn: (message: string) => void) {
+    this.#warn = warn;
+    const opened = tokens.map(({ name, module, label, serial, sessions, use, activation }) => ({
+      token: openToken({
+        name,
+        module,
+        sessions,
+        use,
+        ...(label !== undefined && { label }),
+        ...(serial !== undefined && { serial }),
+      }),
+      threshold: activation.source === 'shares' ? activation.threshold : undefined,
+      source: activation.source,
+    }));
+    this.tokens = opened;
+    this.#byName = new Map(opened.map(({ token }) => [token.name, token]));
   }
-  const crlHolder = setup.crlKeys === undefined ? undefined : await openKey(setup.crlKeys, warn);
-  if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
-  return { ocsp, crl: crlHolder && { holder: crlHolder, publicKey: served.issuer.publicKey } };
-}
 
-/** @throws Problem `config` for a key that cannot be opened. */
-export function openKey(references: readonly KeyReference[], warn: (message: string) => void): Promise<KeyHolder> {
-  const reference = references[0] as KeyReference;
-  if (reference.kind !== 'file')
-    throw new Problem('config', 'keys in tokens are not supported yet', { value: reference.uri });
-  return openSoftwareKey(reference.file, { warn });
+  /** @throws Problem `config` for a key file that cannot be opened, does not belong to its certificate, or may not sign this. */
+  async keysOf(setup: IssuerSetup, served: ServedIssuer): Promise<SigningKeys> {
+    const ocsp = new Map<string, SigningKey>();
+    for (const { certificate, keys, use } of setup.responders) {
+      // The key of a retired one may be gone, or in other hands: it is not opened.
+      if (use !== 'signing') continue;
+      const holder = await this.holder(keys, certificate.publicKey);
+      refuse(checkOcspKey(holder.publicKey, certificate, setup.issuer), holder.describe);
+      ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
+    }
+    const { publicKey } = served.issuer;
+    const crlHolder = setup.crlKeys === undefined ? undefined : await this.holder(setup.crlKeys, publicKey);
+    if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
+    return { ocsp, crl: crlHolder && { holder: crlHolder, publicKey } };
+  }
+
+  /**
+   * One key pair, in one place or several.
+   * @param publicKey of its certificate; undefined while there is none: then the places themselves say what it is.
+   * @throws Problem `config`, or `unavailable` when a token has to be asked and does not answer.
+   */
+  async holder(references: readonly KeyReference[], publicKey?: KeyObject): Promise<KeyHolder> {
+    const holders: KeyHolder[] = [];
+    for (const reference of references) holders.push(await this.#open(reference, publicKey));
+    return failover(holders);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.tokens.map(({ token }) => token.close()));
+  }
+
+  async #open(reference: KeyReference, publicKey: KeyObject | undefined): Promise<KeyHolder> {
+    if (reference.kind === 'file') return openSoftwareKey(reference.file, { warn: this.#warn });
+    const token = this.#byName.get(reference.token);
+    if (token === undefined) throw unknownToken(reference, [...this.#byName.keys()]);
+    const known = publicKey ?? (await publicKeyIn(token, reference));
+    return token.key(reference, known, algorithmFor(known, reference.uri));
+  }
 }
 
 /** P7: a key that does not belong to its certificate, or may not sign this, stops the start. */
@@ -41,3 +90,23 @@ function refuse(findings: readonly Finding[], field: string): void {
   if (finding !== undefined)
     throw new Problem('config', finding.message, { field, rule: `${finding.rule}, ${finding.citation}` });
 }
+
+/** As the token's public key object has it. */
+async function publicKeyIn(token: Pkcs11Token, { object, id, uri }: TokenKeyReference): Promise<KeyObject> {
+  const found = (await token.keys()).filter(
+    (key) => (object === undefined || key.label === object) && (id === undefined || key.id === id),
+  );
+  const spki = found.length === 1 ? found[0]?.publicKey : undefined;
+  if (spki === undefined) {
+    throw new Problem(
+      'config',
+      found.length === 1
+        ? 'the token holds no public key object for it'
+        : `the token holds ${found.length} such keys; \`certstatus key list\` shows them`,
+      { field: 'key', value: uri },
+    );
+  }
+  return createPublicKey({ key: spki, format: 'der', type: 'spki' });
+}
+
+type TokenKeyReference = Extract<KeyReference, { kind: 'pkcs11' }>;

@@ -1,6 +1,8 @@
 /** The `tokens` section of certstatus.yaml: HSM partitions and slots, and how their keys are activated. */
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
+import type { KeyReference } from '../core/key-reference.ts';
+import { Problem } from '../core/problem.ts';
 
 /** A token as configured. Its keys are named `pkcs11:token=<name>;object=<label>` in issuer.yaml. */
 export interface TokenConfig {
@@ -72,4 +74,11 @@ export function tokensOf(section: z.output<typeof tokensSchema>, directory: stri
     label,
     serial,
   }));
+}
+
+export function unknownToken(reference: KeyReference & { kind: 'pkcs11' }, known: readonly string[]): Problem {
+  return new Problem('config', `no token ${reference.token} under tokens; there are ${known.join(', ') || 'none'}`, {
+    field: 'key',
+    value: reference.uri,
+  });
 }

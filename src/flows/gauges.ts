@@ -7,11 +7,13 @@ import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
+import type { TokenView } from './activation.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
+import type { SignerIssuer } from './sign.ts';
 
 export interface GaugeSources {
   readonly issuers: readonly ServedIssuer[];
@@ -25,11 +27,35 @@ export interface GaugeSources {
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
   /** The id of the responder certificate that signs now; undefined in a process that does not sign. */
   readonly signsWith?: (issuer: IssuerTag) => string | undefined;
+  /** What this process signs for; nothing where it has no keys. */
+  readonly signers: readonly SignerIssuer[];
+  readonly tokens: () => readonly UsedToken[];
   readonly clock: Clock;
 }
 
+/** A token with what depends on it. */
+export interface UsedToken {
+  readonly view: TokenView;
+  /** Issuers with a key in it. */
+  readonly issuers: readonly ServedIssuer[];
+  /** When the first OCSP answer or CRL of these issuers runs out, should nothing be signed any more; undefined when there is none. */
+  readonly servedUntil: EpochMs | undefined;
+}
+
+/** When the first published answer or CRL of the issuers runs out. */
+export function servedUntil(
+  issuers: readonly ServedIssuer[],
+  freshness: Freshness,
+  files: PublicFiles,
+): EpochMs | undefined {
+  const ends = issuers.flatMap(({ tag }) =>
+    [freshness.of(tag).leastNextUpdate ?? [], files.crl(tag)?.nextUpdate ?? []].flat(),
+  );
+  return ends.length === 0 ? undefined : Math.min(...ends);
+}
+
 export function registerGauges(set: MetricSet, sources: GaugeSources): void {
-  const { issuers, store, freshness, files, table, journal, publishers, clock } = sources;
+  const { issuers, store, freshness, files, table, journal, publishers, signers, tokens, clock } = sources;
   const age = (instant: EpochMs): number => (clock.now() - instant) / SECOND;
 
   const perIssuer = (name: string, help: string, read: (issuer: ServedIssuer) => number | undefined): void => {
@@ -111,6 +137,21 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     'Time until a certificate that outlasts all others must be there: one validity and 24 h before the last one ends (T-17). Alert 14 days before 0.',
     ({ profile, responders }) =>
       map(successorDue(profile, spans(responders.signing), clock.now())?.dueAt, (instant) => -age(instant)),
+  );
+
+  set.gauge('certstatus_token_active', '1 while the token is activated and answers, else 0.', function* () {
+    for (const { view } of tokens()) yield [{ token: view.name }, view.state === 'active' ? 1 : 0] as const;
+  });
+  set.gauge(
+    'certstatus_key_usable',
+    '1 while the key can sign in one of its places, else 0. key: id of its responder certificate, or crl.',
+    function* () {
+      for (const { served, keys } of signers) {
+        const all = [...keys.ocsp, ...(keys.crl === undefined ? [] : [['crl', keys.crl] as const])];
+        for (const [key, { holder }] of all)
+          yield [{ issuer: served.id, key }, holder.failure === undefined ? 1 : 0] as const;
+      }
+    },
   );
 
   single(

@@ -171,14 +171,14 @@ export class Signer {
     }
   }
 
-  /** Issuers for which nothing can be signed here now: another process may be able to. What ails a key is said once a minute. */
+  /** Issuers none of whose keys can be used here now, each said once a minute: another process may be able to. */
   #unable(now: EpochMs): ReadonlySet<IssuerTag> {
     const unable = new Set<IssuerTag>();
     for (const [tag, at] of this.#issuers) {
-      if (activeResponder(at, now) !== undefined) continue;
+      const failures = activeResponder(at, now) === undefined ? keyFailures(at, now) : [];
+      if (failures.length === 0) continue;
       unable.add(tag);
-      const failures = keyFailures(at, now);
-      if (failures.length > 0 && this.#saysUnsignable(at.served, now)) {
+      if (this.#saysUnsignable(at.served, now)) {
         this.#metrics.refused('key-holder').value += 1;
         this.#log.error({ issuer: at.served.id }, `nothing is signed: ${[...new Set(failures)].join('; ')}`);
       }

@@ -14,6 +14,7 @@ const EMPTY: Status = {
   verdict: 'ok',
   problems: [],
   issuers: [],
+  tokens: [],
   lanes: [],
   storeFailure: undefined,
   audit: { seq: 1, writable: true },
@@ -41,6 +42,7 @@ describe('statusPage', () => {
         verdict: 'failing',
         problems: [{ severity: 'failing', what: a, todo: b }],
         lanes: [{ lane: c, waiting: 1 }],
+        tokens: [{ name: a, describe: b, state: c, activatedAt: d, activatedBy: [e], sharesOf: [a], issuers: [b] }],
         issuers: [
           {
             id: a,

@@ -83,7 +83,7 @@ export const PROFILE: Profile = {
   authorities: ['rfc', 'cabf-tls', 'mozilla', 'microsoft'],
   issues: 'subscriber-certificates',
   ocsp: { validityMs: 4 * DAY, refreshAfterMs: DAY, maxAgeMs: HOUR, afterExpiryMs: DAY },
-  crl: { periodMs: 6 * HOUR, validityMs: 7 * DAY, coalesceMs: 5 * MINUTE, invalidityDate: 'omit' },
+  crl: { periodMs: 6 * HOUR, validityMs: 7 * DAY, coalesceMs: 5 * MINUTE, invalidityDate: 'omit', keyUse: 'held' },
   responder: { maxValidityMs: 125 * DAY, keyTypes: ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384'] },
   reasons: {
     permitted: ['keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation', 'privilegeWithdrawn'],

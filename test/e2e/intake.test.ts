@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { parseDocument } from 'yaml';
+import { clientCertificate } from '../support/client-certificate.ts';
 import { ask, plainSerial, readCrl } from '../support/ocsp-client.ts';
 import { Service, until, type ApiAnswer, type Credentials } from '../support/service.ts';
 
@@ -315,49 +316,6 @@ describe('the intake', () => {
     assert.equal((await service.api('GET', '/v1/elsewhere')).status, 404);
   });
 });
-
-/** Signed by the intake's own client CA. */
-function clientCertificate(intake: string, name: string): Credentials {
-  const openssl = (...args: string[]): Buffer =>
-    execFileSync('openssl', args, { cwd: intake, stdio: ['ignore', 'pipe', 'pipe'] });
-  writeFileSync(join(intake, 'empty.cnf'), '[req]\ndistinguished_name=dn\n[dn]\n');
-  openssl(
-    'req',
-    '-config',
-    'empty.cnf',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-subj',
-    `/CN=${name}`,
-    '-keyout',
-    `${name}.key`,
-    '-out',
-    `${name}.csr`,
-  );
-  writeFileSync(join(intake, 'client.ext'), 'extendedKeyUsage=clientAuth\n');
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    `${name}.csr`,
-    '-CA',
-    'client-ca.pem',
-    '-CAkey',
-    'client-ca.key',
-    '-days',
-    '2',
-    '-set_serial',
-    `0x${randomBytes(8).toString('hex')}`,
-    '-extfile',
-    'client.ext',
-    '-out',
-    `${name}.pem`,
-  );
-  return { cert: readFileSync(join(intake, `${name}.pem`)), key: readFileSync(join(intake, `${name}.key`)) };
-}
 
 /** The right name, by nobody's authority. */
 function foreignCertificate(directory: string, name: string): Credentials {

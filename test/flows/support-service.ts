@@ -232,6 +232,8 @@ export class TestService {
       journal,
       publishers,
       signsWith: (issuer) => this.signer.signsWith(issuer),
+      signers: this.issuers,
+      tokens: () => [],
       clock,
     };
   }

@@ -146,11 +146,12 @@ export class Service {
     return this.command(args).done;
   }
 
-  /** One command that a test may want to kill. */
-  command(args: readonly string[]): { readonly child: ChildProcess; readonly done: Promise<Ran> } {
+  /** One command that a test may want to kill, with what it reads from standard input. */
+  command(args: readonly string[], input = ''): { readonly child: ChildProcess; readonly done: Promise<Ran> } {
     return runProgram(process.execPath, [CLI, ...this.#global(), ...args], {
       cwd: this.directory,
       env: this.#environment(),
+      input,
     });
   }
 

@@ -1,5 +1,5 @@
 /** The status page: one HTML document without scripts or outside assets, which reloads itself. Every value is escaped. */
-import type { IssuerStatus, Status } from './status.ts';
+import type { IssuerStatus, Status, TokenStatus } from './status.ts';
 
 export function statusPage(status: Status): string {
   const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[
@@ -25,6 +25,7 @@ ${problems(status)}
 <section aria-labelledby="issuers"><h2 id="issuers">Issuers</h2>
 ${status.issuers.map((one) => issuer(one, Date.parse(status.at))).join('\n') || '<p>No issuer is configured. Add one with <code>certstatus issuer add</code>.</p>'}
 </section>
+${tokens(status.tokens)}
 <section aria-labelledby="signer"><h2 id="signer">Signer</h2>
 <table><thead><tr><th scope="col">Lane</th><th scope="col" class="number">Certificates waiting</th></tr></thead><tbody>
 ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</th><td class="number">${waiting.toLocaleString('en')}</td></tr>`).join('\n')}
@@ -44,6 +45,19 @@ function problems(status: Status): string {
     ({ severity, what, todo }) => `<li class="${severity}"><strong>${escape(what)}</strong> ${escape(todo)}</li>`,
   );
   return `<section aria-labelledby="problems"><h2 id="problems">What is wrong, and what to do</h2><ul class="problems">${items.join('\n')}</ul></section>`;
+}
+
+function tokens(list: readonly TokenStatus[]): string {
+  if (list.length === 0) return '';
+  const rows = list.map(({ name, describe, state, activatedAt, activatedBy, sharesOf }) => {
+    const by = activatedAt === undefined ? '' : `, activated ${activatedAt} by ${activatedBy.join(', ')}`;
+    const entered = sharesOf.length === 0 ? '' : `, shares entered by ${sharesOf.join(', ')}`;
+    return `<tr><th scope="row">${escape(name)}</th><td>${escape(`${state}${by}${entered} (${describe})`)}</td></tr>`;
+  });
+  return `<section aria-labelledby="tokens"><h2 id="tokens">Tokens</h2>
+<table><tbody>
+${rows.join('\n')}
+</tbody></table></section>`;
 }
 
 function issuer(status: IssuerStatus, now: number): string {

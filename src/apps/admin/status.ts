@@ -3,7 +3,8 @@ import { LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
-import type { GaugeSources } from '../../flows/gauges.ts';
+import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
+import { activeResponder } from '../../flows/sign-answers.ts';
 
 export interface Status {
   readonly at: string;
@@ -14,6 +15,7 @@ export interface Status {
     readonly todo: string;
   }[];
   readonly issuers: readonly IssuerStatus[];
+  readonly tokens: readonly TokenStatus[];
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
   /** Undefined in a process that records nothing. */
   readonly audit: { readonly seq: number; readonly writable: boolean } | undefined;
@@ -49,6 +51,17 @@ export interface IssuerStatus {
   }[];
 }
 
+export interface TokenStatus {
+  readonly name: string;
+  readonly describe: string;
+  readonly state: string;
+  readonly activatedAt: string | undefined;
+  readonly activatedBy: readonly string[];
+  /** Persons whose share waits for others. */
+  readonly sharesOf: readonly string[];
+  readonly issuers: readonly string[];
+}
+
 /** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h. */
 const REVOCATION_WARNING_MS = 5 * MINUTE;
 
@@ -73,6 +86,19 @@ export function statusOf(sources: GaugeSources): Status {
       'Bring back what is missing; it is used again by itself.',
     );
   }
+  const tokens = sources.tokens().map((token): TokenStatus => {
+    const { view, issuers } = token;
+    if (view.state !== 'active') (stopsSigning(token, sources, now) ? fail : warn)(whatStopped(token), whatToDo(token));
+    return {
+      name: view.name,
+      describe: view.describe,
+      state: view.state,
+      activatedAt: optional(view.activated && wholeSecond(view.activated.at)),
+      activatedBy: view.activated?.persons ?? [],
+      sharesOf: view.shares?.persons ?? [],
+      issuers: issuers.map(({ id }) => id),
+    };
+  });
   const revocation = sources.store.oldestDue('revocation');
   if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
     fail(
@@ -164,6 +190,7 @@ export function statusOf(sources: GaugeSources): Status {
         : 'ok',
     problems,
     issuers,
+    tokens,
     lanes: LANES.filter((lane) => lane !== 'asked').map((lane) => ({
       lane,
       waiting: sources.store.backlog(lane, now),
@@ -174,4 +201,34 @@ export function statusOf(sources: GaugeSources): Status {
     },
     storeFailure,
   };
+}
+
+/** Whether an issuer has no other place for its keys. */
+function stopsSigning({ issuers }: UsedToken, { signers }: GaugeSources, now: EpochMs): boolean {
+  return signers.some(
+    (at) =>
+      issuers.includes(at.served) &&
+      (activeResponder(at, now)?.holder.failure !== undefined || at.keys.crl?.holder.failure !== undefined),
+  );
+}
+
+function whatStopped({ view, issuers, servedUntil }: UsedToken): string {
+  const rest = servedUntil === undefined ? '' : ` What is published lasts until ${rfc3339(servedUntil)}.`;
+  const users = issuers.map(({ id }) => id).join(', ') || 'no issuer';
+  return `${view.failure ?? `token ${view.name} is ${view.state}`}: nothing is signed with its keys (${users}).${rest}`;
+}
+
+function whatToDo({ view }: UsedToken): string {
+  if (view.state === 'lost') return 'Check the HSM and the way to it; it is used again by itself when it answers.';
+  const command = `certstatus key activate --token ${view.name}`;
+  if (view.threshold !== undefined) {
+    const entered =
+      view.shares === undefined
+        ? 'none is entered yet'
+        : `entered: ${view.shares.persons.join(', ')}; the others by ${rfc3339(wholeSecond(view.shares.until))}`;
+    return `${view.threshold} persons each enter their share with ${command} (${entered}).`;
+  }
+  return view.source === 'prompt'
+    ? `Enter the PIN with ${command}.`
+    : `Restart the service, which takes the PIN from its ${view.source}; the log says why it could not.`;
 }

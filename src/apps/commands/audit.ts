@@ -30,9 +30,11 @@ export function auditCommands(program: Command): void {
       const progress = startProgress('audit verify', 'records');
       let last: JournalRecord | undefined;
       let at: JournalRecord | undefined;
+      const activations: Activated[] = [];
       try {
         for await (const record of readJournal(dir, 0)) {
           last = record;
+          if (record.type === 'token.activated') activations.push(activated(record));
           if (record.seq === expected?.seq) at = record;
           if (record.seq % 1000 === 0) progress.update({ items: record.seq, done: record.seq, total: expected?.seq });
         }
@@ -59,12 +61,15 @@ export function auditCommands(program: Command): void {
         files: readdirSync(dir)
           .filter((name) => name.endsWith('.ndjson'))
           .map((name) => join(dir, name)),
+        activations,
       };
-      print(
-        command,
-        result,
-        () =>
+      print(command, result, () =>
+        [
           `verified: ${result.records} records, none altered, missing or reordered; last ${result.until ?? 'none'}, hash ${result.head ?? 'none'}`,
+          ...activations.map(
+            ({ seq, at, token, persons }) => `${at}  #${seq}  token ${token} activated by ${persons.join(', ')}`,
+          ),
+        ].join('\n'),
       );
     });
   audit
@@ -112,6 +117,19 @@ export function auditCommands(program: Command): void {
             .join('\n') || `nothing is recorded about serial ${serial}`,
       );
     });
+}
+
+/** Who had the keys of a token used from when on (CT-6.2.8). */
+interface Activated {
+  readonly seq: number;
+  readonly at: string;
+  readonly token: string;
+  readonly persons: readonly string[];
+}
+
+function activated({ seq, at, detail }: JournalRecord): Activated {
+  const { token, persons } = detail as { token: string; persons: readonly string[] };
+  return { seq, at, token, persons };
 }
 
 function instant(text: string | undefined, flag: string): EpochMs | undefined {

@@ -1,12 +1,15 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import {
+  activationRequest,
   importRequest,
   installRequest,
   issueRequest,
+  keyRequest,
   responderRequest,
   retireRequest,
   revokeRequest,
+  shareRequest,
 } from './schema.ts';
 
 export function openApi(): object {
@@ -38,6 +41,7 @@ export function openApi(): object {
     description,
     schema: { type: 'string' },
   });
+  const token = parameter('token', 'path', "The token's name in the configuration.");
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
   return {
     openapi: '3.0.3',
@@ -138,6 +142,49 @@ export function openApi(): object {
           summary: 'One OCSP request through every decision',
           parameters: [parameter('request', 'query', 'URL, base64 or hex.')],
           responses: { '200': json('Answer and steps'), ...problems },
+        },
+      },
+      '/v1/tokens': {
+        get: {
+          summary: 'Tokens of this signer: state, who activated them, whose shares are entered',
+          responses: { '200': json('The tokens'), ...problems },
+        },
+      },
+      '/v1/tokens/{token}/shares': {
+        post: {
+          summary:
+            'One share of the PIN; with the last one of the threshold, each by another person, the token is activated',
+          parameters: [token],
+          requestBody: body(shareRequest),
+          responses: { '200': json('The token'), ...problems },
+        },
+      },
+      '/v1/tokens/{token}/activations': {
+        post: {
+          summary: 'The PIN, for a token whose source is prompt',
+          parameters: [token],
+          requestBody: body(activationRequest),
+          responses: { '200': json('The token'), ...problems },
+        },
+      },
+      '/v1/tokens/{token}/deactivations': {
+        post: {
+          summary: 'Ask for the end of the activation; as many persons must as have activated it',
+          parameters: [token],
+          responses: { '200': json('The token'), ...problems },
+        },
+      },
+      '/v1/tokens/{token}/keys': {
+        get: {
+          summary: 'Key pairs in the token',
+          parameters: [token],
+          responses: { '200': json('The keys'), ...problems },
+        },
+        post: {
+          summary: 'Make a key pair that never leaves the token',
+          parameters: [token],
+          requestBody: body(keyRequest),
+          responses: { '200': json('The key'), ...problems },
         },
       },
       '/v1/audit/head': {

@@ -5,7 +5,7 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Client, Permission } from './clients.ts';
 import { installRequest, parseBody, responderRequest, retireRequest } from './schema.ts';
 
-export function responderRoutes(
+export function addResponderRoutes(
   app: FastifyInstance,
   changes: ResponderChanges,
   issuerOf: (request: FastifyRequest, permission: Permission) => { issuer: ServedIssuer; client: Client },

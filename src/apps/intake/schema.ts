@@ -4,7 +4,9 @@
  */
 import { z } from 'zod';
 import { isReasonName, REASON_CODES, type ReasonName } from '../../core/reason.ts';
+import { MAX_PIN_BYTES } from '../../core/pin.ts';
 import { Problem } from '../../core/problem.ts';
+import { MAX_SHARE_CHARACTERS } from '../../core/share.ts';
 
 /** Items per request: about a second of work, and a few megabytes. */
 export const MAX_ITEMS = 10_000;
@@ -103,6 +105,28 @@ export const retireRequest = z.strictObject({
     .boolean()
     .optional()
     .describe('Serve none of its answers meanwhile: rather tryLater than an answer by a key in other hands.'),
+});
+
+export const shareRequest = z.strictObject({
+  share: z
+    .string()
+    .min(1)
+    .max(MAX_SHARE_CHARACTERS)
+    .describe('One share of the PIN, as `key split` has printed it: certstatus-share:1:…'),
+});
+
+export const activationRequest = z.strictObject({
+  pin: z.string().min(1).max(MAX_PIN_BYTES).describe('PIN of a token whose source is prompt.'),
+});
+
+export const keyRequest = z.strictObject({
+  type: z.enum(['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384']),
+  label: z.string().min(1).max(64).describe('CKA_LABEL; must be free.'),
+  id: z
+    .string()
+    .regex(/^([0-9a-f]{2}){1,64}$/, 'is not 1 to 64 octets in lower-case hex')
+    .optional()
+    .describe('CKA_ID in hex; must be free. Default: random.'),
 });
 
 /** @throws Problem `invalid` or `too-large`, naming the first bad field by JSON pointer, with its value. */

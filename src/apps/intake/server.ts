@@ -1,5 +1,5 @@
 /**
- * The intake's HTTP interface (design §6): JSON in and out, OpenAPI at /openapi.json. A request is taken whole or not at all,
+ * The private HTTP interface (design §6), in groups: events for the intake role, tokens and keys for the signer's. JSON in and out, OpenAPI at /openapi.json. A request is taken whole or not at all,
  * sending it again changes nothing, and the answer is sent when everything is durable. Served over TLS with client
  * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
  */
@@ -20,7 +20,8 @@ import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
-import { responderRoutes } from './responder-routes.ts';
+import { addResponderRoutes } from './responder-routes.ts';
+import { addTokenRoutes, type TokenParts } from './token-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
 
 const STATUS: Record<ProblemCode, number> = {
@@ -42,19 +43,13 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Of a process with keys. */
+  readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
 }
 
 export function makeIntake(parts: IntakeParts): FastifyInstance {
   const { core } = parts;
-  const { store, issuers } = core;
-  const recorder = (): Recorder => {
-    if (core.recorder !== undefined) return core.recorder;
-    throw new Problem('unavailable', 'this process takes no events: it has no intake role', {
-      field: 'roles',
-      value: [...core.config.roles].join(','),
-    });
-  };
   const app = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: 512 },
@@ -66,15 +61,46 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   }) as unknown as FastifyInstance;
 
   if (parts.tls !== undefined) recordRefusedHandshakes(app, core);
-
-  const issuerOf = (request: FastifyRequest, permission: Permission): { issuer: ServedIssuer; client: Client } => {
+  const issuerOf: IssuerOf = (request, permission) => {
     const { issuer: id } = request.params as { issuer: string };
     const client = parts.identify(request);
     // Authorisation before existence: who may not ask does not learn which issuers there are.
     authorise(client, permission, id);
-    return { issuer: issuerNamed(issuers, id), client };
+    return { issuer: issuerNamed(core.issuers, id), client };
   };
+  addQuestionRoutes(app, parts, issuerOf);
+  if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
+  if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
+  app.get('/openapi.json', () => openApi());
+
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      reply,
+      new Problem('not-found', 'no such resource; see /openapi.json', { field: 'path', value: request.url }),
+    ),
+  );
+  app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
+    const problem = error instanceof Problem ? error : ofFramework(error);
+    if (problem === undefined) {
+      core.log.error({ err: error }, 'the intake could not answer');
+      return sendProblem(reply, new Problem('corrupt', 'an internal error; it is in the log'));
+    }
+    if (problem.code === 'forbidden') void denied(core, problem, `${request.method} ${request.url}`);
+    return sendProblem(reply, problem);
+  });
+  return app;
+}
+
+/** Who asks, and about which issuer. @throws Problem `forbidden` or `not-found` */
+type IssuerOf = (
+  request: FastifyRequest,
+  permission: Permission,
+) => { readonly issuer: ServedIssuer; readonly client: Client };
+
+/** What the CA has done: only where there is a journal to take it. */
+function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, issuerOf: IssuerOf): void {
   app.post('/v1/issuers/:issuer/certificates', async (request) => {
     const { issuer, client } = issuerOf(request, 'issue');
     const { certificates } = parseBody(issueRequest, request.body);
@@ -90,7 +116,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         crlShard: item.crlShard,
       };
     });
-    return accepted(await recorder().issue(issuer, events, client.actor));
+    return accepted(await recorder.issue(issuer, events, client.actor));
   });
 
   app.post('/v1/issuers/:issuer/revocations', async (request) => {
@@ -122,7 +148,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         about,
       };
     });
-    return accepted(await recorder().revoke(issuer, events, client.actor), deadlines);
+    return accepted(await recorder.revoke(issuer, events, client.actor), deadlines);
   });
 
   app.post('/v1/issuers/:issuer/import', async (request) => {
@@ -141,13 +167,19 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
-    const { accepted: count, unchanged, rejected } = await recorder().import(issuer, parsed, client.actor, source);
+    const { accepted: count, unchanged, rejected } = await recorder.import(issuer, parsed, client.actor, source);
     return {
       accepted: count,
       unchanged,
       rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })),
     };
   });
+}
+
+/** What is known of certificates, receipts and CRLs. */
+function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: IssuerOf): void {
+  const { core } = parts;
+  const { store, issuers } = core;
 
   app.get('/v1/issuers', (request) => {
     const client = parts.identify(request);
@@ -209,8 +241,6 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
   });
 
-  if (parts.responders !== undefined) responderRoutes(app, parts.responders, issuerOf);
-
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);
     authorise(client, 'read', undefined);
@@ -223,25 +253,6 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     authorise(parts.identify(request), 'read', undefined);
     return core.journal?.head ?? {};
   });
-
-  app.get('/openapi.json', () => openApi());
-
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      new Problem('not-found', 'no such resource; see /openapi.json', { field: 'path', value: request.url }),
-    ),
-  );
-  app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
-    const problem = error instanceof Problem ? error : ofFramework(error);
-    if (problem === undefined) {
-      core.log.error({ err: error }, 'the intake could not answer');
-      return sendProblem(reply, new Problem('corrupt', 'an internal error; it is in the log'));
-    }
-    if (problem.code === 'forbidden') void denied(core, problem, `${request.method} ${request.url}`);
-    return sendProblem(reply, problem);
-  });
-  return app;
 }
 
 function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): ServedIssuer {
@@ -313,7 +324,7 @@ async function denied(core: Core, problem: Problem, what: string): Promise<void>
 
 function ofFramework(error: FastifyError): Problem | undefined {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new Problem('too-large', `the body is larger than ${MAX_BODY_BYTES} bytes`, { field: 'body' });
+    return new Problem('too-large', 'the body is larger than this request may be', { field: 'body' });
   if (error.statusCode !== undefined && error.statusCode < 500)
     return new Problem('invalid', error.message, { field: 'body' });
   return undefined;

@@ -2,43 +2,62 @@
 import type { IssuerTag } from '../../core/certificate.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
+import { Activation } from '../../flows/activation.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { CrlPublisher } from '../../flows/publish-crl.ts';
 import { Signer, type SignerIssuer } from '../../flows/sign.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';
 import { responderChanges } from '../responder-life.ts';
-import { openSigningKeys } from '../signing-keys.ts';
+import { combineShares } from '../shares.ts';
+import { Keyring } from '../signing-keys.ts';
 
 export interface SignerRole {
+  readonly issuers: readonly SignerIssuer[];
+  readonly activation: Activation;
   readonly signer: Signer;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
   readonly changes: ResponderChanges;
   start(): Promise<void>;
-  /** Resolves when no batch and no CRL is under way. */
+  /** Resolves when no batch and no CRL is under way and the tokens are closed. Also undoes openSigner alone. */
   stop(): Promise<void>;
 }
 
 /** @throws Problem `config` for a key that cannot be used for what it is configured for. */
 export async function openSigner(core: Core, journal: Journal, metrics: FlowMetrics): Promise<SignerRole> {
   const { store, clock, log } = core;
+  const keyring = new Keyring(core.config.tokens, (message) => log.warn({}, message));
   const issuers: SignerIssuer[] = [];
-  for (const setup of core.setups) {
-    const served = core.issuers.get(setup.id) as ServedIssuer;
-    issuers.push({ served, keys: await openSigningKeys(setup, served, (message) => log.warn({}, message)) });
+  try {
+    for (const setup of core.setups) {
+      const served = core.issuers.get(setup.id) as ServedIssuer;
+      issuers.push({ served, keys: await keyring.keysOf(setup, served) });
+    }
+  } catch (error) {
+    await keyring.close();
+    throw error;
   }
+  const activation = new Activation(keyring.tokens, combineShares, journal, clock, log);
   const signer = new Signer(issuers, store, journal, clock, log, metrics.signer);
   const publishers = new Map(
     issuers
       .filter(({ keys }) => keys.crl !== undefined)
       .map((at) => [at.served.tag, new CrlPublisher(at, store, journal, clock, log, metrics.crl(at.served.id))]),
   );
-  const changes = responderChanges(core, journal, {
+  for (const { token } of keyring.tokens) {
+    token.onChange(() => {
+      signer.wake();
+      for (const publisher of publishers.values()) publisher.wake();
+    });
+  }
+  const changes = responderChanges(core, journal, keyring, {
     keys: new Map(issuers.map(({ served, keys }) => [served.id, keys])),
     wake: () => signer.wake(),
   });
   let resuming: Promise<void> | undefined;
   return {
+    issuers,
+    activation,
     signer,
     publishers,
     changes,
@@ -53,6 +72,8 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
       await signer.stop();
       for (const publisher of publishers.values()) await publisher.stop();
       await resuming;
+      await activation.stop();
+      await keyring.close();
     },
   };
 }

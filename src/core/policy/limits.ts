@@ -302,6 +302,16 @@ export const LIMITS: readonly Limit[] = [
     check: ({ responder }) => outside('responder.maxValidity', responder.maxValidityMs, 1, 125 * DAY),
   },
   {
+    rule: 'SR-6.2.9',
+    citation: '001 §6.2.9',
+    authority: 'secom',
+    severity: 'error',
+    check: ({ crl }) =>
+      crl.keyUse === 'per-operation'
+        ? undefined
+        : `crl.keyUse = ${crl.keyUse}: a CA key is deactivated after each access; must be per-operation`,
+  },
+  {
     rule: 'SJ-6.1.5-a',
     citation: '003 §6.1.5',
     authority: 'secom',

@@ -31,6 +31,8 @@ export interface Profile {
     readonly coalesceMs: number;
     /** CT-B-CRL-11, conflict C33: an invalidityDate equal to revocationDate, or none. */
     readonly invalidityDate: 'omit' | 'revocation-date';
+    /** Whether a CRL key in a token may stay logged in, or is for each CRL and no longer (SR-6.2.9). */
+    readonly keyUse: 'held' | 'per-operation';
   };
   readonly responder: {
     /** Longest validity of a responder certificate, counted inclusively (SR-6.3.2-a/b). */

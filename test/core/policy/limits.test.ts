@@ -17,7 +17,7 @@ const ROOT: Profile = {
   authorities: ['rfc', 'cabf-tls', 'mozilla', 'microsoft', 'secom'],
   issues: 'ca-certificates',
   ocsp: { validityMs: 30 * DAY, refreshAfterMs: 7 * DAY, maxAgeMs: DAY, afterExpiryMs: DAY },
-  crl: { periodMs: 90 * DAY, validityMs: YEAR, coalesceMs: HOUR, invalidityDate: 'omit' },
+  crl: { periodMs: 90 * DAY, validityMs: YEAR, coalesceMs: HOUR, invalidityDate: 'omit', keyUse: 'per-operation' },
 };
 
 type Change = {
@@ -160,6 +160,7 @@ describe('checkProfile', () => {
     ['CT-7.2-c', alone('cybertrust', CYBERTRUST), {}, { reasons: { permitted: ['keyCompromise', 'aACompromise'] } }],
     ['(CT-B-CRL-11)', alone('cybertrust', CYBERTRUST), {}, { crl: { invalidityDate: 'omit' } }],
     ['SR-6.3.2-a', alone('secom', ROOT), {}, { responder: { maxValidityMs: 125 * DAY + SECOND } }],
+    ['SR-6.2.9', alone('secom', ROOT), { crl: { keyUse: 'per-operation' } }, { crl: { keyUse: 'held' } }],
     [
       'SJ-6.1.5-a',
       alone('secom', ROOT),

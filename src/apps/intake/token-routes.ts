@@ -1,0 +1,142 @@
+/**
+ * The signer's control interface: tokens, their activation by several persons, and their keys (CT-6.2.8, CT-6.2.9). A person is
+ * the client certificate's common name.
+ *
+ * A share or PIN comes as JSON and so as a string, which cannot be overwritten; it is turned into octets at once, which are.
+ * It is in no log line, no audit record and no problem document, also where it stands in the wrong place.
+ */
+import { randomBytes } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { Problem } from '../../core/problem.ts';
+import { parseShare } from '../../core/share.ts';
+import { rfc3339 } from '../../core/time.ts';
+import type { Activation, Person, TokenView } from '../../flows/activation.ts';
+import type { UsedToken } from '../../flows/gauges.ts';
+import type { SignerIssuer } from '../../flows/sign.ts';
+import type { TokenKey } from '../../ports/token.ts';
+import { authorise, type Client, type Permission } from './clients.ts';
+import { activationRequest, keyRequest, parseBody, shareRequest } from './schema.ts';
+
+/** What a process with keys puts behind the routes. */
+export interface TokenParts {
+  readonly activation: Activation;
+  readonly tokens: () => readonly UsedToken[];
+  readonly signers: readonly SignerIssuer[];
+}
+
+/** More than any share needs. */
+const BODY_LIMIT = 8 << 10;
+
+export function addTokenRoutes(
+  app: FastifyInstance,
+  identify: (request: FastifyRequest) => Client,
+  { activation, tokens, signers }: TokenParts,
+): void {
+  const tokenOf = (request: FastifyRequest, right: Permission): { token: string; person: Person } => {
+    const client = identify(request);
+    authorise(client, right, undefined);
+    return { token: (request.params as { token: string }).token, person: client };
+  };
+
+  app.get('/v1/tokens', (request) => {
+    const client = identify(request);
+    // Whoever is to activate a token must see how far it has come.
+    if (!client.may.includes('activate') && !client.may.includes('keys')) authorise(client, 'read', undefined);
+    return { tokens: tokens().map(tokenJson) };
+  });
+
+  app.post('/v1/tokens/:token/shares', { bodyLimit: BODY_LIMIT }, async (request) => {
+    const { token, person } = tokenOf(request, 'activate');
+    const { share } = parseSecret(shareRequest, request.body, '{"share":"certstatus-share:1:…"}');
+    return viewJson(await activation.addShare(token, parseShare(share, 'share'), person));
+  });
+
+  app.post('/v1/tokens/:token/activations', { bodyLimit: BODY_LIMIT }, async (request) => {
+    const { token, person } = tokenOf(request, 'activate');
+    const { source } = activation.view(token);
+    if (source === 'descriptor' || source === 'credential') {
+      throw new Problem('refused', `token ${token} takes its PIN from the ${source} that it has at start`, {
+        field: 'token',
+        value: token,
+        rule: 'CT-6.2.2',
+      });
+    }
+    const pin = Buffer.from(parseSecret(activationRequest, request.body, '{"pin":"…"}').pin, 'utf8');
+    try {
+      return viewJson(await activation.activate(token, pin, [person]));
+    } finally {
+      pin.fill(0);
+    }
+  });
+
+  app.post('/v1/tokens/:token/deactivations', async (request) => {
+    const { token, person } = tokenOf(request, 'activate');
+    return viewJson(await activation.deactivate(token, person));
+  });
+
+  app.get('/v1/tokens/:token/keys', async (request) => {
+    const { token } = tokenOf(request, 'keys');
+    return { keys: (await activation.keys(token)).map((key) => keyJson(key, signers)) };
+  });
+
+  app.post('/v1/tokens/:token/keys', { bodyLimit: BODY_LIMIT }, async (request) => {
+    const { token, person } = tokenOf(request, 'keys');
+    const { type, label, id } = parseBody(keyRequest, request.body);
+    const octets = id === undefined ? randomBytes(16) : Buffer.from(id, 'hex');
+    return keyJson(await activation.generate(token, type, label, octets, person), signers);
+  });
+}
+
+/** @throws Problem `invalid` with nothing of the body in it. */
+function parseSecret<T>(schema: z.ZodType<T>, body: unknown, shape: string): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  throw new Problem('invalid', `is not ${shape}`, { field: 'body' });
+}
+
+function tokenJson({ view, issuers, servedUntil }: UsedToken): object {
+  return {
+    ...viewJson(view),
+    issuers: issuers.map(({ id }) => id),
+    ...(servedUntil !== undefined && { servedUntil: rfc3339(servedUntil) }),
+  };
+}
+
+function viewJson(view: TokenView): object {
+  const { name, describe, state, failure, source, threshold, activated, shares, deactivation } = view;
+  const waiting = (of: TokenView['shares']): object | undefined =>
+    of && { persons: of.persons, until: rfc3339(of.until) };
+  return {
+    name,
+    describe,
+    state,
+    ...(failure !== undefined && { failure }),
+    source,
+    ...(threshold !== undefined && { threshold }),
+    ...(activated && { activatedAt: rfc3339(activated.at), activatedBy: activated.persons }),
+    ...(shares && { shares: waiting(shares) }),
+    ...(deactivation && { deactivation: waiting(deactivation) }),
+  };
+}
+
+function keyJson(
+  { label, id, type, publicKey, sensitive, extractable }: TokenKey,
+  signers: readonly SignerIssuer[],
+): object {
+  const usedBy = signers.flatMap(({ served, keys }) => {
+    const own = [...keys.ocsp, ...(keys.crl === undefined ? [] : [['crl', keys.crl] as const])];
+    return own.flatMap(([what, { holder }]) =>
+      publicKey !== undefined && holder.publicKey.equals(publicKey) ? [`${served.id} ${what}`] : [],
+    );
+  });
+  return {
+    label,
+    id,
+    type,
+    ...(publicKey !== undefined && { publicKey: publicKey.toString('base64') }),
+    sensitive,
+    extractable,
+    usedBy,
+  };
+}
