@@ -28,7 +28,7 @@ import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
 import type { Journal } from '../../src/ports/journal.ts';
 import type { Population, Store, StoreEvent } from '../../src/ports/store.ts';
-import { CA_NAME, caCertificate, ecKey, NOW, PROFILE, responderCertificate } from '../core/sample-pki.ts';
+import { CA_NAME, caCertificate, ecKey, type KeyPair, NOW, PROFILE, responderCertificate } from '../core/sample-pki.ts';
 import { FakeClock, settled, tracked, trackedPages } from './support-clock.ts';
 import { TestKeyHolder } from './support-key-holder.ts';
 
@@ -52,6 +52,8 @@ export interface IssuerOptions {
   readonly caNotAfter?: EpochMs;
   /** Another common name than the sample CA's. */
   readonly name?: string;
+  /** The CA's key, for who wants to issue with it. */
+  readonly ca?: KeyPair;
 }
 
 export const OCSP_PATH = '/OcspServer';
@@ -62,7 +64,7 @@ export const RESPONDER_SPAN: Span = { notBefore: NOW - DAY, notAfter: NOW + 89 *
 
 export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
   const { id = 'test', profile = PROFILE, responders = [RESPONDER_SPAN] } = options;
-  const ca = ecKey();
+  const { ca = ecKey() } = options;
   const subjectDer = options.name === undefined ? CA_NAME : writeName([['CN', options.name]]);
   const caDer = caCertificate(ca, {
     subjectDer,

@@ -101,8 +101,8 @@ export class OpensslCa {
     );
   }
 
-  /** A delegated responder certificate with a key of its own (RFC 6960 §4.2.2.2). */
-  issueResponder(): IssuedFile & { readonly keyFile: string } {
+  /** A delegated responder certificate with a key of its own (RFC 6960 §4.2.2.2). @param notBefore YYYYMMDDHHMMSSZ, default now */
+  issueResponder(notBefore?: string): IssuedFile & { readonly keyFile: string } {
     this.#run(
       'req',
       '-new',
@@ -116,13 +116,14 @@ export class OpensslCa {
       '-config',
       'ca.cnf',
     );
-    const [issued] = this.#issueFrom(
-      'responder.csr',
-      1,
-      ['-rand_serial', '-days', '60', '-extensions', 'responder'],
-      undefined,
-    );
-    return { ...(issued as IssuedFile), keyFile: join(this.directory, 'responder.key') };
+    return { ...this.issueResponderFrom('responder.csr', notBefore), keyFile: join(this.directory, 'responder.key') };
+  }
+
+  /** The same from somebody else's certification request, a file in this directory. */
+  issueResponderFrom(request: string, notBefore?: string): IssuedFile {
+    const start = notBefore === undefined ? [] : ['-startdate', notBefore];
+    const args = ['-rand_serial', '-days', '60', ...start, '-extensions', 'responder'];
+    return this.#issueFrom(request, 1, args, undefined)[0] as IssuedFile;
   }
 
   /** @param how e.g. `-crl_reason superseded`, in words. */
