@@ -109,11 +109,11 @@ export async function askName(question: string): Promise<string> {
 function ask(question: string, echo: boolean): Promise<Buffer> {
   const input = process.stdin;
   if (!input.isTTY) throw new Problem('unavailable', 'there is no terminal to ask on', { field: 'standard input' });
-  process.stderr.write(question);
   const typed = Buffer.alloc(MAX_SECRET_BYTES);
   let length = 0;
-  // Raw: the terminal shows nothing by itself, and hands over each key.
+  // Raw: the terminal shows nothing by itself, and hands over each key. Before the question: who answers it may be quick.
   input.setRawMode(true);
+  process.stderr.write(question);
   input.resume();
   return new Promise((resolve, reject) => {
     const end = (outcome: () => void): void => {

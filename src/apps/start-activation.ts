@@ -1,25 +1,34 @@
 /**
  * Activation at start, for the tokens whose PIN comes from one place. Never keeps the service from serving: what cannot be
- * activated is one clear line in the log, with what to do and how long answers last.
+ * activated is one clear line in the log, with what to do and how long answers last. A token that cannot be reached yet is tried
+ * again, ever more rarely; a PIN that the token or the rules refuse is not.
  */
 import { Problem } from '../core/problem.ts';
-import { rfc3339 } from '../core/time.ts';
+import { MINUTE, rfc3339, SECOND } from '../core/time.ts';
 import type { Activation, Person } from '../flows/activation.ts';
 import type { UsedToken } from '../flows/gauges.ts';
 import type { Log } from '../flows/log.ts';
+import type { Clock } from '../ports/clock.ts';
 import { askName, askSecret, readCredential, readDescriptor } from './pin-sources.ts';
 import type { TokenConfig } from './token-config.ts';
 
-/** Never rejects. */
+const FIRST_RETRY_MS = 5 * SECOND;
+/** Each try is three audit records at most. */
+const LAST_RETRY_MS = 10 * MINUTE;
+
+/** Resolves when each token has been tried once. Never rejects. */
 export async function activateAtStart(
   tokens: readonly TokenConfig[],
   activation: Activation,
   env: NodeJS.ProcessEnv,
+  clock: Clock,
   log: Log,
 ): Promise<void> {
   for (const token of tokens) {
     try {
-      await activateOne(token, activation, env);
+      await activateOne(token, activation, env, (pin, person) =>
+        keepTrying(activation, token.name, pin, person, clock),
+      );
     } catch (error) {
       const why = error instanceof Problem ? error.line : (error as Error).message;
       log.error({ token: token.name, why }, 'the token could not be activated at start');
@@ -31,20 +40,15 @@ async function activateOne(
   { name, activation: from }: TokenConfig,
   activation: Activation,
   env: NodeJS.ProcessEnv,
+  keep: (pin: Buffer, person: Person) => Promise<void>,
 ): Promise<void> {
   switch (from.source) {
     case 'shares':
       return;
     case 'credential':
-      return activateWith(activation, name, readCredential(from.credential, env), {
-        name: `credential ${from.credential}`,
-        actor: 'service',
-      });
+      return keep(readCredential(from.credential, env), { name: `credential ${from.credential}`, actor: 'service' });
     case 'descriptor':
-      return activateWith(activation, name, readDescriptor(from.descriptor), {
-        name: `descriptor ${from.descriptor}`,
-        actor: 'service',
-      });
+      return keep(readDescriptor(from.descriptor), { name: `descriptor ${from.descriptor}`, actor: 'service' });
     case 'prompt': {
       // Without a terminal somebody uses `key activate`.
       if (!process.stdin.isTTY) return;
@@ -52,16 +56,34 @@ async function activateOne(
       if (person === '')
         throw new Problem('refused', 'an activation has a name to it', { field: 'name', rule: 'CT-6.2.8' });
       const pin = await askSecret(`token ${name}: PIN: `);
-      return activateWith(activation, name, pin, { name: person, actor: `${person} (terminal)` });
+      try {
+        await activation.activate(name, pin, [{ name: person, actor: `${person} (terminal)` }]);
+      } finally {
+        pin.fill(0);
+      }
     }
   }
 }
 
-async function activateWith(activation: Activation, name: string, pin: Buffer, person: Person): Promise<void> {
+/** Once, and in the background as long as the token cannot be reached. Overwrites the PIN in the end. @throws as the first try does */
+async function keepTrying(
+  activation: Activation,
+  name: string,
+  pin: Buffer,
+  person: Person,
+  clock: Clock,
+  delayMs = FIRST_RETRY_MS,
+): Promise<void> {
   try {
     await activation.activate(name, pin, [person]);
-  } finally {
     pin.fill(0);
+  } catch (error) {
+    if (activation.stopped || !(error instanceof Problem) || error.code !== 'unavailable') pin.fill(0);
+    else {
+      const next = Math.min(2 * delayMs, LAST_RETRY_MS);
+      clock.after(delayMs, () => void keepTrying(activation, name, pin, person, clock, next).catch(() => undefined));
+    }
+    throw error;
   }
 }
 

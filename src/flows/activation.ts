@@ -125,6 +125,10 @@ export class Activation {
     for (const at of this.#tokens.values()) at.token.onChange(() => this.#changed(at));
   }
 
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   get views(): readonly TokenView[] {
     return [...this.#tokens.values()].map(viewOf);
   }

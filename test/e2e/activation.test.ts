@@ -5,7 +5,8 @@
 import { after, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import { formatShare, parseShare } from '../../src/core/share.ts';
@@ -146,7 +147,8 @@ describe('keys in a token that three of five persons activate', { skip: missingS
     // dora may make keys, but not activate; the operator neither.
     assert.equal((await enter(shares[0] as string, 'dora')).status, 403);
     assert.equal((await service.api('POST', `${TOKENS}/ocsp/deactivations`)).status, 403);
-    assert.equal((await service.api('GET', `${TOKENS}/ocsp/keys`, undefined, people['alice'])).status, 403);
+    const key = { type: 'P-256', label: 'x' };
+    assert.equal((await service.api('POST', `${TOKENS}/ocsp/keys`, key, people['alice'])).status, 403);
     assert.equal((await service.api('POST', `${TOKENS}/nope/deactivations`, undefined, people['alice'])).status, 404);
     const typed = (shares[0] as string).replace(/:[A-Za-z0-9_-]{4}([A-Za-z0-9_-]{20,}):/, ':AAAA$1:');
     for (const [body, code, words] of [
@@ -294,6 +296,82 @@ describe('keys in a token that three of five persons activate', { skip: missingS
     for (const pid of pids)
       for (const what of ['environ', 'cmdline'])
         clean(`/proc/${pid}/${what}`, readFileSync(`/proc/${pid}/${what}`, 'latin1'));
+  });
+});
+
+describe('a token whose PIN is a credential of the service', { skip: missingSofthsm }, () => {
+  let service: Service;
+  let token: SoftToken;
+  let ca: OpensslCa;
+  let credentials: string;
+
+  before(async () => {
+    ca = new OpensslCa({ subject: '/C=JP/O=certstatus tests/CN=Unattended CA' });
+    const responder = ca.issueResponder();
+    token = softToken({ label: 'unattended', pin: PIN });
+    token.importKey(createPrivateKey(readFileSync(responder.keyFile)), 'responder', '01');
+    credentials = mkdtempSync(join(tmpdir(), 'certstatus-credentials-'));
+    writeFileSync(join(credentials, 'pin'), `${PIN}\n`, { mode: 0o600 });
+    const env = { SOFTHSM2_CONF: token.env['SOFTHSM2_CONF'] as string, CREDENTIALS_DIRECTORY: credentials };
+    service = await Service.create(env);
+    assert.equal((await service.run('init')).code, 0);
+    const added = await service.run(
+      ...['issuer', 'add', 'unattended', '--ca', ca.certificateFile, '--responder-cert', responder.file],
+      ...['--responder-key', 'pkcs11:token=ocsp;object=responder', '--crl-key', ca.keyFile, '--ocsp-path', '/ocsp'],
+    );
+    assert.equal(added.code, 0, added.stderr);
+  });
+  after(async () => {
+    await service?.remove();
+    token?.remove();
+    ca?.remove();
+    if (credentials !== undefined) rmSync(credentials, { recursive: true });
+  });
+
+  function configure(module: string, name = 'ocsp'): void {
+    const file = join(service.data, 'certstatus.yaml');
+    const config = parseDocument(readFileSync(file, 'utf8'));
+    const activation = { source: 'credential', credential: 'pin' };
+    config.set('tokens', [{ name, module, label: token.label, activation }]);
+    writeFileSync(file, config.toString());
+  }
+  const tokenState = async (): Promise<string | undefined> =>
+    (JSON.parse((await service.get('/status.json', 'admin')).body.toString()) as Status).tokens[0]?.state;
+
+  it('check-config names a token that is not there', async () => {
+    configure(token.module, 'other');
+    const { code, stdout } = await service.run('check-config');
+    assert.equal(code, 1);
+    assert.match(stdout, /no token ocsp under tokens; there are other/);
+  });
+
+  it('a module that cannot be loaded keeps nothing from serving', async () => {
+    configure('/nonexistent/module.so');
+    await service.start();
+    await until('the log says why', () => /could not be activated at start/.test(service.log));
+    assert.match(service.log, /nonexistent/);
+    assert.equal((await service.get('/readyz', 'admin')).status, 200);
+    assert.equal(await tokenState(), 'inactive');
+    assert.equal(await service.stop(), 0);
+  });
+
+  it('a token that is away at start is activated when it is there', async () => {
+    configure(token.module);
+    token.hide();
+    await service.start();
+    await until('it was tried', () =>
+      /could not be activated at start.*\n[^]*could not be activated/.test(service.log),
+    );
+    token.restore();
+    await until('it is active', async () => (await tokenState()) === 'active', 20_000);
+    const [{ serial, file }] = ca.issue() as [IssuedFile];
+    assert.equal((await service.run('issue', '--issuer', 'unattended', '--cert', file, '--wait')).code, 0);
+    const answer = await ask(issuerFromFile(ca.certificateFile), serial, { port: service.ports.public, path: '/ocsp' });
+    assert.equal(answer.status, 'good');
+    assert.equal(await service.stop(), 0);
+    const { activations } = (await service.json('audit', 'verify')) as { activations: { persons: string[] }[] };
+    assert.deepEqual(activations.map(({ persons }) => persons), [['credential pin']]); // prettier-ignore
+    assert.doesNotMatch(service.log, new RegExp(PIN));
   });
 });
 

@@ -33,6 +33,11 @@ export function addTokenRoutes(
   identify: (request: FastifyRequest) => Client,
   { activation, tokens, signers }: TokenParts,
 ): void {
+  /** Whoever is to do something with a token must see how it is. */
+  const mayLook = (request: FastifyRequest): void => {
+    const client = identify(request);
+    if (!client.may.includes('activate') && !client.may.includes('keys')) authorise(client, 'read', undefined);
+  };
   const tokenOf = (request: FastifyRequest, right: Permission): { token: string; person: Person } => {
     const client = identify(request);
     authorise(client, right, undefined);
@@ -40,9 +45,7 @@ export function addTokenRoutes(
   };
 
   app.get('/v1/tokens', (request) => {
-    const client = identify(request);
-    // Whoever is to activate a token must see how far it has come.
-    if (!client.may.includes('activate') && !client.may.includes('keys')) authorise(client, 'read', undefined);
+    mayLook(request);
     return { tokens: tokens().map(tokenJson) };
   });
 
@@ -76,7 +79,8 @@ export function addTokenRoutes(
   });
 
   app.get('/v1/tokens/:token/keys', async (request) => {
-    const { token } = tokenOf(request, 'keys');
+    mayLook(request);
+    const { token } = request.params as { token: string };
     return { keys: (await activation.keys(token)).map((key) => keyJson(key, signers)) };
   });
 
