@@ -134,10 +134,12 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(async () => keeper?.stop());
   await signing?.start();
   // Serving does not wait for a person or a device.
-  void activateAtStart(config.tokens, activation, process.env, clock, log)
-    .then(() => loadingGauges)
-    .then(() => sayInactive(tokens(), log))
-    .catch(() => undefined);
+  if (signing !== undefined) {
+    void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
+      .then(() => loadingGauges)
+      .then(() => sayInactive(tokens(), log))
+      .catch(() => undefined);
+  }
 
   let stopped: Promise<void> | undefined;
   return {

@@ -35,7 +35,11 @@ function setup(profile: Profile, responderKey: string, crlKey?: string): IssuerS
     id: 'test',
     issuer: served.issuer,
     profile,
-    responders: served.responders.map(({ certificate }) => ({ certificate, keys: keys(responderKey) })),
+    responders: served.responders.list.map(({ certificate }) => ({
+      certificate,
+      use: 'signing' as const,
+      keys: keys(responderKey),
+    })),
     crlKeys: crlKey === undefined ? undefined : keys(crlKey),
     urls: { ocsp: [], crl: [], caCertificate: [] },
   };
