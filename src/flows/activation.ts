@@ -149,27 +149,16 @@ export class Activation {
       try {
         this.#checkShare(at, share, person);
       } catch (error) {
-        share.octets.fill(0);
         await this.#failed(at, [person], (error as Problem).message);
         throw error;
       }
       const persons = [...(shares?.entries ?? []).map((entry) => entry.person), person];
       const needed = at.threshold as number;
-      try {
-        await this.#record(
-          at,
-          'token.share-entered',
-          person.actor,
-          `${persons.length} of ${needed} shares are entered`,
-          {
-            share: `${share.index}/${share.count} of set ${share.set}`,
-            persons: namesOf(persons),
-          },
-        );
-      } catch (error) {
-        share.octets.fill(0);
-        throw error;
-      }
+      const description = `${persons.length} of ${needed} shares are entered`;
+      await this.#record(at, 'token.share-entered', person.actor, description, {
+        share: `${share.index}/${share.count} of set ${share.set}`,
+        persons: namesOf(persons),
+      });
       at.shares ??= this.#gathering<Entered>(at, (waited) =>
         waited === at.shares ? this.#expireShares(at) : undefined,
       );
@@ -178,6 +167,9 @@ export class Activation {
       const entries = this.#takeShares(at);
       const pin = await this.#combined(at, entries, persons);
       await this.#activate(at, pin, persons);
+    }).catch((error: unknown) => {
+      share.octets.fill(0);
+      throw error;
     });
   }
 
@@ -350,6 +342,9 @@ export class Activation {
         throw error;
       }
       at.activated = { at: this.#clock.now(), persons };
+      // Who asked for the end of an activation did not ask for that of the next one.
+      at.deactivation?.timer.cancel();
+      at.deactivation = undefined;
       done = true;
       this.#log.info({ token: at.token.name, persons: detail.persons }, 'token activated');
     } finally {
