@@ -148,6 +148,7 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
   ];
   const publishing = [
     'SADD cs1:{t}:responders der',
+    'SREM cs1:{t}:responders other',
     'LPUSH cs1:{t}:crls record',
     'SET cs1:{t}:ask:01 x NX PX 2000',
     "EVAL return(redis.call('LPUSH',KEYS[1],'r')) 1 cs1:{t}:crls",
