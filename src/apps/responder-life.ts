@@ -22,7 +22,6 @@ export function responderChanges(
     store,
     journal,
     clock,
-    log,
     files: responderFiles(config.dataDir),
     openKey: (issuer, references) =>
       keyring.holder(keyReferencesIn(join(config.dataDir, 'issuers', issuer), references, '/key')),

@@ -33,7 +33,6 @@ import type { Journal } from '../ports/journal.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { RefreshQueue, ResponderShelf } from '../ports/store.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
-import type { Log } from './log.ts';
 import { servedResponder } from './responders.ts';
 import { verified } from './sign-answers.ts';
 
@@ -52,7 +51,6 @@ export interface ResponderChangeParts {
   readonly store: RefreshQueue & ResponderShelf;
   readonly journal: Journal;
   readonly clock: Clock;
-  readonly log: Log;
   readonly files: ResponderFiles;
   /** @throws Problem when it cannot be opened. */
   readonly openKey: (issuer: string, references: readonly string[]) => Promise<KeyHolder>;

@@ -81,8 +81,6 @@ function filesInMemory(): ResponderFiles {
   };
 }
 
-const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
 /** What a body says, and who signed it. */
 interface Said {
   readonly thisUpdate: EpochMs;
@@ -115,7 +113,6 @@ class Rehearsal {
       store: service.store,
       journal: service.journal,
       clock: service.clock,
-      log: SILENT,
       files: filesInMemory(),
       openKey: (_, [id]) => {
         const life = lives.find(({ certificate }) => certificate.id === id) as Life;
