@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import type { IssuerTag } from '../../src/core/certificate.ts';
-import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
 import { settled } from './support-clock.ts';
 import { makeIssuer, serials, START, TestService } from './support-service.ts';
 
