@@ -1,4 +1,6 @@
 /** The store that the configuration names, and what counts its answers. */
+import { join } from 'node:path';
+import { FileCrlArchive } from '../adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../adapters/embedded/store.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Freshness, Store } from '../ports/store.ts';
@@ -17,7 +19,7 @@ export interface OpenedStore {
  *   cannot be used.
  */
 export async function openStore(config: Config): Promise<OpenedStore> {
-  const store = await EmbeddedStore.open(config.dataDir);
+  const store = await EmbeddedStore.open(config.dataDir, new FileCrlArchive(join(config.dataDir, 'crl')));
   const freshness = new FreshnessGauges(store);
   return { store, freshness, countFreshness: () => freshness.load(), close: () => store.close() };
 }

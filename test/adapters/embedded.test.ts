@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { ClassicLevel } from 'classic-level';
-import { CrlArchive } from '../../src/adapters/embedded/crl-archive.ts';
+import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { WorkQueue } from '../../src/adapters/embedded/work-queue.ts';
 import type { CrlRecord } from '../../src/core/certificate.ts';
@@ -18,12 +18,14 @@ const root = mkdtempSync(join(tmpdir(), 'embedded-'));
 after(() => rmSync(root, { recursive: true }));
 let directories = 0;
 const newDir = (): string => join(root, String(++directories));
+const archiveIn = (dir: string): FileCrlArchive => new FileCrlArchive(join(dir, 'crl'));
+const open = (dir: string): Promise<EmbeddedStore> => EmbeddedStore.open(dir, archiveIn(dir));
 
 async function begin(): Promise<StoreUnderTest> {
   const dir = newDir();
   return {
-    open: () => EmbeddedStore.open(dir),
-    tamper: async (record) => writeFileSync(new CrlArchive(join(dir, 'crl')).path(record), 'other'),
+    open: () => open(dir),
+    tamper: async (record) => writeFileSync(archiveIn(dir).path(record), 'other'),
   };
 }
 storeContract('embedded', begin);
@@ -31,16 +33,16 @@ storeContract('embedded', begin);
 describe('EmbeddedStore', () => {
   it('belongs to one process at a time', async () => {
     const dir = newDir();
-    const store = await EmbeddedStore.open(dir);
-    await assert.rejects(EmbeddedStore.open(dir), { code: 'unavailable', field: 'dataDir' });
+    const store = await open(dir);
+    await assert.rejects(open(dir), { code: 'unavailable', field: 'dataDir' });
     await store.close();
-    await (await EmbeddedStore.open(dir)).close();
+    await (await open(dir)).close();
   });
 
   it('says what it cannot use', async () => {
     const file = newDir();
     writeFileSync(file, '');
-    await assert.rejects(EmbeddedStore.open(file), { code: 'config', field: 'dataDir', value: file });
+    await assert.rejects(open(file), { code: 'config', field: 'dataDir', value: file });
   });
 });
 
@@ -127,10 +129,10 @@ function newGate(): { readonly passed: Promise<void>; readonly open: () => void 
   return { passed, open };
 }
 
-describe('CrlArchive', () => {
+describe('FileCrlArchive', () => {
   it('leaves nothing of a CRL that the disk has no room for', async () => {
     const dir = newDir();
-    const archive = new CrlArchive(dir);
+    const archive = new FileCrlArchive(dir);
     const record = { issuer: TAG, number: 7n } as CrlRecord;
     mkdirSync(join(dir, TAG), { recursive: true });
     // Whatever is written to it meets a full disk.
@@ -138,11 +140,11 @@ describe('CrlArchive', () => {
     await assert.rejects(archive.write(record, Buffer.from('crl')), { code: 'ENOSPC' });
     assert.deepEqual(readdirSync(join(dir, TAG)), []);
     await archive.write(record, Buffer.from('crl'));
-    assert.deepEqual(readdirSync(join(dir, TAG)), ['7.crl']);
+    assert.deepEqual(readdirSync(join(dir, TAG)).sort(), ['7.crl', '7.json']);
   });
 
   it('never replaces a CRL by another (CT-5.5.1-3), and takes the same one again after a crash', async () => {
-    const archive = new CrlArchive(newDir());
+    const archive = new FileCrlArchive(newDir());
     const record = { issuer: TAG, number: 7n } as CrlRecord;
     await archive.write(record, Buffer.from('a'));
     await archive.write(record, Buffer.from('a'));

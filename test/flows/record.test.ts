@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
+import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { FileJournal } from '../../src/adapters/journal/file-journal.ts';
 import type { Certificate, IssuerTag } from '../../src/core/certificate.ts';
@@ -51,7 +52,7 @@ interface Running {
 
 async function start(dir = newDir(), plan = new FaultPlan(0, 'lost')): Promise<Running> {
   const clock = new TurnedClock(NOW);
-  const store = await EmbeddedStore.open(dir);
+  const store = await EmbeddedStore.open(dir, new FileCrlArchive(join(dir, 'crl')));
   const journal = await FileJournal.open(join(dir, 'audit'), clock);
   const stop = async (): Promise<void> => {
     await journal.close();
@@ -422,7 +423,8 @@ describe('Recorder: faults at every call in turn (P1)', () => {
 
   /** The ledger that the whole journal makes of an empty one. */
   async function derived(journal: FileJournal, clock: TurnedClock): Promise<Certificate[]> {
-    const store = await EmbeddedStore.open(newDir());
+    const dir = newDir();
+    const store = await EmbeddedStore.open(dir, new FileCrlArchive(join(dir, 'crl')));
     await new Recorder(store, journal, clock).recover();
     const list = await ledger(store);
     await store.close();

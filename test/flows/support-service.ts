@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { FileJournal } from '../../src/adapters/journal/file-journal.ts';
 import { writeName } from '../../src/core/certificate-writer.ts';
@@ -183,7 +184,7 @@ export class TestService {
   async open(dir = this.dir): Promise<void> {
     const { clock } = this;
     this.events = [];
-    this.store = this.#watched(await EmbeddedStore.open(dir));
+    this.store = this.#watched(await EmbeddedStore.open(dir, new FileCrlArchive(join(dir, 'crl'))));
     this.journal = new TestJournal(await FileJournal.open(join(dir, 'audit'), clock));
     this.recorder = new Recorder(this.store, this.journal, clock);
     await this.recorder.recover();

@@ -1,5 +1,5 @@
 /**
- * The store of a single machine: LevelDB, owned by one process, plus the CRL archive as files beside it.
+ * The store of a single machine: LevelDB, owned by one process, plus an archive of the CRLs.
  *
  * Writes are not synced one by one: the journal is, and it is replayed from `appliedSeq` at start, which LevelDB keeps in the
  * same atomic batch as what was applied. CRL numbers and CRL publications are synced, because they are not derived.
@@ -24,8 +24,8 @@ import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
+import type { CrlArchive } from '../../ports/crl-archive.ts';
 import type { Change, Lookup, Population, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
-import { CrlArchive } from './crl-archive.ts';
 import {
   APPLIED_SEQ_KEY,
   crlKey,
@@ -72,10 +72,11 @@ export class EmbeddedStore implements Store, Population {
   }
 
   /**
-   * Opens or creates the store in `<dataDir>/store` and `<dataDir>/crl`.
+   * Opens or creates the store in `<dataDir>/store`.
+   * @param archive what holds the bytes of every CRL that is published here.
    * @throws Problem `unavailable` when another process owns it, `config` when the directory cannot be used.
    */
-  static async open(dataDir: string): Promise<EmbeddedStore> {
+  static async open(dataDir: string, archive: CrlArchive): Promise<EmbeddedStore> {
     const location = join(dataDir, 'store');
     try {
       mkdirSync(location, { recursive: true });
@@ -116,7 +117,7 @@ export class EmbeddedStore implements Store, Population {
         { field: 'dataDir', value: dataDir },
       );
     }
-    const store = new EmbeddedStore(db, new CrlArchive(join(dataDir, 'crl')));
+    const store = new EmbeddedStore(db, archive);
     // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
     void store.#queue.load(store.#scan(range('q'), (key) => queueItem(key))).catch(() => undefined);
     return store;
