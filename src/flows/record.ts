@@ -9,7 +9,7 @@
  *               was quicker the group has not happened: a record says so (the replay heeds it), and it is decided anew.
  *  4. acknowledge.
  *
- * Requests that arrive while a group is at work form the next group, so a busy intake costs one fsync per group.
+ * Requests for one issuer that arrive while a group is at work form the next group, so a busy intake costs one fsync per group.
  *
  * Crash table of `overtaken`: killed after 2 and before the record that takes it back → the replay finds the certificate changed
  * and keeps what outranks (core/precedence.ts). Nobody had been told that it happened.
@@ -284,8 +284,10 @@ export class Recorder {
       const repair = this.#repair;
       this.#repair = undefined;
       if (repair !== undefined) await this.#recover().then(repair.resolve, repair.reject);
-      const jobs = this.#waiting;
-      this.#waiting = [];
+      // A group is of one issuer: a shared store takes the changes of one issuer whole or not at all, not those of several.
+      const issuer = this.#waiting[0]?.issuer;
+      const jobs = this.#waiting.filter((job) => job.issuer === issuer);
+      this.#waiting = this.#waiting.filter((job) => job.issuer !== issuer);
       try {
         await this.#group(jobs);
       } catch (error) {

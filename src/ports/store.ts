@@ -23,6 +23,7 @@ export interface Ledger {
   /**
    * Applies the changes of journal record `seq` in one atomic write: certificates, revoked index, queue, appliedSeq. What is in
    * already is left as it is. A lost write is repaired by the replay of the journal.
+   * @param changes of one issuer: a Cluster has no atomic write over several.
    * @param decidedOn what `find` had said of these certificates when the changes were decided, by certificateKey. Where it says
    *   something else now, another intake was quicker: nothing is applied, and the outcome is `overtaken`.
    * @returns `overtaken` never comes from a store with one writer.
