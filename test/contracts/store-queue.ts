@@ -13,6 +13,7 @@ import {
   revoked,
   serialOf,
   serials,
+  soon,
   TAG,
   type StoreUnderTest,
 } from './store-records.ts';
@@ -25,7 +26,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       serials(await store.takeDue(lane, at, limit));
 
     it('hands out each item once, oldest first, when it is due', async () => {
-      const { store } = await fresh();
+      const { store, under } = await fresh();
       await store.replay(
         [issued(3, 1, { recordedAt: NOW - 1 }), issued(1, 1), issued(2, 1), issued(4, 1, { recordedAt: NOW + 1 })],
         1,
@@ -36,7 +37,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       assert.deepEqual(await due(store, 'issue'), [serialOf(2)]);
       assert.deepEqual(await due(store, 'issue'), []);
       assert.deepEqual(await due(store, 'issue', 9, NOW + 1), [serialOf(4)]);
-      assert.equal(store.backlog('issue', NOW + SECOND), 4, 'leased items count');
+      await soon(under, () => assert.equal(store.backlog('issue', NOW + SECOND), 4, 'leased items count'));
     });
 
     it('hands nothing out twice to callers at the same time', async () => {
@@ -59,9 +60,10 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
     });
 
     it('loses nothing that is inserted while others take', async () => {
-      const { store } = await fresh();
+      const { store, under } = await fresh();
       const taken: Serial[] = [];
-      const total = 3000;
+      // Of a shared store each is some round trips.
+      const total = under.shared ? 600 : 3000;
       let seq = 0;
       const insert = async (lane: number): Promise<void> => {
         for (let n = lane; n < total; n += 4) await store.replay([issued((n * 1699) % total, ++seq)], seq);
@@ -77,11 +79,11 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       taken.push(...(await due(store, 'issue', total)));
       assert.equal(taken.length, total);
       assert.equal(new Set(taken).size, total);
-      assert.equal(store.backlog('issue', NOW), total);
+      await soon(under, () => assert.equal(store.backlog('issue', NOW), total));
     });
 
     it('gives back what was postponed and forgets what was dropped', async () => {
-      const { store, reopen } = await fresh();
+      const { store, reopen, under } = await fresh();
       await store.replay([issued(1, 1), issued(2, 1), issued(3, 1)], 1);
       const [first, second, third] = (await store.takeDue('issue', NOW, 3)) as [QueueItem, QueueItem, QueueItem];
       await store.postpone([first], NOW + MINUTE);
@@ -89,7 +91,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       await store.drop([third]);
       assert.deepEqual(await due(store, 'issue'), [serialOf(2)]);
       assert.deepEqual(await due(store, 'issue', 9, NOW + MINUTE), [serialOf(1)]);
-      assert.equal(store.backlog('issue', NOW + MINUTE), 2);
+      await soon(under, () => assert.equal(store.backlog('issue', NOW + MINUTE), 2));
       const reopened = await reopen();
       assert.deepEqual(await due(reopened, 'issue', 9, NOW + MINUTE), [serialOf(2), serialOf(1)], 'leases died');
       await reopened.postpone([], NOW);
@@ -99,7 +101,7 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
 
     it('keeps an item that is inserted again while it is leased', async () => {
       for (const end of ['drop', 'publish', 'postpone'] as const) {
-        const { store } = await fresh();
+        const { store, under } = await fresh();
         await store.replay([revoked(1, 1)], 1);
         const [item] = (await store.takeDue('revocation', NOW, 1)) as [QueueItem];
         // The next revision in the same millisecond: the same lane, the same due time.
@@ -111,13 +113,13 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
           const answer = { response: response(revoked(1, 1).certificate, NOW), item };
           assert.deepEqual(await store.publish([answer]), ['superseded']);
         }
-        assert.equal(store.backlog('revocation', NOW), 1, end);
+        await soon(under, () => assert.equal(store.backlog('revocation', NOW), 1, end));
         assert.deepEqual(await due(store, 'revocation'), [serialOf(1)], end);
       }
     });
 
     it('lets entries vanish that a later answer has overtaken, and hands out what lies behind them', async () => {
-      const { store } = await fresh();
+      const { store, under } = await fresh();
       const changes = Array.from({ length: 20 }, (_, n) => issued(n, 1));
       await store.replay(changes, 1);
       const asked = changes.slice(0, 19).map(({ certificate }) => ({
@@ -125,9 +127,9 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
         item: { issuer: TAG, serial: certificate.serial, lane: 'asked', dueAt: NOW } satisfies QueueItem,
       }));
       assert.ok((await store.publish(asked)).every((outcome) => outcome === 'published'));
-      assert.equal(store.backlog('issue', NOW), 20);
+      await soon(under, () => assert.equal(store.backlog('issue', NOW), 20));
       assert.deepEqual(await due(store, 'issue', 5), [serialOf(19)]);
-      assert.equal(store.backlog('issue', NOW), 1);
+      await soon(under, () => assert.equal(store.backlog('issue', NOW), 1));
       assert.equal((await store.takeDue('refresh', NOW + DAY, 99)).length, 19);
     });
   });

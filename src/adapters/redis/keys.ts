@@ -1,0 +1,85 @@
+/**
+ * Every key of the Redis store, layout version 1. All of an issuer carry its tag as hash tag: they lie on one slot, so every
+ * change is one atomic script, and a Cluster spreads issuers. The Lua scripts make them from the first (lua/common.lua).
+ *
+ *     cs1:{tag}:meta                HASH    epoch, buckets, layout; seq: count of recorded changes; feed: number of the last feed entry;
+ *                                           token: the last lease; number: the last CRL number reserved
+ *     cs1:{tag}:b:<bucket>          HASH    serial octets → record (records.ts): listpacks, so that a certificate costs little more
+ *                                           than its octets
+ *     cs1:{tag}:q:<lane>            ZSET    revocation, issue: serial octets → dueAt (ms since 1970)
+ *     cs1:{tag}:due                 ZSET    bucket → nothing in it is due for a refresh before (ms since 1900)
+ *     cs1:{tag}:leases              HASH    `<lane>:<serial octets>`, `refresh:<bucket>`, `crl` → expiry token again holder
+ *     cs1:{tag}:r                   ZSET    revoked index: `<serial hex> <entry>`, all of score 0: lexical order is that of serials
+ *     cs1:{tag}:counts              HASH    `due<minute>`, `thisUpdate<minute>`, `nextUpdate<minute>` → how many; `due`, `answers`: all
+ *     cs1:{tag}:n:<kind>            ZSET    the minutes that have a count
+ *     cs1:{tag}:applied             HASH    journal → its last record that is in
+ *     cs1:{tag}:trust               HASH    intake → run_id of the server that it has vouched for
+ *     cs1:{tag}:beat                HASH    process that writes → when it last did, by the server's clock
+ *     cs1:{tag}:feed                STREAM  the change feed (feed.ts), ids `<n>-0`
+ *     cs1:{tag}:crl                 HASH    the current CRL: number, record, der
+ *     cs1:{tag}:crls                LIST    records of all CRLs, newest first
+ *     cs1:{tag}:responders          SET     DER of responder certificates
+ *     cs1:{tag}:retired             HASH    id of a responder certificate → answers, nothing: what it is still for
+ *     cs1:{tag}:ask:<serial hex>    STRING  a signer has heard the call for this certificate; expires
+ *
+ * Channel `cs1:ask`: `<tag><serial hex>`, calls for an answer.
+ */
+import { createHash } from 'node:crypto';
+import type { IssuerTag } from '../../core/certificate.ts';
+
+export const LAYOUT_VERSION = '1';
+export const ASK_CHANNEL = 'cs1:ask';
+
+/** Certificates per bucket for which the number of buckets is chosen: beyond, writing into a listpack slows down. */
+const PER_BUCKET = 64;
+
+export class Keys {
+  readonly base: string;
+  readonly meta: string;
+
+  constructor(issuer: IssuerTag) {
+    this.base = `cs1:{${issuer}}:`;
+    this.meta = `${this.base}meta`;
+  }
+
+  bucket(bucket: number): string {
+    return `${this.base}b:${bucket}`;
+  }
+
+  get revoked(): string {
+    return `${this.base}r`;
+  }
+
+  get crl(): string {
+    return `${this.base}crl`;
+  }
+
+  get crls(): string {
+    return `${this.base}crls`;
+  }
+
+  get responders(): string {
+    return `${this.base}responders`;
+  }
+
+  get retired(): string {
+    return `${this.base}retired`;
+  }
+
+  asked(serial: string): string {
+    return `${this.base}ask:${serial}`;
+  }
+}
+
+/** A power of two, at most 2^20: enough for 67 million certificates per issuer at full speed. */
+export function bucketCount(certificates: number): number {
+  let count = 1;
+  while (count * PER_BUCKET < certificates && count < 1 << 20) count *= 2;
+  // The nearer power: 64 per bucket on average, from 45 to 90.
+  return count > 1 && count * PER_BUCKET > certificates * Math.SQRT2 ? count / 2 : count;
+}
+
+/** By a cryptographic hash: whoever chooses serials cannot fill one bucket. */
+export function bucketOf(serial: Uint8Array, buckets: number): number {
+  return createHash('sha1').update(serial).digest().readUInt32BE(0) & (buckets - 1);
+}

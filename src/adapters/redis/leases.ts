@@ -1,0 +1,126 @@
+/**
+ * What this process has taken from the queue and not yet given back. The truth about leases is in Redis; here are the tokens that prove
+ * them, and which items must not be handed out again while they are in somebody's hands.
+ *
+ * Items of the revocation and issue lanes are leased one by one. The refresh lane is leased by buckets: the items of one that are
+ * due are handed out from here, and the bucket is settled when the last of them is done with.
+ */
+import type { IssuerTag } from '../../core/certificate.ts';
+import { serialBytes, type Serial } from '../../core/serial.ts';
+import type { QueueItem } from '../../ports/store.ts';
+import type { Lease } from './commit.ts';
+import type { StoredRecord } from './records.ts';
+
+/** A bucket of the refresh lane, leased. */
+export interface BucketLease {
+  readonly bucket: number;
+  token: string;
+  /** Monotonic; a little before the server's, because it is counted from the sending. */
+  expiresAt: number;
+  /** In somebody's hands. */
+  readonly out: Set<Serial>;
+  /** Due, and not handed out yet; with the record as it was read. */
+  readonly waiting: Map<Serial, QueueItem>;
+  /** This process has written something into it that is due then (ms since 1900). */
+  writtenDue: number;
+}
+
+interface Held {
+  readonly bucket: number;
+  /** Of the record when the item was handed out. */
+  readonly recordedSeq: number;
+  readonly thisUpdate: number | undefined;
+}
+
+/** The leases of one issuer. */
+export class Leases {
+  readonly #items = new Map<string, string>();
+  readonly #held = new Map<Serial, Held>();
+  readonly buckets = new Map<number, BucketLease>();
+  readonly issuer: IssuerTag;
+
+  constructor(issuer: IssuerTag) {
+    this.issuer = issuer;
+  }
+
+  /** False when this process holds the item already: then only its token is renewed. */
+  take(item: QueueItem, token: string): boolean {
+    const key = item.lane + item.serial;
+    const held = this.#items.has(key);
+    this.#items.set(key, token);
+    return !held;
+  }
+
+  tokenOf(item: QueueItem): string | undefined {
+    return this.#items.get(item.lane + item.serial);
+  }
+
+  /** The lease under which something may be done with the item; undefined when this process has none. */
+  leaseOf(item: QueueItem): Lease | undefined {
+    if (item.lane !== 'refresh') {
+      const token = this.tokenOf(item);
+      return token === undefined ? undefined : { field: leaseField(item), token };
+    }
+    const held = this.#held.get(item.serial);
+    const lease = held && this.buckets.get(held.bucket);
+    return lease && { field: Buffer.from(`refresh:${lease.bucket}`), token: lease.token };
+  }
+
+  handOut(lease: BucketLease, item: QueueItem, { certificate, answer }: StoredRecord): void {
+    lease.waiting.delete(item.serial);
+    lease.out.add(item.serial);
+    this.#held.set(item.serial, {
+      bucket: lease.bucket,
+      recordedSeq: certificate.recordedSeq,
+      thisUpdate: answer?.thisUpdate,
+    });
+  }
+
+  isOut(serial: Serial): boolean {
+    return this.#held.has(serial);
+  }
+
+  /**
+   * When a certificate is due once its refresh item is ended: never again, unless it was inserted or answered anew while it was
+   * in somebody's hands; then that stays.
+   */
+  dueAfter(item: QueueItem, { certificate, answer, due }: StoredRecord): number | undefined {
+    if (due !== item.dueAt) return due;
+    const held = this.#held.get(item.serial);
+    const insertedAgain = held?.recordedSeq !== certificate.recordedSeq && due === certificate.recordedAt;
+    const answeredAgain = answer !== undefined && held?.thisUpdate !== answer.thisUpdate;
+    return insertedAgain || answeredAgain ? due : undefined;
+  }
+
+  /** The item is in nobody's hands any more. Returns the bucket that is to be settled, if that was the last of it. */
+  end(item: QueueItem): BucketLease | undefined {
+    if (item.lane !== 'refresh') {
+      this.#items.delete(item.lane + item.serial);
+      return undefined;
+    }
+    const held = this.#held.get(item.serial);
+    this.#held.delete(item.serial);
+    const lease = held && this.buckets.get(held.bucket);
+    lease?.out.delete(item.serial);
+    return lease !== undefined && lease.out.size === 0 && lease.waiting.size === 0 ? lease : undefined;
+  }
+
+  wrote(bounds: ReadonlyMap<number, number>): void {
+    for (const [bucket, due] of bounds) {
+      const lease = this.buckets.get(bucket);
+      if (lease !== undefined) lease.writtenDue = Math.min(lease.writtenDue, due);
+    }
+  }
+
+  /** Every item that is leased one by one. */
+  *items(): Iterable<{ readonly lane: 'revocation' | 'issue'; readonly serial: Serial; readonly token: string }> {
+    for (const [key, token] of this.#items) {
+      const lane = key.startsWith('revocation') ? 'revocation' : 'issue';
+      yield { lane, serial: key.slice(lane.length) as Serial, token };
+    }
+  }
+}
+
+function leaseField({ lane, serial }: QueueItem): Buffer {
+  return Buffer.concat([Buffer.from(`${lane}:`), serialBytes(serial)]);
+}

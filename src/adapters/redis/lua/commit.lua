@@ -1,0 +1,105 @@
+--[[
+Every change of certificates, answers and the queue: one atomic compare-and-swap over many records of one issuer. It decides
+nothing: the caller has read the records, made the new ones, and says what it had read.
+
+ARGV, in this order; a list is its length and then its members:
+  instance        as the caller knows it
+  journal, seq    name of the journal and its record, or two empty strings: what is in already is not done again
+  feedLength      entries that the feed keeps, about
+  leases          field, token: without them nothing may be written
+  writes          bucket, serial, expected octets (empty: absent), new octets, stamp? (1)
+  queue           operation, lane, serial, token, dueAt
+  due             bucket, bound
+  removed         members of the revoked index
+  added           beginning and rest of members of the revoked index: the stamp goes between them
+  counts          kind, slot, difference
+  payload         of the feed entry, or empty
+
+Returns {'done', stamp}; or, with nothing changed, {'forgot'}: another instance; {'applied'}: the journal record is in;
+{'differ', 'value', i, octets | 'lease', i, '' …}: what stands where something else was expected, and which leases are lost, by index
+in their lists.
+]]
+local at = 0
+local function arg()
+  at = at + 1
+  return ARGV[at]
+end
+local function list(each)
+  for i = 1, tonumber(arg()) do each(i) end
+end
+
+if instance() ~= arg() then return { 'forgot' } end
+
+local journal, seq = arg(), arg()
+if journal ~= '' and tonumber(redis.call('HGET', base .. 'applied', journal) or '0') >= tonumber(seq) then
+  return { 'applied' }
+end
+local feed_length = arg()
+
+local writes = {}
+local stamping = false
+local differ = { 'differ' }
+local function mismatch(...)
+  for _, value in ipairs({ ... }) do differ[#differ + 1] = value end
+end
+list(function(i)
+  local field, token = arg(), arg()
+  if not holds(field, token) then mismatch('lease', i, '') end
+end)
+list(function(i)
+  local write = { bucket = base .. 'b:' .. arg(), serial = arg(), expected = arg(), value = arg(), stamped = arg() == '1' }
+  writes[i] = write
+  stamping = stamping or write.stamped
+  local present = redis.call('HGET', write.bucket, write.serial) or ''
+  if present ~= write.expected then mismatch('value', i, present) end
+end)
+if #differ > 1 then return differ end
+
+-- recordedSeq: the issuer's count of recorded changes, octets 5 to 9 of a record (records.ts).
+local stamp = 0
+if stamping then stamp = redis.call('HINCRBY', meta, 'seq', 1) end
+local stamp_octets = struct.pack('>I5', stamp)
+for _, write in ipairs(writes) do
+  local value = write.value
+  if write.stamped then value = string.sub(value, 1, 4) .. stamp_octets .. string.sub(value, 10) end
+  redis.call('HSET', write.bucket, write.serial, value)
+end
+
+list(function()
+  local operation, lane, serial, token, due = arg(), arg(), arg(), arg(), arg()
+  local queue, field = base .. 'q:' .. lane, lane .. ':' .. serial
+  local lease = read_lease(field)
+  if operation == 'insert' then
+    -- LT: what waits already keeps the time since which it waits.
+    redis.call('ZADD', queue, 'LT', due, serial)
+    if lease then write_lease(field, lease.expiry, lease.token, '1', lease.holder) end
+  elseif lease and lease.token == token then
+    redis.call('HDEL', base .. 'leases', field)
+    if operation == 'end' and lease.again == '0' then redis.call('ZREM', queue, serial) end
+    if operation == 'postpone' and lease.again == '0' then redis.call('ZADD', queue, 'XX', due, serial) end
+  end
+end)
+list(function()
+  local bucket, bound = arg(), arg()
+  redis.call('ZADD', base .. 'due', 'LT', bound, bucket)
+end)
+list(function() redis.call('ZREM', base .. 'r', arg()) end)
+list(function()
+  local beginning, rest = arg(), arg()
+  redis.call('ZADD', base .. 'r', 0, beginning .. stamp_octets .. rest)
+end)
+list(function()
+  local kind, slot, difference = arg(), arg(), arg()
+  local count = redis.call('HINCRBY', base .. 'counts', kind .. slot, difference)
+  if count == 0 then
+    redis.call('HDEL', base .. 'counts', kind .. slot)
+    if slot ~= '' then redis.call('ZREM', base .. 'n:' .. kind, slot) end
+  elseif slot ~= '' and count == tonumber(difference) then
+    redis.call('ZADD', base .. 'n:' .. kind, slot, slot)
+  end
+end)
+
+local payload = arg()
+if payload ~= '' then tell(feed_length, stamp, payload) end
+if journal ~= '' then redis.call('HSET', base .. 'applied', journal, seq) end
+return { 'done', stamp }

@@ -1,0 +1,55 @@
+--[[
+What every script begins with (scripts.ts puts it before each of them).
+
+KEYS[1] is `cs1:{<issuer tag>}:meta`. All other keys are made from it: they carry the same hash tag, so they lie in the same slot.
+One declared key, because a client that pipelines must find the slot in a fixed place.
+
+`instance` is what a ledger lives and dies with: the server's run_id (another after a restart or a failover) and the epoch that
+was drawn when the ledger was founded (gone after FLUSHALL). A script that was planned on another instance changes nothing.
+]]
+local meta = KEYS[1]
+local base = string.sub(meta, 1, -5)
+
+local function run_id()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
+local function instance()
+  return run_id() .. (redis.call('HGET', meta, 'epoch') or '')
+end
+
+-- Milliseconds since 1970 by the server's clock: leases are measured by no other.
+local function server_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A lease: `expiry token again holder`; `again` is 1 when the item was inserted again while it was leased.
+local function read_lease(field)
+  local lease = redis.call('HGET', base .. 'leases', field)
+  if not lease then return nil end
+  local expiry, token, again, holder = string.match(lease, '^(%d+) (%S+) (%d) (.*)$')
+  return { expiry = tonumber(expiry), token = token, again = again, holder = holder }
+end
+
+-- Fencing: never the same again, not even after a failover or FLUSHALL that has lost the count.
+local function new_token()
+  local epoch = redis.call('HGET', meta, 'epoch') or ''
+  return string.format('%.0f.%s.%s', redis.call('HINCRBY', meta, 'token', 1), string.sub(run_id(), 1, 8), epoch)
+end
+
+local function write_lease(field, expiry, token, again, holder)
+  redis.call('HSET', base .. 'leases', field, string.format('%.0f %s %s %s', expiry, token, again, holder))
+end
+
+-- Nobody else has taken it since, expired or not.
+local function holds(field, token)
+  local lease = read_lease(field)
+  return lease ~= nil and lease.token == token
+end
+
+-- One entry of the change feed; its number is the issuer's own count, so that a missing one is noticed.
+local function tell(length, stamp, payload)
+  local number = redis.call('HINCRBY', meta, 'feed', 1)
+  redis.call('XADD', base .. 'feed', 'MAXLEN', '~', length, string.format('%.0f-0', number), 's', stamp, 'e', payload)
+end
