@@ -47,7 +47,11 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
   const clock = systemClock;
   const issuers = new Map(setups.map((setup) => [setup.id, serve(setup)]));
   // The store first: its lock is what keeps a second process out of the journal too.
-  const { close: closeStore, ...opened } = await openStore(config);
+  const { close: closeStore, ...opened } = await openStore(
+    config,
+    setups.map(({ issuer }) => issuer.tag),
+    log,
+  );
   let journal: FileJournal | undefined;
   try {
     if (config.roles.has('intake') || config.roles.has('signer'))

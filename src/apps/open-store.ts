@@ -1,10 +1,20 @@
 /** The store that the configuration names, and what counts its answers. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileCrlArchive } from '../adapters/crl-archive/file-archive.ts';
+import { lockDirectory } from '../adapters/embedded/directory-lock.ts';
 import { EmbeddedStore } from '../adapters/embedded/store.ts';
+import { openRedis, whenReady } from '../adapters/redis/connection.ts';
+import { checkFitness } from '../adapters/redis/fitness.ts';
+import { RedisStore } from '../adapters/redis/store.ts';
+import type { IssuerTag } from '../core/certificate.ts';
+import { Problem } from '../core/problem.ts';
+import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
+import type { Log } from '../flows/log.ts';
 import type { Freshness, Store } from '../ports/store.ts';
 import type { Config } from './config.ts';
+import type { RedisConfig } from './store-config.ts';
 
 export interface OpenedStore {
   readonly store: Store;
@@ -14,12 +24,100 @@ export interface OpenedStore {
   close(): Promise<void>;
 }
 
+/** How long a start waits for Redis. Then it fails: whoever keeps the service running starts it again. */
+const READY_MS = 10 * SECOND;
+
 /**
- * @throws Problem `unavailable` when another process has the data directory open, `config` when the directory or the server
- *   cannot be used.
+ * @throws Problem `unavailable` when another process has the data directory open or Redis does not answer, `config` when the
+ *   directory cannot be used, or the server could lose or evict what it is given.
  */
-export async function openStore(config: Config): Promise<OpenedStore> {
-  const store = await EmbeddedStore.open(config.dataDir, new FileCrlArchive(join(config.dataDir, 'crl')));
+export function openStore(config: Config, issuers: readonly IssuerTag[], log: Log): Promise<OpenedStore> {
+  return config.store.kind === 'embedded' ? openEmbedded(config) : openShared(config, config.store, issuers, log);
+}
+
+async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
+  const store = await EmbeddedStore.open(dataDir, archiveOf(dataDir));
   const freshness = new FreshnessGauges(store);
   return { store, freshness, countFreshness: () => freshness.load(), close: () => store.close() };
+}
+
+async function openShared(
+  { name, roles, dataDir }: Config,
+  shared: RedisConfig,
+  issuers: readonly IssuerTag[],
+  log: Log,
+): Promise<OpenedStore> {
+  const signs = roles.has('signer');
+  const writes = signs || roles.has('intake');
+  const redis = openRedis({
+    topology: shared.topology,
+    username: shared.username,
+    password: shared.passwordFile === undefined ? undefined : passwordIn(shared.passwordFile),
+    tls: shared.tls && {
+      ca: fileOf('store.redis.tls.ca', shared.tls.ca),
+      certificate: optionalFile('store.redis.tls.certificate', shared.tls.certificate),
+      key: optionalFile('store.redis.tls.key', shared.tls.key),
+      servername: shared.tls.servername,
+    },
+    log,
+  });
+  const undo: (() => Promise<unknown> | void)[] = [() => redis.disconnect()];
+  try {
+    // Two processes with one journal would break its chain; a process without one shares nothing but its directory.
+    if (writes) {
+      const lock = await lockDirectory(dataDir);
+      undo.push(() => lock.release());
+    }
+    await whenReady(redis, READY_MS);
+    for (const { severity, rule, message } of await checkFitness(redis, { role: writes ? 'writer' : 'reader' }))
+      log[severity === 'warning' ? 'warn' : 'info']({ rule }, message);
+    const store = await RedisStore.open({
+      redis,
+      name,
+      intakes: shared.intakes,
+      journals: roles.has('intake'),
+      issuers,
+      archive: signs ? archiveOf(dataDir) : undefined,
+      certificates: shared.certificates,
+      replicas: shared.replicas,
+      log,
+    });
+    undo.push(() => store.close());
+    return {
+      store,
+      freshness: store.freshness,
+      countFreshness: () => Promise.resolve(),
+      close: () => inReverse(undo),
+    };
+  } catch (error) {
+    await inReverse(undo);
+    throw error;
+  }
+}
+
+async function inReverse(steps: readonly (() => Promise<unknown> | void)[]): Promise<void> {
+  for (const step of [...steps].reverse()) await step();
+}
+
+function archiveOf(dataDir: string): FileCrlArchive {
+  return new FileCrlArchive(join(dataDir, 'crl'));
+}
+
+/** One trailing newline is the editor's. */
+function passwordIn(file: string): string {
+  return fileOf('store.redis.passwordFile', file)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+}
+
+function optionalFile(field: string, file: string | undefined): Buffer | undefined {
+  return file === undefined ? undefined : fileOf(field, file);
+}
+
+function fileOf(field: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new Problem('config', (error as Error).message, { field, value: file });
+  }
 }

@@ -15,7 +15,7 @@ export function responderChanges(
   keyring: Keyring,
   running?: { readonly keys: ReadonlyMap<string, SigningKeys>; readonly wake: () => void },
 ): ResponderChanges {
-  const { config, store, clock, log } = core;
+  const { config, store, clock } = core;
   return new ResponderChanges({
     keys: running?.keys,
     wake: running?.wake ?? (() => undefined),

@@ -85,9 +85,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
   await news.readShelves();
-  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) =>
-    log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read'),
-  );
+  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) => {
+    // It is read when the store says that it can be.
+    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
+  });
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
   const responder = roles.has('responder')
     ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)

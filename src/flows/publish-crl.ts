@@ -26,7 +26,7 @@ import type { Serial } from '../core/serial.ts';
 import { MINUTE, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { ChangeFeed, CrlShelf, Ledger } from '../ports/store.ts';
+import type { ChangeFeed, CrlShelf, Ledger, Reliance } from '../ports/store.ts';
 import type { Log } from './log.ts';
 import type { CrlMetrics } from './metrics.ts';
 import type { SignerIssuer } from './sign.ts';
@@ -50,7 +50,7 @@ const LOOK_AGAIN_MS = MINUTE;
 /** Publishes the CRLs of one issuer. */
 export class CrlPublisher {
   readonly #at: SignerIssuer;
-  readonly #store: Ledger & CrlShelf & ChangeFeed;
+  readonly #store: Ledger & CrlShelf & ChangeFeed & Reliance;
   readonly #journal: Journal;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -69,7 +69,7 @@ export class CrlPublisher {
 
   constructor(
     at: SignerIssuer,
-    store: Ledger & CrlShelf & ChangeFeed,
+    store: Ledger & CrlShelf & ChangeFeed & Reliance,
     journal: Journal,
     clock: Clock,
     log: Log,
@@ -112,6 +112,8 @@ export class CrlPublisher {
   /** Publishes at once when there is no CRL, it is due, or revocations were recorded after it. */
   async start(): Promise<void> {
     this.#stopped = false;
+    // A shared store that cannot be relied on yet says `gap` when it can.
+    if (this.#store.failure !== undefined) return;
     await this.#read();
     this.#schedule();
   }
@@ -134,7 +136,8 @@ export class CrlPublisher {
       await this.#read();
       this.#schedule();
     } catch (error) {
-      this.#log.warn({ err: error, issuer: this.#at.served.id }, 'the current CRL cannot be read; trying again');
+      if (this.#store.failure === undefined)
+        this.#log.warn({ err: error, issuer: this.#at.served.id }, 'the current CRL cannot be read; trying again');
       this.#clock.after(SECOND, () => void (this.#stopped || this.#readAgain()));
     }
   }
@@ -241,7 +244,10 @@ export class CrlPublisher {
 
   /** Without the claim another process builds; whether it does is looked at soon. */
   async #buildIfClaimed(): Promise<void> {
-    if (await this.#store.claimCrl(this.issuer)) await this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
+    // Said by its gauge and the status page, once.
+    if (this.#store.failure !== undefined) this.#retryAt = this.#clock.now() + SECOND;
+    else if (await this.#store.claimCrl(this.issuer))
+      await this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
     else this.#retryAt = this.#clock.now() + CLAIM_AGAIN_MS;
   }
 

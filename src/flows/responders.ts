@@ -9,6 +9,7 @@ import type { IssuerTag } from '../core/certificate.ts';
 import type { Issuer } from '../core/issuer.ts';
 import { ResponseTemplate } from '../core/ocsp/response.ts';
 import { newestFirst, type ResponderUse } from '../core/policy/responder-choice.ts';
+import { Problem } from '../core/problem.ts';
 import {
   checkResponderCertificate,
   loadResponderCertificate,
@@ -130,9 +131,11 @@ export class ResponderNews {
   }
 
   #look(issuer: IssuerTag): Promise<void> {
-    const done = this.#read(issuer).catch((error: unknown) =>
-      this.#log.error({ err: error }, 'the responder certificates cannot be read from the store'),
-    );
+    const done = this.#read(issuer).catch((error: unknown) => {
+      // It says `gap` when it can be read again.
+      if (error instanceof Problem && error.code === 'unavailable') return;
+      this.#log.error({ err: error }, 'the responder certificates cannot be read from the store');
+    });
     this.#looks.set(issuer, { at: this.#clock.now(), done });
     return done;
   }

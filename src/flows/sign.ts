@@ -24,7 +24,7 @@ import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { SignPriority } from '../ports/key-holder.ts';
-import type { AskLine, ChangeFeed, Ledger, QueueItem, RefreshQueue } from '../ports/store.ts';
+import type { AskLine, ChangeFeed, Ledger, QueueItem, RefreshQueue, Reliance } from '../ports/store.ts';
 import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
@@ -52,7 +52,7 @@ export interface SignerIssuer {
 
 export class Signer {
   readonly #issuers: ReadonlyMap<IssuerTag, SignerIssuer>;
-  readonly #store: Ledger & RefreshQueue & ChangeFeed & AskLine;
+  readonly #store: Ledger & RefreshQueue & ChangeFeed & AskLine & Reliance;
   readonly #journal: Journal;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -77,7 +77,7 @@ export class Signer {
 
   constructor(
     issuers: readonly SignerIssuer[],
-    store: Ledger & RefreshQueue & ChangeFeed & AskLine,
+    store: Ledger & RefreshQueue & ChangeFeed & AskLine & Reliance,
     journal: Journal,
     clock: Clock,
     log: Log,
@@ -90,6 +90,7 @@ export class Signer {
     this.#log = log;
     this.#metrics = metrics;
     store.follow((event) => {
+      if (event.type === 'gap') this.wake();
       if (event.type !== 'recorded' || event.change.lane === undefined || event.change.lane === 'refresh') return;
       this.#recordedUpTo = Math.max(this.#recordedUpTo, event.change.certificate.recordedAt);
       this.wake();
@@ -151,6 +152,8 @@ export class Signer {
   }
 
   async #pump(): Promise<void> {
+    // Said by its gauge and the status page.
+    if (this.#store.failure !== undefined) return this.#asked.settleUntaken();
     if (!(await this.#mayRun())) return this.#asked.settleUntaken();
     const now = this.#clock.now();
     const unable = this.#unable(now);

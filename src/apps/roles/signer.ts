@@ -54,7 +54,17 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     keys: new Map(issuers.map(({ served, keys }) => [served.id, keys])),
     wake: () => signer.wake(),
   });
-  let resuming: Promise<void> | undefined;
+  let resuming = Promise.resolve();
+  const resume = (served: readonly ServedIssuer[]): void => {
+    // A store that cannot be relied on says `gap` when it can again; one that forgot has lost the certificates too.
+    if (store.failure !== undefined) return;
+    resuming = resuming
+      .then(() => changes.resume(served))
+      .catch((error: unknown) => log.error({ err: error }, 'responder certificates: not all are in the store'));
+  };
+  store.follow((event) => {
+    if (event.type === 'gap') resume([...core.issuers.values()].filter(({ tag }) => tag === event.issuer));
+  });
   return {
     issuers,
     activation,
@@ -63,9 +73,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     changes,
     async start() {
       signer.start();
-      resuming = changes
-        .resume([...core.issuers.values()])
-        .catch((error: unknown) => log.error({ err: error }, 'retired responder certificates: not finished'));
+      resume([...core.issuers.values()]);
       for (const publisher of publishers.values()) await publisher.start();
     },
     async stop() {
