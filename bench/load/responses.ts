@@ -113,7 +113,7 @@ function certstatus(args: readonly string[]): void {
 }
 
 /** As nginx sends it: one certificate, SHA-1 CertID, no extensions. */
-function ocspRequest(issuer: Issuer, serial: Buffer): Buffer {
+export function ocspRequest(issuer: Issuer, serial: Buffer): Buffer {
   const tlv = (tag: number, ...parts: Buffer[]): Buffer => {
     const content = Buffer.concat(parts);
     return Buffer.concat([Buffer.of(tag, content.length), content]);
