@@ -167,7 +167,7 @@ function certificate(): Certificate {
   };
 }
 
-const [responder] = served.responders;
+const [responder] = served.responders.list;
 function response(serial: Serial, key: KeyType): PublishedResponse {
   if (responder === undefined) throw new Error('the issuer has no responder certificate');
   const now = Date.now();
@@ -308,7 +308,7 @@ async function makeResponder(store: RedisStore): Promise<Answer> {
     ocspUrls: [{ path: OCSP_PATH }],
     files: [],
     publicFiles: await PublicFiles.open([served], store, Date.now(), nothing),
-    table: new ResponseTable([served], store, TABLE_BYTES, { silenceLimitMs: 900_000 }),
+    table: new ResponseTable([served], store, TABLE_BYTES, undefined, { silenceLimitMs: 900_000 }),
     ask: undefined,
     clock: systemClock,
     log: silent,
