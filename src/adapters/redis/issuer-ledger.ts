@@ -94,9 +94,9 @@ export class IssuerLedger {
   /** Serials and records of a bucket, relied on or not. */
   async bucket(bucket: number): Promise<[Buffer, Buffer][]> {
     const { meta } = this.watch.keys;
-    const flat = (await run(this.#redis, scripts.due, meta, [ALL, bucket]).catch((error: unknown) => {
+    const [flat] = (await run(this.#redis, scripts.due, meta, [ALL, bucket]).catch((error: unknown) => {
       throw unavailable(error);
-    })) as readonly Buffer[];
+    })) as [readonly Buffer[], unknown];
     const found: [Buffer, Buffer][] = [];
     for (let i = 0; i + 1 < flat.length; i += 2) found.push([flat[i] as Buffer, flat[i + 1] as Buffer]);
     return found;

@@ -21,8 +21,8 @@ export interface BucketLease {
   readonly out: Set<Serial>;
   /** Due, and not handed out yet; with the record as it was read. */
   readonly waiting: Map<Serial, QueueItem>;
-  /** This process has written something into it that is due then (ms since 1900). */
-  writtenDue: number;
+  /** When something that is not waiting here will be due in it, as far as this process knows (ms since 1900). */
+  nextDue: number;
 }
 
 interface Held {
@@ -108,7 +108,7 @@ export class Leases {
   wrote(bounds: ReadonlyMap<number, number>): void {
     for (const [bucket, due] of bounds) {
       const lease = this.buckets.get(bucket);
-      if (lease !== undefined) lease.writtenDue = Math.min(lease.writtenDue, due);
+      if (lease !== undefined) lease.nextDue = Math.min(lease.nextDue, due);
     }
   }
 

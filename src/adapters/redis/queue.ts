@@ -23,7 +23,7 @@ import { changing } from './watch.ts';
 /** Buckets leased at a time: few of a backlog, where each is full of work, and more where each has one certificate that is due. */
 const FIRST_BUCKETS = 4;
 const MAX_BUCKETS = 64;
-/** Own buckets that are looked at again because something was written into them, per call. */
+/** Own buckets that are looked at again because something in them has become due, per call. */
 const REREAD = 64;
 /** Changes of the same records by others, before the caller is asked to try later. */
 const ATTEMPTS = 12;
@@ -105,8 +105,8 @@ export class IssuerQueue {
       lease.waiting.clear();
       if (lease.out.size === 0) leases.buckets.delete(lease.bucket);
     }
-    const written = [...leases.buckets.values()].filter(({ writtenDue }) => writtenDue <= sinceYear1900(nowMs));
-    await this.#readDue(written.slice(0, REREAD), nowMs);
+    const again = [...leases.buckets.values()].filter(({ nextDue }) => nextDue <= sinceYear1900(nowMs));
+    await this.#readDue(again.slice(0, REREAD), nowMs);
     const items: QueueItem[] = [];
     for (let count = FIRST_BUCKETS; items.length < limit; count = Math.min(2 * count, MAX_BUCKETS)) {
       const more = this.#waiting(nowMs).length < limit - items.length && (await this.#takeBuckets(nowMs, count));
@@ -128,7 +128,7 @@ export class IssuerQueue {
       const expiresAt = sentAt + this.#leaseMs;
       const known = this.leases.buckets.get(bucket);
       if (known !== undefined) return Object.assign(known, { token, expiresAt });
-      const lease = { bucket, token, expiresAt, out: new Set<Serial>(), waiting: new Map(), writtenDue: Infinity };
+      const lease = { bucket, token, expiresAt, out: new Set<Serial>(), waiting: new Map(), nextDue: Infinity };
       this.leases.buckets.set(bucket, lease);
       return lease;
     });
@@ -170,9 +170,11 @@ export class IssuerQueue {
     const { issuer } = this.ledger;
     const { buckets: count } = await this.ledger.watch.trusted();
     const byBucket = new Map(buckets.map((lease) => [lease.bucket, lease]));
-    for (const lease of buckets) lease.writtenDue = Infinity;
+    for (const lease of buckets) lease.nextDue = Infinity;
     const found = await this.ledger.script(scripts.due, [sinceYear1900(nowMs), ...byBucket.keys()]);
-    const flat = found as readonly Buffer[];
+    const [flat, next] = found as readonly [readonly Buffer[], readonly Buffer[]];
+    // What is written while this is read is noted beside it.
+    [...byBucket.values()].forEach((lease, i) => (lease.nextDue = Math.min(lease.nextDue, Number(String(next[i])))));
     for (let i = 0; i + 1 < flat.length; i += 2) {
       const octets = flat[i] as Buffer;
       const serial = octets.toString('hex') as Serial;
