@@ -383,7 +383,10 @@ export class IssuerQueue {
     { records, buckets }: Reading,
     dueAt: EpochMs,
   ): { readonly ended: QueueItem[]; readonly owners: T[]; readonly commit: Commit } {
-    const states = new Map<Serial, { readonly before: StoredRecord | undefined; now: StoredRecord | undefined }>();
+    const states = new Map<
+      Serial,
+      { readonly before: StoredRecord | undefined; now: StoredRecord | undefined; awaited: boolean }
+    >();
     const queue: QueueOperation[] = [];
     const leases: Lease[] = [];
     const owners: T[] = [];
@@ -393,7 +396,7 @@ export class IssuerQueue {
       let state = states.get(serial);
       if (state === undefined) {
         const before = this.#decode(serial, records);
-        states.set(serial, (state = { before, now: before }));
+        states.set(serial, (state = { before, now: before, awaited: false }));
       }
       const { next, queue: operation } = decide(one, state.now);
       if (lease !== undefined) {
@@ -401,6 +404,7 @@ export class IssuerQueue {
         owners.push(one);
       }
       if (next !== undefined) state.now = next;
+      if (lane !== 'refresh') state.awaited = true;
       if (operation === undefined) continue;
       ended.push(one.item);
       if (lease !== undefined && (lane === 'revocation' || lane === 'issue'))
@@ -409,14 +413,14 @@ export class IssuerQueue {
     const counts = new Counts();
     const events: FeedEvent[] = [];
     const writes: Write[] = [];
-    for (const [serial, { before, now }] of states) {
+    for (const [serial, { before, now, awaited }] of states) {
       if (now === undefined || now === before) continue;
       const octets = serialBytes(serial);
       const bucket = bucketOf(octets, buckets);
       writes.push({ bucket, serial: octets, expected: records.get(serial), next: encodeRecord(now), stamped: false });
       counts.replace(before, now, bucket);
-      // Told is the first answer of a revision; the rest is found when it is looked for.
-      if (before?.answer === undefined && now.answer !== undefined)
+      // Told is the first answer of a revision, except of an import, for which nobody waits; the rest is found when it is looked for.
+      if (awaited && before?.answer === undefined && now.answer !== undefined)
         events.push({ type: 'answered', serial, revision: now.certificate.revision });
     }
     return { ended, owners, commit: { ...NOTHING, leases, writes, queue, counts, events } };
