@@ -379,7 +379,10 @@ export class IssuerWatch {
 /** What ioredis or Redis says, as a Problem. */
 export function unavailable(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  return new Problem('unavailable', `Redis does not answer: ${(error as Error).message}`, { rule: 'P1' });
+  const { name, message } = error as Error;
+  // An answer after all: no permission, out of memory, too few replicas to write.
+  const says = name === 'ReplyError' ? 'Redis refuses' : 'Redis does not answer';
+  return new Problem('unavailable', `${says}: ${message}`, { rule: 'P1' });
 }
 
 /** Another instance than the one that was planned on. */
