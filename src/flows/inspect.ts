@@ -2,8 +2,8 @@
 import type { Certificate, CrlRecord } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { serialFromHex, type Serial } from '../core/serial.ts';
-import { rfc3339 } from '../core/time.ts';
-import type { CrlShelf, ResponseSource } from '../ports/store.ts';
+import { rfc3339, type EpochMs } from '../core/time.ts';
+import type { CrlShelf, Reliance, ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 export interface CertificateView {
@@ -73,7 +73,8 @@ export async function viewCertificate(
 export async function viewReceipt(
   id: string,
   issuers: ReadonlyMap<string, ServedIssuer>,
-  store: ResponseSource & CrlShelf,
+  store: ResponseSource & CrlShelf & Reliance,
+  nowMs: EpochMs,
 ): Promise<ReceiptView> {
   const [, issuerId, hex, revision] = /^([a-z0-9-]{1,64})\.([0-9a-f]{2,40})\.(\d{1,9})$/.exec(id) ?? [];
   const issuer = issuerId === undefined ? undefined : issuers.get(issuerId);
@@ -84,10 +85,16 @@ export async function viewReceipt(
   if (found.kind === 'unknown' || found.certificate.revision < Number(revision))
     throw new Problem('not-found', 'no such receipt', { field: 'id', value: id });
   const { certificate } = found;
-  const ocspVisibleAt = found.kind === 'published' ? found.response.publishedAt : undefined;
+  /** Published, and long enough ago that every responder has followed. */
+  const visible = (publishedAt: EpochMs | undefined): EpochMs | undefined => {
+    if (publishedAt === undefined || store.propagationMs === 0) return publishedAt;
+    const at = publishedAt + store.propagationMs;
+    return at <= nowMs ? at : undefined;
+  };
+  const ocspVisibleAt = visible(found.kind === 'published' ? found.response.publishedAt : undefined);
   // A later revision that is not revoked is a hold that was released: then the CRL has to say so too.
   const concernsCrl = certificate.revocation !== undefined || certificate.revision > 1;
-  const crlVisibleAt = concernsCrl ? await firstListedAt(issuer, certificate, store) : undefined;
+  const crlVisibleAt = visible(concernsCrl ? await firstListedAt(issuer, certificate, store) : undefined);
   const complete = ocspVisibleAt !== undefined && (!concernsCrl || crlVisibleAt !== undefined);
   return {
     id,

@@ -190,6 +190,8 @@ export interface Reliance {
   readonly failure: string | undefined;
   /** True when this process must replay its journal and vouch: the store is new, was restarted, or has forgotten. */
   readonly mustVouch: boolean;
+  /** Milliseconds until a change has reached every process that hears of changes at all; 0 in a store of one process. */
+  readonly propagationMs: number;
   /** For how long nothing has proved that changes made elsewhere reach this process; 0 in a store of one process. */
   silentMs(): number;
 }

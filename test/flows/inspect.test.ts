@@ -23,10 +23,27 @@ async function open(
   await service.publisher.start();
   await service.clock.advance(0);
   const issuers = new Map([[service.served.id, service.served]]);
-  return [service, (id) => viewReceipt(id, issuers, service.store)];
+  return [service, (id) => viewReceipt(id, issuers, service.store, service.clock.now())];
 }
 
 describe('viewReceipt', () => {
+  it('says visible only when the change has had time to reach every process', async () => {
+    const [service] = await open();
+    const [serial] = serials(1) as [Serial];
+    const [issued] = await service.issue([serial]);
+    service.signer.start();
+    await settled();
+    const shared = Object.create(service.store, { propagationMs: { value: 250 } }) as typeof service.store;
+    const issuers = new Map([[service.served.id, service.served]]);
+    const state = async (): Promise<string> =>
+      (await viewReceipt(issued?.id as string, issuers, shared, service.clock.now())).state;
+    assert.equal(await state(), 'recorded');
+    await service.clock.advance(249);
+    assert.equal(await state(), 'recorded');
+    await service.clock.advance(1);
+    assert.equal(await state(), 'visible');
+  });
+
   it('goes from recorded over signed to visible, and stays there', async () => {
     const [service, view] = await open();
     const [serial] = serials(1) as [Serial];

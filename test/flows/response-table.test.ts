@@ -81,6 +81,7 @@ describe('ResponseTable: revocations (P2)', () => {
     let looked = 0;
     const source = {
       failure: undefined,
+      propagationMs: 0,
       mustVouch: false,
       silentMs: () => 0,
       follow: (run: typeof follower) => void (follower = run),

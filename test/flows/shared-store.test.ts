@@ -20,6 +20,7 @@ const SILENCE_LIMIT = 10 * MINUTE;
 class Elsewhere {
   failure: string | undefined;
   readonly mustVouch = false;
+  readonly propagationMs = 0;
   silence = 0;
   looks = 0;
   readonly asked: Serial[] = [];

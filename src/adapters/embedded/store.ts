@@ -58,6 +58,7 @@ export class EmbeddedStore implements Store, Population {
   /** One process: nobody else can have forgotten, or changed, anything. */
   readonly failure = undefined;
   readonly mustVouch = false;
+  readonly propagationMs = 0;
   readonly #db: Database;
   readonly #archive: CrlArchive;
   readonly #followers: ((event: StoreEvent) => void)[] = [];

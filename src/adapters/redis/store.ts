@@ -80,6 +80,8 @@ export class RedisStore implements Store {
   readonly #asks: AskChannel;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   readonly #onLost: () => void;
+  /** Five looks (watch.ts): what a busy process may be late by. */
+  readonly propagationMs = 250;
   readonly freshness: Freshness;
   /** Changes of the ledger by this process come one after the other: its journal is a sequence. */
   #recording: Promise<unknown> = Promise.resolve();

@@ -205,7 +205,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
   app.get('/v1/receipts/:id', (request) => {
     const { id } = request.params as { id: string };
     authorise(parts.identify(request), 'read', id.split('.')[0]);
-    return viewReceipt(id, issuers, store);
+    return viewReceipt(id, issuers, store, core.clock.now());
   });
 
   app.get('/v1/issuers/:issuer/crls', async (request) => {
