@@ -17,7 +17,7 @@ import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
-import { ResponderNews } from '../flows/responders.ts';
+import { ResponderNews } from '../flows/responder-news.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';

@@ -7,7 +7,7 @@ import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { PublicFiles } from '../../flows/public-files.ts';
-import type { ResponderNews } from '../../flows/responders.ts';
+import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
 import type { Core } from '../core.ts';
