@@ -106,6 +106,16 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
     await placeholder.remove();
   });
 
+  it('keep what a script has written over a restart', async () => {
+    const own = await startRedis(options());
+    const both = "redis.call('HSET',KEYS[1],'f','v') redis.call('HSET',KEYS[1],'g','w') return 1";
+    await (await own.client(login('intake'))).eval(both, 1, 'cs1:{t}:b:0');
+    await own.restart();
+    const redis = await own.client(login('intake'));
+    assert.deepEqual(await redis.hmget('cs1:{t}:b:0', 'f', 'g'), ['v', 'w']);
+    await own.remove();
+  });
+
   const everybody = ['intake', 'signer', 'responder', 'monitor'] as const;
   const writers = ['intake', 'signer'] as const;
   const readers = ['responder', 'monitor'] as const;
