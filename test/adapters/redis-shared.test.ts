@@ -417,6 +417,15 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
       assert.equal((await responder.lookup(TAG, serialOf(1))).kind, 'pending');
     });
 
+    it('that has lost its founding, and nothing else, is filled again from the beginning', async () => {
+      const intake = await vouched('intake-1');
+      await intake.replay([issued(1, 1)], 1);
+      // As a server that leaves out transactions when it reads its append-only file.
+      await admin.del(`cs1:{${TAG}}:meta`, `cs1:{${OTHER}}:meta`);
+      await until('it is noticed', () => Promise.resolve(intake.mustVouch), 10_000, 10);
+      assert.equal(await intake.appliedSeq(), 0);
+    });
+
     it('that is replaced while a journal is replayed is not vouched for', async () => {
       const intake = await open('intake-1');
       await intake.appliedSeq();
