@@ -98,8 +98,27 @@ export async function ask(
   return readAnswer(answer, issuer, serial, hash);
 }
 
-/** @throws when a relying party would not accept it for this serial of this issuer. */
+/** @throws when a relying party would not accept it now for this serial of this issuer. */
 export function readAnswer(answer: HttpAnswer, issuer: OcspIssuer, serial: string, hash: CertIdHash): OcspAnswer {
+  const { responder, ...read } = readOctets(answer, issuer, serial, hash);
+  const { thisUpdate, nextUpdate } = read;
+  const now = Date.now();
+  // P4, with a second for the clock between the two processes.
+  if (thisUpdate !== undefined && (thisUpdate > now + 1000 || !((nextUpdate ?? NaN) + 1000 > now))) {
+    const end = nextUpdate === undefined ? 'for ever' : new Date(nextUpdate).toISOString();
+    throw new Error(`not current: ${new Date(thisUpdate).toISOString()} to ${end}`);
+  }
+  if (responder !== undefined && now > responder.notAfter) throw new Error('the responder certificate has expired');
+  return read;
+}
+
+/** What an answer says, and from when to when the responder certificate in it is valid. */
+export interface ReadOctets extends OcspAnswer {
+  readonly responder?: { readonly notBefore: number; readonly notAfter: number };
+}
+
+/** As readAnswer, but for whoever judges the times: nothing is held against the clock. */
+export function readOctets(answer: HttpAnswer, issuer: OcspIssuer, serial: string, hash: CertIdHash): ReadOctets {
   if (answer.status !== 200 || answer.headers['content-type'] !== 'application/ocsp-response')
     throw new Error(`HTTP ${answer.status} ${answer.headers['content-type']}`);
   const response = AsnConvert.parse(answer.body, OCSPResponse);
@@ -110,18 +129,15 @@ export function readAnswer(answer: HttpAnswer, issuer: OcspIssuer, serial: strin
   if (response.responseStatus !== OCSPResponseStatus.successful) throw new Error('a response with an error status');
   const basicDer = Buffer.from(response.responseBytes.response.buffer);
   const basic = AsnConvert.parse(basicDer, BasicOCSPResponse);
-  checkSignature(basic, basicDer, issuer);
+  const responder = checkSignature(basic, basicDer, issuer);
   const { responses } = basic.tbsResponseData;
   const [single] = responses;
   if (single === undefined || responses.length !== 1) throw new Error(`${responses.length} SingleResponses`);
   const asked = Buffer.from(AsnConvert.serialize(certId(issuer, serial, hash)));
   if (!Buffer.from(AsnConvert.serialize(single.certID)).equals(asked))
     throw new Error('the CertID of another certificate');
-  const now = Date.now();
   const [thisUpdate, nextUpdate] = [single.thisUpdate.getTime(), single.nextUpdate?.getTime() ?? NaN];
-  // P4, with a second for the clock between the two processes.
-  if (thisUpdate > now + 1000 || !(nextUpdate + 1000 > now))
-    throw new Error(`not current: ${new Date(thisUpdate).toISOString()} to ${new Date(nextUpdate).toISOString()}`);
+  const signedBy = responder === undefined ? {} : { responder };
   const { certStatus } = single;
   if (certStatus.revoked !== undefined) {
     const { revocationTime, revocationReason } = certStatus.revoked;
@@ -132,24 +148,28 @@ export function readAnswer(answer: HttpAnswer, issuer: OcspIssuer, serial: strin
       thisUpdate,
       nextUpdate,
       ...(reason !== undefined && { reason }),
+      ...signedBy,
     };
   }
-  return { status: certStatus.good === undefined ? 'unknown' : 'good', thisUpdate, nextUpdate };
+  return { status: certStatus.good === undefined ? 'unknown' : 'good', thisUpdate, nextUpdate, ...signedBy };
 }
 
-function checkSignature(basic: BasicOCSPResponse, der: Buffer, issuer: OcspIssuer): void {
+/** Returns the life of the certificate that signed it, when that is not the CA's own. */
+function checkSignature(basic: BasicOCSPResponse, der: Buffer, issuer: OcspIssuer): ReadOctets['responder'] {
   let key: KeyObject = issuer.certificate.publicKey;
+  let life: ReadOctets['responder'];
   const [certificate] = basic.certs ?? [];
   if (certificate !== undefined) {
     const responder = new X509Certificate(Buffer.from(AsnConvert.serialize(certificate)));
     if (!responder.verify(key)) throw new Error('the responder certificate is not the CA\'s'); // prettier-ignore
     if (!responder.keyUsage.includes('1.3.6.1.5.5.7.3.9')) throw new Error('the responder certificate is not for OCSP'); // RFC 6960 §4.2.2.2
-    if (Date.now() > Date.parse(responder.validTo)) throw new Error('the responder certificate has expired');
     key = responder.publicKey;
+    life = { notBefore: Date.parse(responder.validFrom), notAfter: Date.parse(responder.validTo) };
   }
   // The first element of BasicOCSPResponse, octets as they came.
   const tbs = firstElement(der);
   if (!verify('sha256', tbs, key, Buffer.from(basic.signature))) throw new Error('the signature does not verify');
+  return life;
 }
 
 /** Of a SEQUENCE, its first element. */
@@ -197,6 +217,7 @@ const REASONS: Readonly<Record<number, string>> = {
 export interface ReadCrl {
   readonly number: bigint;
   readonly thisUpdate: number;
+  readonly nextUpdate: number;
   readonly entries: ReadonlyMap<string, { readonly revokedAt: number; readonly reason: string | undefined }>;
 }
 
@@ -219,6 +240,7 @@ export function readCrl(der: Buffer, issuer: OcspIssuer): ReadCrl {
   return {
     number: BigInt(`0x${Buffer.from(number.extnValue.buffer).subarray(2).toString('hex')}`),
     thisUpdate: tbsCertList.thisUpdate.getTime().getTime(),
+    nextUpdate: tbsCertList.nextUpdate?.getTime().getTime() ?? NaN,
     entries: new Map(entries),
   };
 }
