@@ -34,6 +34,8 @@ export interface RedisServerOptions {
   };
   /** A whole redis.conf in place of the defaults; `config` is appended to it. */
   readonly configFile?: string;
+  /** Where its data lies, and stays. Without it: a directory that goes with remove(). */
+  readonly directory?: string;
 }
 
 /** What the product asks of a server (adapters/redis/fitness.ts), and little else. */
@@ -50,7 +52,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 /** One redis-server. */
 export class RedisServer {
   readonly port: number;
-  readonly directory = mkdtempSync(join(tmpdir(), 'certstatus-redis-'));
+  readonly directory: string;
+  readonly #keeps: boolean;
   readonly url: string;
   /** What it has said so far. */
   log = '';
@@ -64,6 +67,8 @@ export class RedisServer {
   constructor(port: number, options: RedisServerOptions = {}, args: readonly string[] = []) {
     const { tls } = options;
     this.port = port;
+    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), 'certstatus-redis-'));
+    this.#keeps = options.directory !== undefined;
     this.#tls = tls;
     this.url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`;
     const settings: Record<string, string> = {
@@ -105,6 +110,10 @@ export class RedisServer {
       START_MS,
       10,
     );
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   get pid(): number {
@@ -162,7 +171,7 @@ export class RedisServer {
   async remove(): Promise<void> {
     for (const client of this.#clients) client.disconnect();
     await this.kill();
-    rmSync(this.directory, { recursive: true, force: true });
+    if (!this.#keeps) rmSync(this.directory, { recursive: true, force: true });
   }
 }
 

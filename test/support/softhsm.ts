@@ -23,7 +23,7 @@ const SPIES = [
   '/usr/lib64/pkcs11-spy.so',
 ];
 
-const softhsmModule = MODULES.find((file) => existsSync(file)) ?? '';
+export const softhsmModule = MODULES.find((file) => existsSync(file)) ?? '';
 const spyModule = SPIES.find((file) => existsSync(file)) ?? '';
 
 /** pkcs11js is optional, and may be there without its native part. */
