@@ -1,7 +1,7 @@
 /** Reads and commits of one issuer: what every part of the store does with its records. */
 import type { IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
-import { serialBytes, type Serial } from '../../core/serial.ts';
+import { MAX_SERIAL_OCTETS, serialBytes, type Serial } from '../../core/serial.ts';
 import { commitArgs, commitOutcome, type Commit, type CommitOutcome } from './commit.ts';
 import { bucketOf } from './keys.ts';
 import { run, scripts, type Argument, type Connection, type Returned, type Script } from './scripts.ts';
@@ -70,24 +70,23 @@ export class IssuerLedger {
         return found;
       }
       const pages: Promise<void>[] = [];
-      for (let from = 0; from < serials.length; from += PAGE) {
-        const page = serials.slice(from, from + PAGE);
-        const args = page.flatMap((serial): Argument[] => {
-          const octets = serialBytes(serial);
-          return [bucketOf(octets, buckets), octets];
-        });
-        pages.push(
-          run(this.#redis, scripts.read, this.watch.keys.meta, args).then((records) => {
-            (records as readonly Buffer[]).forEach((record, i) => {
-              found.set(page[i] as Serial, record.length === 0 ? undefined : record);
-            });
-          }),
-        );
-      }
+      for (let from = 0; from < serials.length; from += PAGE)
+        pages.push(this.#fetchPage(buckets, serials.slice(from, from + PAGE), found));
       await Promise.all(pages);
       return found;
     } catch (error) {
       throw unavailable(error);
+    }
+  }
+
+  async #fetchPage(buckets: number, serials: readonly Serial[], found: Map<Serial, Buffer | undefined>): Promise<void> {
+    const returned = await run(this.#redis, scripts.read, this.watch.keys.meta, [encodePlaces(serials, buckets)]);
+    const records = returned as Buffer;
+    let at = 0;
+    for (const serial of serials) {
+      const start = at + 4;
+      at = start + records.readUInt32BE(at);
+      found.set(serial, at === start ? undefined : records.subarray(start, at));
     }
   }
 
@@ -156,4 +155,18 @@ export class IssuerLedger {
       });
     }
   }
+}
+
+/** Where the records stand, as lua/read.lua takes it: bucket 4 | length 1 | serial. */
+function encodePlaces(serials: readonly Serial[], buckets: number): Buffer {
+  const places = Buffer.allocUnsafe(serials.length * (5 + MAX_SERIAL_OCTETS));
+  let at = 0;
+  for (const serial of serials) {
+    const octets = places.write(serial, at + 5, 'hex');
+    const end = at + 5 + octets;
+    places.writeUInt32BE(bucketOf(places.subarray(at + 5, end), buckets), at);
+    places[at + 4] = octets;
+    at = end;
+  }
+  return places.subarray(0, at);
 }

@@ -24,7 +24,7 @@
  *
  * Channel `cs1:ask`: `<tag><serial hex>`, calls for an answer.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { IssuerTag } from '../../core/certificate.ts';
 
 export const LAYOUT_VERSION = '1';
@@ -81,5 +81,5 @@ export function bucketCount(certificates: number): number {
 
 /** By a cryptographic hash: whoever chooses serials cannot fill one bucket. */
 export function bucketOf(serial: Uint8Array, buckets: number): number {
-  return createHash('sha1').update(serial).digest().readUInt32BE(0) & (buckets - 1);
+  return hash('sha1', serial, 'buffer').readUInt32BE(0) & (buckets - 1);
 }

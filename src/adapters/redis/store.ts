@@ -27,6 +27,7 @@ import { IssuerCrls } from './crl-shelf.ts';
 import { IssuerLedger } from './issuer-ledger.ts';
 import { bucketCount, LAYOUT_VERSION } from './keys.ts';
 import { IssuerQueue, type Answer } from './queue.ts';
+import { IssuerLookups } from './lookups.ts';
 import { recordChanges } from './record-changes.ts';
 import { decodeRecord, decodeRevokedMember } from './records.ts';
 import { IssuerResponders } from './responder-shelf.ts';
@@ -69,6 +70,7 @@ const SCAN = 64;
 interface IssuerParts {
   readonly watch: IssuerWatch;
   readonly ledger: IssuerLedger;
+  readonly lookups: IssuerLookups;
   readonly queue: IssuerQueue;
   readonly crls: IssuerCrls;
   readonly responders: IssuerResponders;
@@ -111,7 +113,8 @@ export class RedisStore implements Store {
       const ledger = new IssuerLedger(watch, redis, { replicas, feedLength });
       const crls: IssuerCrls = new IssuerCrls(ledger, redis, archive, holder, leaseMs, log);
       const queue = new IssuerQueue(ledger, holder, leaseMs);
-      return [issuer, { watch, ledger, crls, queue, responders: new IssuerResponders(ledger, redis) }];
+      const lookups = new IssuerLookups(ledger);
+      return [issuer, { watch, ledger, lookups, crls, queue, responders: new IssuerResponders(ledger, redis) }];
     });
     this.#parts = new Map(parts);
     this.freshness = freshnessOf(this.#parts);
@@ -275,12 +278,7 @@ export class RedisStore implements Store {
   // ResponseSource
 
   async lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup> {
-    const { records } = await this.#of(issuer).ledger.read([serial]);
-    const octets = records.get(serial);
-    if (octets === undefined) return { kind: 'unknown' };
-    const { certificate, answer } = decodeRecord(issuer, serial, octets);
-    if (answer === undefined) return { kind: 'pending', certificate };
-    return { kind: 'published', certificate, response: answer };
+    return this.#of(issuer).lookups.find(serial);
   }
 
   // RefreshQueue
