@@ -19,7 +19,8 @@ export function serialFromInteger(content: Uint8Array): Serial | undefined {
   if (first === undefined || content.length > MAX_SERIAL_OCTETS) return undefined;
   if (first & 0x80) return undefined; // negative: RFC 5280 §4.1.2.2 wants a positive integer
   if (first === 0 && content.length > 1 && !((content[1] as number) & 0x80)) return undefined; // X.690 §8.3.2: minimal
-  return Buffer.from(content.buffer, content.byteOffset, content.length).toString('hex') as Serial;
+  const octets = content instanceof Buffer ? content : Buffer.from(content.buffer, content.byteOffset, content.length);
+  return octets.toString('hex') as Serial;
 }
 
 /**

@@ -139,12 +139,13 @@ export class ResponseTable {
    * @throws Problem `unavailable` when the store cannot be relied on now, and there is nothing here that may be served all the same.
    */
   async load(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Promise<Loaded> {
-    const key = issuer + serial;
+    const certificateKey = issuer + serial;
+    const key = hash + certificateKey;
     for (;;) {
-      let load = this.#loads.get(key);
+      let load = this.#loads.get(certificateKey);
       if (load === undefined || load.stale) {
         load = { stale: false, readers: 0, loaded: this.#source.lookup(issuer, serial) };
-        this.#loads.set(key, load);
+        this.#loads.set(certificateKey, load);
       }
       load.readers += 1;
       let found: Lookup;
@@ -154,13 +155,13 @@ export class ResponseTable {
         if (found.kind === 'published' && responders?.knows(found.response.responder) === false)
           await this.#meet(issuer);
       } catch (error) {
-        const held = this.#entries.get(hash + key);
+        const held = this.#entries.get(key);
         if (held === undefined || !servable(held.response, nowMs) || this.#mute(held)) throw error;
         if (nowMs >= held.block.goodUntil) dress(held, nowMs);
         return { kind: 'entry', entry: held };
       } finally {
         load.readers -= 1;
-        if (load.readers === 0 && this.#loads.get(key) === load) this.#loads.delete(key);
+        if (load.readers === 0 && this.#loads.get(certificateKey) === load) this.#loads.delete(certificateKey);
       }
       if (load.stale) continue;
       // What events did not say, because they were lost, the store says now.
@@ -168,7 +169,7 @@ export class ResponseTable {
       if (found.kind === 'unknown') return found;
       if (found.kind === 'pending' || !servable(found.response, nowMs))
         return { kind: 'pending', certificate: found.certificate };
-      const known = this.#entries.get(hash + key);
+      const known = this.#entries.get(key);
       if (
         known !== undefined &&
         known.gaps === this.#gapsOf(issuer) &&
@@ -176,7 +177,7 @@ export class ResponseTable {
         servable(known.response, nowMs)
       )
         return { kind: 'entry', entry: known };
-      const entry = this.#insert(hash + key, hash, found.certificate, found.response, nowMs);
+      const entry = this.#insert(key, hash, found.certificate, found.response, nowMs);
       return entry === undefined ? { kind: 'pending', certificate: found.certificate } : { kind: 'entry', entry };
     }
   }

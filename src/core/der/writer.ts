@@ -77,7 +77,8 @@ export class DerWriter {
 
   /** The DER written, in a buffer of its own. The writer is empty again. */
   finish(): Buffer {
-    const der = Buffer.from(this.#buffer.subarray(this.#at));
+    const der = Buffer.allocUnsafe(this.length);
+    this.#buffer.copy(der, 0, this.#at);
     this.#at = this.#buffer.length;
     return der;
   }

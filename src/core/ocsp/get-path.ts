@@ -30,11 +30,10 @@ export function decodeGetPath(rest: string): Buffer | GetPathProblem {
   const fragment = rest.indexOf('#');
   if (fragment >= 0 && fragment < end) end = fragment;
   if (start >= end) return 'empty';
-  const once = decodeBase64(rest, start, end);
+  const once = decodeText(rest.slice(start, end));
   if (once !== ESCAPED_TWICE) return once;
   // `%252B`: escaped by a client and again by a proxy. Only here, so that one reading is tried first.
-  const unescaped = rest.slice(start, end).replace(/%25/g, '%');
-  const twice = decodeBase64(unescaped, 0, unescaped.length);
+  const twice = decodeText(rest.slice(start, end).replace(/%25/g, '%'));
   return twice === ESCAPED_TWICE ? 'not-base64' : twice;
 }
 
@@ -43,20 +42,28 @@ export function encodeGetPath(der: Uint8Array): string {
   return encodeURIComponent(Buffer.from(der.buffer, der.byteOffset, der.length).toString('base64'));
 }
 
+/** By way of octets: of a part of a longer string, each character that is looked at costs several times as much. */
+function decodeText(text: string): Buffer | 'not-base64' | typeof ESCAPED_TWICE {
+  return decodeBase64(characters, characters.write(text, 'utf8'));
+}
+
+/** Scratch of one call at a time. In UTF-8, so that what is no ASCII is never taken for it. */
+const characters = Buffer.allocUnsafeSlow(3 * MAX_GET_CHARACTERS);
+
 /** Base64 or base64url, percent-escaped or not, in one pass; `ESCAPED_TWICE` when an escape yields a percent sign. */
-function decodeBase64(text: string, start: number, end: number): Buffer | 'not-base64' | typeof ESCAPED_TWICE {
-  const octets = Buffer.allocUnsafe((((end - start) * 3) >> 2) + 3);
+function decodeBase64(text: Uint8Array, end: number): Buffer | 'not-base64' | typeof ESCAPED_TWICE {
+  const octets = Buffer.allocUnsafe(((end * 3) >> 2) + 3);
   let length = 0;
   let bits = 0;
   let count = 0;
   let padding = 0;
-  for (let i = start; i < end; i++) {
+  for (let i = 0; i < end; i++) {
     // Four plain characters at a time, which is nearly all of any path; everything else goes through below.
     while ((count & 3) === 0 && padding === 0 && i + 3 < end) {
-      const c0 = text.charCodeAt(i);
-      const c1 = text.charCodeAt(i + 1);
-      const c2 = text.charCodeAt(i + 2);
-      const c3 = text.charCodeAt(i + 3);
+      const c0 = text[i] as number;
+      const c1 = text[i + 1] as number;
+      const c2 = text[i + 2] as number;
+      const c3 = text[i + 3] as number;
       if ((c0 | c1 | c2 | c3) > 127) return 'not-base64';
       const v0 = VALUES[c0] as number;
       const v1 = VALUES[c1] as number;
@@ -71,11 +78,11 @@ function decodeBase64(text: string, start: number, end: number): Buffer | 'not-b
       i += 4;
     }
     if (i >= end) break;
-    let code = text.charCodeAt(i);
+    let code = text[i] as number;
     let escaped = false;
     if (code === PERCENT) {
-      const high = i + 2 < end ? hexDigit(text.charCodeAt(i + 1)) : -1;
-      const low = high < 0 ? -1 : hexDigit(text.charCodeAt(i + 2));
+      const high = i + 2 < end ? hexDigit(text[i + 1] as number) : -1;
+      const low = high < 0 ? -1 : hexDigit(text[i + 2] as number);
       if (low < 0) return 'not-base64';
       code = high * 16 + low;
       if (code === PERCENT) return ESCAPED_TWICE;
@@ -103,7 +110,7 @@ function decodeBase64(text: string, start: number, end: number): Buffer | 'not-b
       return 'not-base64';
     }
   }
-  const lastIsSlash = text.charCodeAt(end - 1) === SLASH;
+  const lastIsSlash = (text[end - 1] as number) === SLASH;
   // One character of a group holds no octet: only a trailing slash behind unpadded base64 leaves one.
   const left = count & 3;
   if (left === 1 && !lastIsSlash) return 'not-base64';

@@ -6,8 +6,8 @@
  * Header names stay within [A-Za-z0-9-]: nginx drops a reply that has `_` or `.` in one (measured; peers.md Part 2 §4.2).
  * No Vary (T-55). Made once per block, never per request (design decision 6).
  */
-import { createHash } from 'node:crypto';
-import { SECOND, wholeSecond, type EpochMs } from '../time.ts';
+import { hash } from 'node:crypto';
+import { DAY, SECOND, wholeSecond, type EpochMs } from '../time.ts';
 
 /** The bytes to be served and the instants that bound their freshness. */
 export interface Cacheable {
@@ -72,7 +72,7 @@ export function certificateCaching(
 
 /** Strong and the same on every node, because the bytes are (RFC 9919 §7.2, L-18, H-03, T-51). */
 export function entityTag(body: Uint8Array): string {
-  return `"${createHash('sha256').update(body).digest('hex')}"`;
+  return `"${hash('sha256', body)}"`;
 }
 
 function block(contentType: string, directives: string, item: Cacheable, nowMs: EpochMs): CachingBlock {
@@ -131,10 +131,27 @@ export function isNotModified(
   return since !== undefined && wholeSecond(lastModifiedMs) <= since;
 }
 
-/** IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. */
+/**
+ * IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. Answers are of few days and any second: the day's text is kept,
+ * because a Date per instant costs as much as the ETag.
+ */
 function httpDate(ms: EpochMs): string {
-  return new Date(ms).toUTCString();
+  const day = Math.floor(ms / DAY);
+  let date = dates.get(day);
+  if (date === undefined) {
+    if (dates.size === MAX_DATES) dates.clear();
+    date = new Date(day * DAY).toUTCString().slice(0, -'00:00:00 GMT'.length);
+    dates.set(day, date);
+  }
+  const second = Math.floor((ms - day * DAY) / SECOND);
+  const minute = Math.floor(second / 60);
+  return `${date}${TWO_DIGITS[Math.floor(minute / 60)]}:${TWO_DIGITS[minute % 60]}:${TWO_DIGITS[second % 60]} GMT`;
 }
+
+/** `Sun, 06 Nov 1994 ` by days since 1970. */
+const dates = new Map<number, string>();
+const MAX_DATES = 1000;
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
 /** All three forms of RFC 9110 §5.6.7; undefined for anything else (Date.parse alone would take `2026`). */
 function parseHttpDate(text: string): EpochMs | undefined {
