@@ -3,7 +3,7 @@
  * change is one atomic script, and a Cluster spreads issuers. The Lua scripts make them from the first (lua/common.lua).
  *
  *     cs1:{tag}:meta                HASH    epoch, buckets, layout; seq: count of recorded changes; feed: number of the last feed entry;
- *                                           token: the last lease; number: the last CRL number reserved
+ *                                           feedOctets: told in all; token: the last lease; number: the last CRL number reserved
  *     cs1:{tag}:b:<bucket>          HASH    serial octets → record (records.ts): listpacks, so that a certificate costs little more
  *                                           than its octets
  *     cs1:{tag}:q:<lane>            ZSET    revocation, issue: serial octets → dueAt (ms since 1970)

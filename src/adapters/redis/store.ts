@@ -53,7 +53,7 @@ export interface RedisStoreOptions {
   readonly log?: Log | undefined;
   /** Half a minute, except in tests. */
   readonly leaseMs?: number;
-  /** Entries that a feed keeps, about: who is further behind is told `gap`. */
+  /** Entries that a feed keeps at most, beside a bound on their octets (lua/common.lua): who is further behind is told `gap`. */
   readonly feedLength?: number;
 }
 

@@ -5,7 +5,7 @@ nothing: the caller has read the records, made the new ones, and says what it ha
 ARGV, in this order; a list is its length and then its members:
   instance        as the caller knows it
   journal, seq    name of the journal and its record, or two empty strings: what is in already is not done again
-  feedLength      entries that the feed keeps, about
+  feedLength      entries that the feed keeps at most
   leases          field, token: without them nothing may be written
   writes          bucket, serial, expected octets (empty: absent), new octets, stamp? (1)
   queue           operation, lane, serial, token, dueAt

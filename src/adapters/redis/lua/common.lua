@@ -48,8 +48,23 @@ local function holds(field, token)
   return lease ~= nil and lease.token == token
 end
 
--- One entry of the change feed; its number is the issuer's own count, so that a missing one is noticed.
+-- What the entries of a feed hold at most, all together: whoever is further behind is told `gap`, and reads again.
+local FEED_OCTETS = 2 * 1024 * 1024
+
+--[[
+One entry of the change feed; its number is the issuer's own count, so that a missing one is noticed. `o` is how many octets were
+told up to and with this entry: so the oldest says how many are kept. The newest entry always is.
+]]
 local function tell(length, stamp, payload)
+  local feed = base .. 'feed'
   local number = redis.call('HINCRBY', meta, 'feed', 1)
-  redis.call('XADD', base .. 'feed', 'MAXLEN', '~', length, string.format('%.0f-0', number), 's', stamp, 'e', payload)
+  local octets = redis.call('HINCRBY', meta, 'feedOctets', #payload)
+  local first = math.max(number - length + 1, 1)
+  while first < number do
+    local oldest = redis.call('XRANGE', feed, string.format('%.0f-0', first), '+', 'COUNT', 1)[1]
+    if not oldest or octets - (tonumber(oldest[2][6]) - #oldest[2][4]) <= FEED_OCTETS then break end
+    first = tonumber(string.match(oldest[1], '^%d+')) + 1
+  end
+  redis.call('XADD', feed, 'MINID', '=', string.format('%.0f-0', first), string.format('%.0f-0', number),
+    's', stamp, 'e', payload, 'o', string.format('%.0f', octets))
 end
