@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { openSoftwareKey } from '../../src/adapters/software-key/key-holder.ts';
+import { openSoftwareKey, softwarePublicKey } from '../../src/adapters/software-key/key-holder.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { keyHolderContract } from '../contracts/key-holder.ts';
 
@@ -62,5 +63,21 @@ describe('openSoftwareKey', () => {
       generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     );
     await assert.rejects(openSoftwareKey(ed25519), refused(ed25519));
+  });
+
+  it('neither waits for a FIFO nor reads a device to its end: the path may have come with a request', async () => {
+    const fifo = join(directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const huge = keyFile('huge', rsa + '\n'.repeat(64 << 10));
+    for (const [file, why] of [
+      [fifo, /not a regular file/],
+      ['/dev/zero', /not a regular file/],
+      [directory, /not a regular file/],
+      [huge, /more than 65536 octets/],
+    ] as const) {
+      const refused = (error: Problem): boolean => error.code === 'config' && why.test(error.message);
+      await assert.rejects(openSoftwareKey(file), refused);
+      assert.throws(() => softwarePublicKey(file), refused);
+    }
   });
 });

@@ -4,11 +4,13 @@
  * UV_THREADPOOL_SIZE bounds how many signatures are made at once.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Problem } from '../../core/problem.ts';
 import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
 import type { KeyHolder, SignResult } from '../../ports/key-holder.ts';
+
+/** RSA-4096 in PEM is 3.3 kB; text may stand before it. */
+const MAX_FILE_OCTETS = 64 << 10;
 
 export interface SoftwareKeyOptions {
   /** Hash for RSA signatures; that of an EC key follows its curve (BR 7.1.3.2.2). Default sha256. */
@@ -22,7 +24,7 @@ export interface SoftwareKeyOptions {
  * @throws Problem `config` naming the file: cannot be read, is no such key, or of a kind that no profile permits.
  */
 export async function openSoftwareKey(file: string, options: SoftwareKeyOptions = {}): Promise<KeyHolder> {
-  const { pem, mode } = await readKeyFile(file);
+  const { pem, mode } = readKeyFile(file);
   const key = parseKey(pem, file);
   const algorithm = algorithmFor(key, file, options.rsaHash);
   options.warn?.(`software key ${file}: for development only, CT-6.2.1-a asks for an HSM`);
@@ -39,13 +41,7 @@ export async function openSoftwareKey(file: string, options: SoftwareKeyOptions 
  * @throws Problem `config` as openSoftwareKey does.
  */
 export function softwarePublicKey(file: string): Buffer {
-  let pem: Buffer;
-  try {
-    pem = readFileSync(file);
-  } catch (error) {
-    throw unreadable(file, error);
-  }
-  return spkiOf(parseKey(pem, file));
+  return spkiOf(parseKey(readKeyFile(file).pem, file));
 }
 
 class SoftwareKey implements KeyHolder {
@@ -84,21 +80,33 @@ class SoftwareKey implements KeyHolder {
   }
 }
 
-async function readKeyFile(file: string): Promise<{ pem: Buffer; mode: number }> {
+/** The path may have come with a request: whatever is there, reading it neither waits nor takes more than MAX_FILE_OCTETS. */
+function readKeyFile(file: string): { pem: Buffer; mode: number } {
+  let descriptor: number;
   try {
-    const handle = await open(file, 'r');
-    try {
-      return { pem: await handle.readFile(), mode: (await handle.stat()).mode };
-    } finally {
-      await handle.close();
-    }
+    // Without O_NONBLOCK the opening of a FIFO waits for somebody who writes into it.
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    throw unreadable(file, error);
+    throw unreadable(file, (error as Error).message);
+  }
+  try {
+    const status = fstatSync(descriptor);
+    if (!status.isFile()) throw unreadable(file, 'not a regular file');
+    const all = Buffer.alloc(MAX_FILE_OCTETS + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < all.length; length += read)
+      read = readSync(descriptor, all, length, all.length - length, null);
+    if (length > MAX_FILE_OCTETS) throw unreadable(file, `more than ${MAX_FILE_OCTETS} octets`);
+    return { pem: all.subarray(0, length), mode: status.mode };
+  } catch (error) {
+    throw error instanceof Problem ? error : unreadable(file, (error as Error).message);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
-function unreadable(file: string, error: unknown): Problem {
-  return new Problem('config', `the key file cannot be read: ${(error as Error).message}`, { field: file });
+function unreadable(file: string, why: string): Problem {
+  return new Problem('config', `the key file cannot be read: ${why}`, { field: file });
 }
 
 function spkiOf(key: KeyObject): Buffer {
