@@ -53,8 +53,13 @@ export type JournalEntryType =
   | 'certificates.overtaken'
   | 'access.denied'
   | 'ocsp.signed'
+  /** Signed, and kept from being published by what the check found: `detail.why` (P8). */
+  | 'ocsp.refused'
   | 'crl.published'
+  | 'crl.refused'
+  /** Recorded before the key signs the request, or what proves that it is the key of a certificate. */
   | 'responder.requested'
+  | 'responder.key-proof'
   | 'responder.installed'
   | 'responder.retired'
   /** What becomes of a token's activation, and by whom: `detail.token`, `detail.persons` (CT-6.2.8, CT-6.2.9). */

@@ -2,7 +2,8 @@
  * The life of a responder certificate: requested, installed, retired, while the service runs or while it does not.
  *
  * Install:
- *  1. check    certificate, key and that they belong together, by a signature that is verified. A failure changes nothing.
+ *  1. check    certificate, key and that they belong together, by a signature that is recorded before it is made (P8), and
+ *              verified. A failure changes nothing.
  *  2. keep     the certificate goes into the issuer's directory. A crash after it: a file that nobody names.
  *  3. record   `responder.installed`, before anything is signed with it (P8). A crash after it: the next attempt records again.
  *  4. name     issuer.yaml names it, in one rename. A crash after it: the next start uses it.
@@ -13,7 +14,7 @@
  *
  * All of it may be asked for again: what is done already is left as it is.
  */
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 import { certificatesFromFile, nameText } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
 import { assembleRequest, parseSubject, requestToBeSigned } from '../core/csr.ts';
@@ -171,14 +172,16 @@ export class ResponderChanges {
           value: keys.join(' '),
           rule: 'CT-6.1.5-b',
         });
+      this.#mustNotBeCaKey(issuer, holder, keys);
       const tbs = requestToBeSigned(subjectDer, publicKey);
-      const der = assembleRequest(tbs, holder.algorithm, await signOne(holder, tbs, publicKey));
+      // P8: a signature that the log does not know of must not exist, so the record is first.
       await this.#record('responder.requested', issuer, actor, `certification request for ${holder.describe}`, {
         key: holder.describe,
         keyType: holder.algorithm.keyType,
         subject: nameText(subjectDer),
-        sha256: createHash('sha256').update(der).digest('hex'),
+        tbsSha256: createHash('sha256').update(tbs).digest('hex'),
       });
+      const der = assembleRequest(tbs, holder.algorithm, await signOne(holder, tbs, publicKey));
       return { csr: pem('CERTIFICATE REQUEST', der), keyType: holder.algorithm.keyType };
     });
   }
@@ -209,8 +212,18 @@ export class ResponderChanges {
     let taken = false;
     try {
       refuse(checkOcspKey(holder.publicKey, certificate, issuer.issuer), '/key', keys.join(' '));
-      const proof = requestToBeSigned(certificate.fields.subjectDer, certificate.publicKey);
-      await signOne(holder, proof, certificate.publicKey);
+      this.#mustNotBeCaKey(issuer, holder, keys);
+      await this.#record(
+        'responder.key-proof',
+        issuer,
+        actor,
+        `${holder.describe} proves that it is the key of ${id}`,
+        {
+          responder: id,
+          key: holder.describe,
+        },
+      );
+      await signOne(holder, keyProof(), certificate.publicKey);
       const known = issuer.responders.signing.some((served) => served.certificate.id === id);
       if (!known || open?.has(id) === false) {
         files.keep(issuer.id, certificate);
@@ -286,6 +299,20 @@ export class ResponderChanges {
       const toReplace = await store.refreshAll(issuer.tag, id, clock.now());
       this.#parts.wake();
       return { id, use, toReplace };
+    });
+  }
+
+  /** P7: the key of a CA signs nothing that has to do with a responder, also not a request; whatever issuer here it belongs to. */
+  #mustNotBeCaKey(issuer: ServedIssuer, holder: KeyHolder, keys: readonly string[]): void {
+    const key = publicKeyOf(holder);
+    const crlKeys = [...(this.#parts.keys?.values() ?? [])].flatMap(({ crl }) => crl?.publicKey ?? []);
+    // Types are compared first, as samePublicKey in core/responder-certificate.ts says.
+    const same = (other: KeyObject): boolean => other.asymmetricKeyType === key.asymmetricKeyType && other.equals(key);
+    if (![issuer.issuer.publicKey, ...crlKeys].some(same)) return;
+    throw new Problem('refused', 'is the key of a CA: a responder has a key of its own', {
+      field: '/key',
+      value: keys.join(' '),
+      rule: 'CT-6.1.7-a, P7',
     });
   }
 
@@ -370,6 +397,11 @@ function refuse(findings: readonly Finding[], field: string, value: string): voi
 
 function publicKeyOf(holder: KeyHolder): KeyObject {
   return createPublicKey({ key: holder.publicKey, format: 'der', type: 'spki' });
+}
+
+/** No SEQUENCE, so never the to-be-signed part of anything. */
+function keyProof(): Buffer {
+  return Buffer.concat([Buffer.from('certstatus key proof'), randomBytes(32)]);
 }
 
 /** A signature that verifies. @throws Problem `unavailable` when the key does not give one. */

@@ -6,7 +6,8 @@
  *  3. sign      with the issuer's CRL key.
  *  4. check     re-read by the reader, signature verified, linted, and held against the CRL that it would replace: no unexpired
  *               entry may be lost, number and thisUpdate must grow. A finding keeps the old CRL and raises an alarm.
- *  5. journal   one record with number, times, count and digest (P8).
+ *  5. journal   one record with number, times, count and digest (P8), also of a CRL that was refused in 4. While the log cannot
+ *               be written none is signed.
  *  6. publish   archive file, then record, by compare-and-swap on the number. A crash before the record: the old CRL stays
  *               current; the next build finds the revocations again, because they are in the index.
  *
@@ -304,10 +305,19 @@ export class CrlPublisher {
       }
     }
     const tbs = builder.tbs();
+    await this.#mustBeRecordable();
     const [signed] = await key.holder.sign([tbs], 'urgent');
     if (signed === undefined || !signed.ok) throw signed?.error ?? new Error('the key holder returned no signature');
     const der = assembleCrl(tbs, key.holder.algorithm, signed.signature);
-    await this.#check(der, { number, entries }, previous, dropped);
+    const sha256 = createHash('sha256').update(der).digest('hex');
+    try {
+      await this.#check(der, { number, entries }, previous, dropped);
+    } catch (error) {
+      const why = error instanceof Problem ? error.line : (error as Error).message;
+      const detail = { number: number.toString(), entries, bytes: der.length, sha256, why: why.slice(0, 1000) };
+      await this.#account('crl.refused', `CRL ${number} was signed, and is not published`, detail);
+      throw error;
+    }
 
     const record: CrlRecord = {
       issuer: this.issuer,
@@ -320,28 +330,19 @@ export class CrlPublisher {
         : { scheduledAt: previous.scheduledAt, scheduledAsOfSeq: previous.scheduledAsOfSeq }),
       entries,
       bytes: der.length,
-      sha256: createHash('sha256').update(der).digest('hex'),
+      sha256,
       asOfSeq,
     };
-    await this.#journal.append([
-      {
-        type: 'crl.published',
-        actor: 'signer',
-        issuer: served.id,
-        issuerTag: served.tag,
-        description: `CRL ${number} with ${entries} entries (${kind})`,
-        detail: {
-          number: number.toString(),
-          thisUpdate: rfc3339(times.thisUpdate),
-          nextUpdate: rfc3339(times.nextUpdate),
-          entries,
-          removed: [...dropped],
-          bytes: der.length,
-          sha256: record.sha256,
-          asOfSeq,
-        },
-      },
-    ]);
+    await this.#account('crl.published', `CRL ${number} with ${entries} entries (${kind})`, {
+      number: number.toString(),
+      thisUpdate: rfc3339(times.thisUpdate),
+      nextUpdate: rfc3339(times.nextUpdate),
+      entries,
+      removed: [...dropped],
+      bytes: der.length,
+      sha256,
+      asOfSeq,
+    });
     if (!(await this.#store.publishCrl(record, der, previous?.number))) {
       this.#current = await this.#store.current(this.issuer);
       throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, {
@@ -358,6 +359,20 @@ export class CrlPublisher {
     this.#saidUnusable = undefined;
     this.#log.info({ issuer: served.id, number: number.toString(), entries, bytes: der.length, kind }, 'CRL published');
     return record;
+  }
+
+  /** P8: nothing is signed while the log cannot be written. A probe record finds out when it can again. */
+  async #mustBeRecordable(): Promise<void> {
+    if (this.#journal.failure === undefined) return;
+    const description = 'the audit log can be written again; CRLs are signed';
+    await this.#journal.append([{ type: 'journal.recovered', actor: 'signer', description }]);
+  }
+
+  async #account(type: 'crl.published' | 'crl.refused', description: string, detail: object): Promise<void> {
+    const { id, tag } = this.#at.served;
+    await this.#journal.append([
+      { type, actor: 'signer', issuer: id, issuerTag: tag, description, detail: { ...detail } },
+    ]);
   }
 
   /** The publish gate. @throws Problem `corrupt` or `refused`. */

@@ -67,13 +67,21 @@ export interface Answered {
   readonly digests: readonly string[];
 }
 
+/** No answer came of it. */
+export interface Failed {
+  readonly work: Work;
+  readonly error: unknown;
+  /** SHA-256 of each signature that was made all the same, for the journal. */
+  readonly digests: readonly string[];
+}
+
 /** Both CertID hashes of each certificate. `now` is asked once the signatures are there. @throws when the key holder as a whole is gone. */
 export async function signAnswers(
   responder: ActiveResponder,
   work: readonly Work[],
   priority: SignPriority,
   now: () => EpochMs,
-): Promise<{ answered: Answered[]; failed: { readonly work: Work; readonly error: unknown }[] }> {
+): Promise<{ answered: Answered[]; failed: Failed[] }> {
   const { template } = responder.served;
   const tbs = work.flatMap(({ certificate: { serial, revocation }, times }) =>
     HASHES.map((hash) => template.tbs(hash, serial, { revocation, ...times })),
@@ -88,16 +96,20 @@ export async function signAnswers(
     // The third opinion is too slow for every answer: the first certificate of each batch stands for the rest.
     const decoded = decodeAnswer(der, subject.serial, at < HASHES.length);
     await checkAnswer(decoded, tbs[at] as Buffer, signature, responder, subject, times, hash);
-    return { signature, digest: createHash('sha256').update(der).digest('hex') };
+    return { signature, digest: digestOf(der) };
   };
   const outcomes = await Promise.allSettled(
     work.map((one, i) => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
   );
   const answered: Answered[] = [];
-  const failed: { readonly work: Work; readonly error: unknown }[] = [];
+  const failed: Failed[] = [];
   outcomes.forEach((outcome, i) => {
     const one = work[i] as Work;
-    if (outcome.status === 'rejected') return void failed.push({ work: one, error: outcome.reason });
+    if (outcome.status === 'rejected') {
+      const made = signatures.slice(HASHES.length * i, HASHES.length * (i + 1));
+      const digests = made.flatMap((result) => (result.ok ? [digestOf(result.signature)] : []));
+      return void failed.push({ work: one, error: outcome.reason, digests });
+    }
     const [sha1, sha256] = outcome.value as [Signed, Signed];
     const { issuer, serial, revision, revocation, recordedAt } = one.certificate;
     answered.push({
@@ -214,6 +226,40 @@ export function signedRecord(
       ]),
     },
   };
+}
+
+/** The journal's record of signatures that are not published (P8): they exist, so they are accounted for. Undefined without any. */
+export function refusedRecord(
+  issuer: ServedIssuer,
+  responder: ServedResponder,
+  failed: readonly Failed[],
+): JournalEntry | undefined {
+  const made = failed.filter(({ digests }) => digests.length > 0);
+  if (made.length === 0) return undefined;
+  return {
+    type: 'ocsp.refused',
+    actor: 'signer',
+    issuer: issuer.id,
+    issuerTag: issuer.tag,
+    description: `OCSP responses for ${made.length} certificates were signed, and are not published`,
+    detail: {
+      responder: responder.certificate.id,
+      // The reason of the first stands for the rest: a batch is refused for one.
+      why: String(made[0]?.error).slice(0, 1000),
+      // serial, revision, thisUpdate, nextUpdate, SHA-256 of each signature
+      signed: made.map(({ work: { certificate, times }, digests }) => [
+        certificate.serial,
+        certificate.revision,
+        rfc3339(times.thisUpdate),
+        rfc3339(times.nextUpdate),
+        ...digests,
+      ]),
+    },
+  };
+}
+
+function digestOf(octets: Uint8Array): string {
+  return createHash('sha256').update(octets).digest('hex');
 }
 
 const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];

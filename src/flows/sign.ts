@@ -6,7 +6,8 @@
  *  2. sign      both CertID hashes of a certificate together: same times, same status, one revision.
  *  3. check     each answer is decoded by the reader (not the writer), its signature verified with the responder's public
  *               key, and linted; a finding keeps it from being published (P6).
- *  4. journal   one record per batch, every answer in it (P8). Not durable → not published, and signing pauses.
+ *  4. journal   one record per batch, every answer in it, and one of what was refused in 3 (P8). Not durable → not published,
+ *               and signing pauses.
  *  5. publish   compare-and-swap on the revision (P2). A crash between 4 and 5: signed, accounted for, never served; the item is
  *               still queued and is signed again.
  *
@@ -29,7 +30,15 @@ import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
 import type { SignerMetrics } from './metrics.ts';
-import { activeResponder, keyFailures, signAnswers, signedRecord, type Answered, type Work } from './sign-answers.ts';
+import {
+  activeResponder,
+  keyFailures,
+  refusedRecord,
+  signAnswers,
+  signedRecord,
+  type Answered,
+  type Work,
+} from './sign-answers.ts';
 
 /** Certificates per batch. An urgent batch is small so that its first answer is out soon; see bench/README.md. */
 const URGENT_BATCH = 64;
@@ -350,6 +359,8 @@ export class Signer {
       failed.map(({ work: { item } }) => item),
       open,
     );
+    const refused = refusedRecord(served, responder.served, failed);
+    if (refused !== undefined) await this.#journal.append([refused]);
     if (answered.length === 0) return;
     await this.#journal.append([signedRecord(served, responder.served, answered)]);
     // Retired while this batch was being signed: it must not be published behind the back of those who replace its answers.

@@ -75,6 +75,9 @@ describe('CrlPublisher: the gate (P6)', () => {
       }
       assert.equal(failures(service), 1, 'a revocation does not shorten the pause');
       assert.equal((await crls(service)).length, 1);
+      let refused = 0;
+      for await (const { type } of service.journal.read(0)) if (type === 'crl.refused') refused += 1;
+      assert.equal(refused, behaviour === 'fail' ? 0 : 1, 'P8: a signature that exists is in the log');
       service.at.crlHolder.behave = () => 'sign';
       await service.clock.advance(3 * SECOND);
       assert.equal((await current(service)).size, 10);
@@ -115,6 +118,10 @@ describe('CrlPublisher: the gate (P6)', () => {
     service.journal.broken = 'no space left on device';
     await service.clock.advance(coalesceMs);
     assert.equal((await crls(service)).length, 1);
+    const { calls } = service.at.crlHolder;
+    const signed = calls.length;
+    await service.clock.advance(MINUTE);
+    assert.equal(calls.length, signed, 'once the log is known to fail nothing is signed');
     service.journal.broken = undefined;
     await service.clock.advance(MINUTE);
     const accounted = new Set<string>();

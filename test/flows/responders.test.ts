@@ -61,7 +61,7 @@ async function running(): Promise<{
   return { service, serial, ca, nextKey, next, changes, written };
 }
 
-const refusedAs = (code: string, field: string) => (error: unknown) =>
+const refusedAs = (code: string, field: string | undefined) => (error: unknown) =>
   error instanceof Problem && error.code === code && error.field === field;
 
 describe('an answer by a responder certificate that is not known here', () => {
@@ -130,19 +130,43 @@ describe('ResponderChanges: install', () => {
   });
 
   it('is not live while it cannot be recorded (P8), and is when it is asked for again', async () => {
-    const { service, next, changes, written } = await running();
+    const { service, next, changes, written, nextKey } = await running();
     const { served, journal, signer } = service;
     journal.broken = 'no space left on device';
     const install = (): Promise<{ installed: boolean }> =>
       changes.install(served, next.der.toString('base64'), ['next'], 'test');
     await assert.rejects(install(), (error: Problem) => error.code === 'unavailable');
+    assert.deepEqual(written, []);
+    assert.deepEqual(nextKey.calls, [], 'not even the proof of the key is signed');
+    await assert.rejects(changes.request(served, ['next'], undefined, 'test'), refusedAs('unavailable', undefined));
+    assert.deepEqual(nextKey.calls, [], 'nor a certification request');
+    // After the proof, where the certificate is on the disk already.
+    journal.broken = undefined;
+    journal.before = ([entry]) => void (journal.broken = entry?.type === 'responder.installed' ? 'full' : undefined);
+    await assert.rejects(install(), refusedAs('unavailable', undefined));
     assert.deepEqual(written, ['keep'], 'a file that nobody names');
+    journal.before = undefined;
     assert.equal(served.responders.list.length, 1);
     journal.broken = undefined;
     assert.equal((await install()).installed, true);
     assert.deepEqual(written, ['keep', 'keep', 'name']);
     assert.notEqual(signer.signsWith(served.tag), next.id, 'the newer one, valid for a day, goes on');
     assert.equal(served.responders.find(next.id)?.certificate.id, next.id);
+  });
+});
+
+describe('ResponderChanges: request', () => {
+  it('has no CA key sign, whatever the reference says (P7)', async () => {
+    const { service, ca } = await running();
+    const { served, journal, store, clock } = service;
+    const caKey = new TestKeyHolder(ca, 'CA key');
+    const changes = new ResponderChanges({
+      ...{ keys: undefined, store, journal, clock, wake: () => undefined },
+      files: { keep: () => undefined, name: () => true, retire: () => undefined },
+      openKey: () => Promise.resolve(caKey),
+    });
+    await assert.rejects(changes.request(served, ['ca.key'], undefined, 'test'), refusedAs('refused', '/key'));
+    assert.deepEqual(caKey.calls, []);
   });
 });
 

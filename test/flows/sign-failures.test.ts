@@ -160,8 +160,13 @@ describe('Signer: the gate (P6)', () => {
       await service.clock.advance(MINUTE);
       assert.deepEqual(service.publicationOrder, [good]);
       assert.ok(service.counter(REFUSED, { reason: 'check' }) >= 10);
-      for await (const record of service.journal.read(0))
+      let accounted = 0;
+      for await (const record of service.journal.read(0)) {
         assert.ok(record.type !== 'ocsp.signed' || !JSON.stringify(record).includes(bad));
+        if (record.type === 'ocsp.refused') accounted += JSON.stringify(record.detail).split(bad).length - 1;
+      }
+      const tries = service.counter(REFUSED, { reason: 'check' });
+      assert.equal(accounted, tries, 'P8: what was signed and not published is in the log too');
     });
   }
 
