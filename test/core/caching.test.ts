@@ -53,6 +53,18 @@ describe('ocspCaching', () => {
     assert.equal(made.lastModifiedMs, T0);
   });
 
+  it('writes every instant as Date does, whichever days were written before (RFC 9110 §5.6.7)', () => {
+    const instant = fc.integer({ min: 0, max: Date.UTC(9999, 11, 31) });
+    fc.assert(
+      fc.property(instant, instant, (earlier, nextUpdate) => {
+        const made = fields(ocspCaching({ ...response, thisUpdate: earlier, nextUpdate }, nextUpdate).headers);
+        assert.equal(made.get('Expires'), new Date(nextUpdate).toUTCString());
+        assert.equal(made.get('Last-Modified'), new Date(Math.min(earlier, nextUpdate)).toUTCString());
+      }),
+      { numRuns: 3000, seed: 9110 },
+    );
+  });
+
   it('repeats in a 304 what a 200 says, without the content (H-05)', () => {
     const made = ocspCaching(response, T0 + MINUTE);
     const expected = fields(made.headers);
