@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, type KeyObject, verify } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, describe, it } from 'node:test';
 import { openToken, type Pkcs11Token, type TokenOptions } from '../../src/adapters/pkcs11/token.ts';
@@ -187,6 +188,43 @@ describe('pkcs11: activation', { skip: missingSofthsm }, () => {
       await until('the end of the host', () => isGone(host));
     } finally {
       parent.kill('SIGKILL');
+    }
+  });
+
+  it('ends with its parent also while the module hangs', async () => {
+    const device = newSoftToken();
+    // The module waits in C_Initialize for somebody to write its configuration, which this test never does.
+    const fifo = join(device.directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const file = fileURLToPath(new URL('pkcs11-parent.js', import.meta.url));
+    const parent = spawn(process.execPath, [file, device.module, device.label], {
+      env: { ...device.env, SOFTHSM2_CONF: fifo },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const { pid } = parent;
+    let host = 0;
+    let writer: number | undefined;
+    try {
+      parent.stdin.write(PIN);
+      await until('a host', () => {
+        host = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim());
+        return host > 0;
+      });
+      await until('the module to hang', () => {
+        try {
+          writer = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+        } catch {
+          // Nobody has opened it for reading yet.
+        }
+        return writer !== undefined;
+      });
+      parent.kill('SIGKILL');
+      await once(parent, 'exit');
+      await until('the end of the host', () => isGone(host));
+    } finally {
+      parent.kill('SIGKILL');
+      if (host > 0 && !isGone(host)) process.kill(host, 'SIGKILL');
+      if (writer !== undefined) closeSync(writer);
     }
   });
 

@@ -70,7 +70,8 @@ export class HostLink {
       env: environment,
       execArgv: [],
       serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', ...Array.from({ length: sessions }, () => 'pipe' as const)],
+      // After the channel: the lifeline (lifeline.ts), then a socket for each session.
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', ...Array.from({ length: sessions }, () => 'pipe' as const)],
     });
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -83,8 +84,9 @@ export class HostLink {
       });
     });
     this.#child.on('message', (message: HostReply) => this.#take(message));
+    this.#child.stdio[4]?.on('error', () => undefined);
     for (let i = 0; i < sessions; i++) {
-      const lane = new SessionLane(this.#child.stdio[4 + i] as Socket, (reason) => this.end(reason));
+      const lane = new SessionLane(this.#child.stdio[5 + i] as Socket, (reason) => this.end(reason));
       this.#lanes.push(lane);
     }
   }

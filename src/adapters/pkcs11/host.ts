@@ -6,7 +6,7 @@
  * makes copies on the way; neither can be overwritten, so that these last until they are collected. What is kept (in the
  * signer's process, token.ts) is overwritten.
  *
- * It ends with the signer's process, however that ends, and only with it: a Ctrl-C goes to the whole group of processes, and
+ * It ends with the signer's process, however that ends and whatever the module is at (lifeline.ts), and only with it: a Ctrl-C goes to the whole group of processes, and
  * the signer's batches still need the token then.
  */
 import { Worker } from 'node:worker_threads';
@@ -17,8 +17,9 @@ import { HostError, openModule, type OpenedModule } from './module.ts';
 import { SigningSession } from './signing-session.ts';
 import type { HostCall, HostFailure, HostReply, HostRequest, TokenPlace } from './wire.ts';
 
-/** 0 to 2 are standard streams, 3 is the IPC channel; the first session's socket follows. */
-const FIRST_SESSION_FD = 4;
+/** 0 to 2 are standard streams, 3 is the IPC channel. */
+const LIFELINE_FD = 4;
+const FIRST_SESSION_FD = 5;
 
 let place: TokenPlace | undefined;
 let opened: OpenedModule | undefined;
@@ -26,6 +27,7 @@ let opened: OpenedModule | undefined;
 let loginSession: Handle | undefined;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+new Worker(new URL('lifeline.js', import.meta.url), { workerData: { fd: LIFELINE_FD } });
 // Threads that block in the module would keep process.exit() waiting.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 process.on('message', ({ number, request }: HostCall) => {
