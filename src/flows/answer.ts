@@ -18,7 +18,7 @@ import { answerable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import { RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND, type EpochMs } from '../core/time.ts';
+import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
@@ -30,7 +30,7 @@ import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 /** Apple 2020 (peers.md): a client is never left hanging. After this long it is told tryLater. */
 const WAIT_MS = 2 * SECOND;
 /** A certificate may change while it is being signed: look again, but not for ever. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
 
 export interface AnswerParts {
   readonly issuers: readonly ServedIssuer[];
@@ -124,7 +124,11 @@ class Responder {
   }
 
   async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
-    const { clock, ask, metrics } = this.#parts;
+    // Nearly always it is in the store: then nothing is set up to wait for.
+    const found = await this.#lookUp(question, asked, hash, issuer);
+    if (found !== 'pending') return found;
+    this.#parts.metrics.signOnMiss.value += 1;
+    const { clock, ask } = this.#parts;
     let late = false;
     let giveUp = (): void => undefined;
     const waited = new Promise<void>((resolve) => (giveUp = resolve));
@@ -134,35 +138,46 @@ class Responder {
       giveUp();
     });
     try {
-      for (let attempt = 0; attempt < ATTEMPTS && !late; attempt++) {
-        const now = clock.now();
-        const loaded = await this.#load(hash, issuer, asked.serial, now);
-        if (loaded === undefined) break;
-        if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
-        if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
-        if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
-          return this.#refused(question, 'unauthorized-expired', hash);
-        if (attempt === 0) metrics.signOnMiss.value += 1;
+      for (let attempt = 1; attempt < ATTEMPTS && !late; attempt++) {
         const signing = ask?.(issuer.tag, asked.serial);
         if (signing === undefined) break;
         await Promise.race([signing, waited]);
+        const reply = late ? 'pending' : await this.#lookUp(question, asked, hash, issuer);
+        if (reply !== 'pending') return reply;
       }
     } finally {
       timer.cancel();
     }
-    // P4: nothing servable is left. Said loudly by the freshness gauges; to the client, tryLater, never an expired answer.
-    metrics.count('try-later', question.method, question.httpVersion, hash);
-    return ocspErrors.tryLater;
+    return this.#tryLater(question, hash);
   }
 
-  /** Undefined while the store cannot be relied on: its Problem is said by the gauges, once, and not here for each request. */
-  async #load(hash: CertIdHash, issuer: ServedIssuer, serial: Serial, nowMs: EpochMs): Promise<Loaded | undefined> {
+  /** `pending`: the certificate is to be answered for, and nothing servable is there. */
+  async #lookUp(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+  ): Promise<Reply | 'pending'> {
+    const now = this.#parts.clock.now();
+    let loaded: Loaded;
     try {
-      return await this.#parts.table.load(hash, issuer.tag, serial, nowMs);
+      loaded = await this.#parts.table.load(hash, issuer.tag, asked.serial, now);
     } catch (error) {
-      if (error instanceof Problem && error.code === 'unavailable') return undefined;
+      // A store that cannot be relied on is said by the gauges, once, and not here for each request.
+      if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;
     }
+    if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
+    if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
+    if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
+      return this.#refused(question, 'unauthorized-expired', hash);
+    return 'pending';
+  }
+
+  /** P4: nothing servable is left. Said loudly by the freshness gauges; to the client, tryLater, never an expired answer. */
+  #tryLater(question: Question, hash: CertIdHash): Reply {
+    this.#parts.metrics.count('try-later', question.method, question.httpVersion, hash);
+    return ocspErrors.tryLater;
   }
 
   #file(question: Question, file: PublicFile): Reply {
