@@ -81,6 +81,14 @@ describe('never good for what was not issued', () => {
   const statuses = async (issuer: OcspIssuer, serial: string): Promise<string[]> => [
     ...new Set(await Promise.all(WAYS.map(async (way) => (await asked(issuer, serial, way)).status))),
   ];
+  /** The same but for the last octet, and issued by nobody: openssl counts its serials up. */
+  const neighbour = (serial: string): string => {
+    const taken = new Set(issued.first.map((one) => one.serial));
+    for (let tail = 0; ; tail++) {
+      const near = `${serial.slice(0, -2)}${tail.toString(16).padStart(2, '0').toUpperCase()}`;
+      if (!taken.has(near)) return near;
+    }
+  };
   const neverIssued = (): string => `5${randomBytes(15).toString('hex').slice(1)}b`;
 
   /** Hammers from before the port opens until `enough` answers have come. */
@@ -94,7 +102,7 @@ describe('never good for what was not issued', () => {
         const turn = way++;
         const known = turn % 2 === 0;
         const certificate = issued.first[turn % 40] as IssuedFile;
-        const serial = known ? certificate.serial : turn % 3 === 0 ? certificate.serial.replace(/..$/, (tail) => (tail === '00' ? '01' : '00')) : neverIssued();
+        const serial = known ? certificate.serial : turn % 3 === 0 ? neighbour(certificate.serial) : neverIssued();
         let status: string;
         try {
           ({ status } = await asked(issuers.first, serial, WAYS[(turn >> 1) % WAYS.length] as (typeof WAYS)[number]));
