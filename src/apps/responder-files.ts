@@ -2,7 +2,7 @@
  * Responder certificates in an issuer's directory, changed while the service runs. issuer.yaml belongs to the operator: comments
  * and everything else in it stay, it is read anew for each change, and it is replaced in one rename or not at all.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isSeq, parseDocument } from 'yaml';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
@@ -42,12 +42,15 @@ export function responderFiles(dataDir: string): ResponderFiles {
     retire(issuer, responder, use) {
       const directory = directoryOf(issuer);
       const { document, entries } = readIssuerYaml(directory);
-      const index = entries.findIndex((entry) => idOf(directory, entry.certificate) === responder);
-      if (index === -1)
-        throw new Problem('not-found', 'issuer.yaml does not name this responder certificate', {
-          field: 'responder',
-          value: responder,
+      const ids = entries.map((entry) => idOf(directory, entry.certificate));
+      const index = ids.indexOf(responder);
+      // It would sign again after a restart if it were the one whose file cannot be read now.
+      const unread = entries.find((_, i) => ids[i] === undefined);
+      if (index === -1 && unread !== undefined)
+        throw new Problem('unavailable', 'cannot be read, and may be the certificate that is to be retired', {
+          field: join(directory, unread.certificate),
         });
+      if (index === -1) return;
       document.setIn(['responders', index, 'use'], use satisfies ResponderUse);
       writeIssuerYaml(issuer, directory, document);
     },
@@ -84,7 +87,11 @@ function checked(document: Document, file: string): readonly Entry[] {
 function writeIssuerYaml(issuer: string, directory: string, document: Document): void {
   const file = join(directory, 'issuer.yaml');
   checked(document, file);
-  attempt(issuer, () => writeFileDurably(file, document.toString({ lineWidth: 0 })));
+  attempt(issuer, () => {
+    // Behind a symbolic link lies the file that the operator edits; who may read it stays as it is.
+    const real = realpathSync(file);
+    writeFileDurably(real, document.toString({ lineWidth: 0 }), statSync(real).mode & 0o777);
+  });
 }
 
 /** Undefined for a file that is gone or unreadable: then it is not the certificate that is looked for. */

@@ -15,7 +15,7 @@ export async function splitPin(
   count: number,
   threshold: number,
 ): Promise<readonly string[]> {
-  if (!Number.isInteger(count) || !Number.isInteger(threshold) || threshold < 2 || threshold > count || count > 255) {
+  if (!canSplit(count, threshold)) {
     throw new Problem('invalid', 'needs 2 to 255 shares, and a threshold from 2 to their number', {
       field: '--threshold',
       value: `${threshold} of ${count}`,
@@ -30,6 +30,10 @@ export async function splitPin(
     octets.fill(0);
     return text;
   });
+}
+
+export function canSplit(count: number, threshold: number): boolean {
+  return Number.isInteger(count) && Number.isInteger(threshold) && threshold >= 2 && threshold <= count && count <= 255;
 }
 
 /** What the shares make together: rubbish when they do not belong together, which the caller finds out. The library takes no Buffer. */

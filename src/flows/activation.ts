@@ -11,6 +11,9 @@
  *  4. login              refused or unreachable → activation-failed.
  *  5. activated          not durable → the token is deactivated again.
  *
+ * Whoever entered a share of a wrong set as the first one may enter another instead: it would keep everybody else out until
+ * it has waited for its 15 minutes.
+ *
  * A crash after 3 ends the login with the process: the log says that it was tried. Shares and PINs are in memory only and are
  * overwritten as soon as they have been used, refused, or have waited for 15 minutes; the text in which a share arrived is a
  * string, which JavaScript cannot overwrite.
@@ -145,6 +148,8 @@ export class Activation {
    */
   addShare(name: string, share: Share, person: Person): Promise<TokenView> {
     return this.#inTurn(name, async (at) => {
+      await this.#dropLate(at);
+      if (isCorrection(at, share, person)) await this.#dropShares(at, `${person.name} enters one of another set`);
       const { shares } = at;
       try {
         this.#checkShare(at, share, person);
@@ -159,9 +164,7 @@ export class Activation {
         share: `${share.index}/${share.count} of set ${share.set}`,
         persons: namesOf(persons),
       });
-      at.shares ??= this.#gathering<Entered>(at, (waited) =>
-        waited === at.shares ? this.#expireShares(at) : undefined,
-      );
+      at.shares ??= this.#gathering<Entered>(at);
       at.shares.entries.push({ person, share });
       if (persons.length < needed) return;
       const entries = this.#takeShares(at);
@@ -199,6 +202,7 @@ export class Activation {
    */
   deactivate(name: string, person: Person): Promise<TokenView> {
     return this.#inTurn(name, async (at) => {
+      await this.#dropLate(at);
       if (at.token.state === 'inactive')
         throw new Problem('conflict', `token ${name} is not activated`, { field: 'token', value: name });
       const before = at.deactivation?.entries ?? [];
@@ -215,13 +219,7 @@ export class Activation {
       if (persons.length < needed) {
         const description = `${persons.length} of ${needed} persons ask for the end of the activation`;
         await this.#record(at, 'token.deactivation-requested', person.actor, description, detail);
-        at.deactivation ??= this.#gathering<Person>(at, (waited) => {
-          if (waited !== at.deactivation) return;
-          at.deactivation = undefined;
-          this.#recordLater(at, 'token.deactivation-requested', 'the request ran out after 15 minutes', {
-            persons: namesOf(waited.entries),
-          });
-        });
+        at.deactivation ??= this.#gathering<Person>(at);
         at.deactivation.entries.push(person);
         return;
       }
@@ -388,24 +386,35 @@ export class Activation {
     attempt();
   }
 
-  /** `expire` is called in turn, when there may be another gathering already. */
-  #gathering<T>(at: Controlled, expire: (waited: Gathering<T>) => Promise<void> | void): Gathering<T> {
-    const gathering: Gathering<T> = {
+  #gathering<T>(at: Controlled): Gathering<T> {
+    return {
       entries: [],
       until: this.#clock.now() + PATIENCE_MS,
       timer: this.#clock.after(PATIENCE_MS, () => {
         // Rejects only when the service stops, which drops everything itself.
-        void this.#inTurn(at.token.name, async () => expire(gathering)).catch(() => undefined);
+        void this.#inTurn(at.token.name, () => this.#dropLate(at)).catch(() => undefined);
       }),
     };
-    return gathering;
   }
 
-  async #expireShares(at: Controlled): Promise<void> {
+  /** In turn. Not left to the timers alone: while the machine slept they did not run. */
+  async #dropLate(at: Controlled): Promise<void> {
+    const now = this.#clock.now();
+    const { shares, deactivation } = at;
+    if (shares !== undefined && now >= shares.until) await this.#dropShares(at, 'they waited for 15 minutes');
+    if (deactivation === undefined || now < deactivation.until) return;
+    deactivation.timer.cancel();
+    at.deactivation = undefined;
+    this.#recordLater(at, 'token.deactivation-requested', 'the request ran out after 15 minutes', {
+      persons: namesOf(deactivation.entries),
+    });
+  }
+
+  async #dropShares(at: Controlled, why: string): Promise<void> {
     const entries = this.#takeShares(at);
     for (const { share } of entries) share.octets.fill(0);
     const persons = entries.map(({ person }) => person);
-    await this.#failed(at, persons, `${persons.length} shares are dropped: they waited for 15 minutes`);
+    await this.#failed(at, persons, `${persons.length} shares are dropped: ${why}`);
   }
 
   #takeShares(at: Controlled): readonly Entered[] {
@@ -462,6 +471,13 @@ export class Activation {
     await done;
     return viewOf(at);
   }
+}
+
+/** The first share, alone there, by one of another set from the same person. */
+function isCorrection({ token, threshold, shares }: Controlled, share: Share, person: Person): boolean {
+  if (share.token !== token.name || share.threshold !== threshold) return false;
+  const [first, second] = shares?.entries ?? [];
+  return first?.person.name === person.name && second === undefined && first.share.set !== share.set;
 }
 
 function viewOf(at: Controlled): TokenView {

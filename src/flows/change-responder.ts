@@ -42,7 +42,11 @@ export interface ResponderFiles {
   keep(issuer: string, certificate: ResponderCertificate): void;
   /** @returns false when issuer.yaml names it already. @throws Problem `conflict` when it does with other keys. */
   name(issuer: string, certificate: ResponderCertificate, keys: readonly string[]): boolean;
-  /** @throws Problem `not-found` when issuer.yaml does not name it. */
+  /**
+   * One that issuer.yaml does not name is as good: an operator took it out already, or another signer installed it. The store
+   * keeps what has been retired.
+   * @throws Problem `unavailable` when it cannot tell whether issuer.yaml names it.
+   */
   retire(issuer: string, responder: string, use: Exclude<ResponderUse, 'signing'>): void;
 }
 

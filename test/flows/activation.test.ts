@@ -195,6 +195,41 @@ describe('Activation', () => {
     assert.deepEqual(activation.view('ocsp').shares?.persons, ['carol']);
   });
 
+  it('shares and requests have run out also where no timer ran: the machine slept', async () => {
+    await enter(0, ALICE);
+    await enter(1, BOB);
+    clock.step(16 * MINUTE);
+    assert.deepEqual((await enter(2, CAROL)).shares?.persons, ['carol']);
+    assert.deepEqual(shared.asked, []);
+    assert.ok(gone(shares.slice(0, 2)));
+    shares = await fresh();
+    clock.step(16 * MINUTE);
+    for (const [i, who] of [ALICE, BOB, CAROL].entries()) await enter(i, who);
+    await activation.deactivate('ocsp', ALICE);
+    await activation.deactivate('ocsp', BOB);
+    clock.step(16 * MINUTE);
+    assert.deepEqual((await activation.deactivate('ocsp', CAROL)).deactivation?.persons, ['carol']);
+    assert.equal(shared.state, 'active');
+    await clock.advance(20 * MINUTE);
+    assert.equal(activation.view('ocsp').deactivation, undefined);
+    assert.equal(clock.timers, 0);
+  });
+
+  it('a first share of a wrong set does not keep everybody out: its person enters another instead', async () => {
+    const old = (await fresh(Buffer.from('Old-PIN-4711')))[0] as Share;
+    await activation.addShare('ocsp', old, ALICE);
+    await assert.rejects(enter(1, BOB), /is of set/);
+    assert.deepEqual((await enter(0, ALICE)).shares?.persons, ['alice']);
+    assert.ok(gone([old]));
+    assert.match((await records()).at(-2)?.description ?? '', /dropped: alice enters one of another set/);
+    shares = [...shares, ...(await fresh())];
+    shares[1] = shares[2] as Share;
+    await enter(1, BOB);
+    await assert.rejects(enter(5, ALICE), /alice has entered a share already/, 'not once others have entered theirs');
+    await enter(3, CAROL);
+    assert.equal(shared.state, 'active');
+  });
+
   it('while the audit log cannot be written no share is taken and nothing is sent to the token (P8)', async () => {
     await enter(0, ALICE);
     await enter(1, BOB);

@@ -107,6 +107,8 @@ class ManagedToken implements Pkcs11Token, KeyToken {
   #start: HostLink | undefined;
   /** activate, deactivate, restarts and inactive listing wait for each other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** A list of keys that is being made. */
+  #looking: Promise<readonly TokenKey[]> | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** Restarts since something was signed. */
   #restarts = 0;
@@ -207,8 +209,12 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     });
   }
 
-  async keys(): Promise<readonly TokenKey[]> {
-    return (await this.#ask((pin) => ({ op: 'list', pin }))) as readonly TokenKey[];
+  keys(): Promise<readonly TokenKey[]> {
+    // Whoever may look asks as often as they like: one look for all, so that an activation waits behind one at most.
+    this.#looking ??= this.#ask((pin) => ({ op: 'list', pin })).finally(() => (this.#looking = undefined)) as Promise<
+      readonly TokenKey[]
+    >;
+    return this.#looking;
   }
 
   async generate(

@@ -14,7 +14,7 @@ import { loadConfig } from '../config.ts';
 import { addKeyLife } from './key-life.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { askName, askSecret, readSecret } from '../pin-sources.ts';
-import { splitPin } from '../shares.ts';
+import { canSplit, splitPin } from '../shares.ts';
 import { loadOptions, print, table } from './context.ts';
 
 interface TokenJson {
@@ -107,6 +107,9 @@ export function keyCommands(program: Command): void {
     .requiredOption('--threshold <count>', 'how many of them activate the token, as in the configuration', Number)
     .option('--out <directory>', 'writes each share into a file of its own there, instead of printing them')
     .action(async (options: SplitOptions, command: Command) => {
+      // Before anybody has entered a PIN for nothing.
+      if (!canSplit(options.shares, options.threshold))
+        command.error('error: --shares is 2 to 255, --threshold 2 to their number');
       const pin = await newPin(options.token);
       const shares = await splitPin(pin, options.token, options.shares, options.threshold).finally(() => pin.fill(0));
       await (options.out === undefined ? handOut(shares, command) : writeShares(shares, options, options.out, command));

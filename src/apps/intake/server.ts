@@ -87,7 +87,8 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
       core.log.error({ err: error }, 'the intake could not answer');
       return sendProblem(reply, new Problem('corrupt', 'an internal error; it is in the log'));
     }
-    if (problem.code === 'forbidden') void denied(core, problem, `${request.method} ${request.url}`);
+    // Without the query: nothing belongs there that is a secret, but somebody may put it there.
+    if (problem.code === 'forbidden') void denied(core, problem, `${request.method} ${request.url.split('?')[0]}`);
     return sendProblem(reply, problem);
   });
   return app;
