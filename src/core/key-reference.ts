@@ -18,17 +18,21 @@ export type KeyReference =
       readonly uri: string;
     };
 
+/** RFC 7512 §2.4: the attributes by which other programs take a PIN, or are told where it is; to the end, whatever is in it. */
+const PIN_ATTRIBUTE = /([;?&:]pin-(?:value|source)=).*/is;
+
 /** @throws Problem `config` naming the attribute that is missing, unknown or not allowed. */
 export function parseKeyReference(text: string, field: string): KeyReference {
+  // First, and without the value: also where the rest is spelt wrongly nothing may repeat a PIN.
+  if (PIN_ATTRIBUTE.test(text))
+    throw new Problem('config', 'a PIN never stands in a configuration', { field, rule: 'CT-6.2.2' });
   if (!text.startsWith('pkcs11:')) return { kind: 'file', file: text };
   const refuse = (message: string): Problem =>
     new Problem('config', message, { field, value: text, rule: 'RFC 7512 §2.3' });
   const [path = '', query] = text.slice('pkcs11:'.length).split('?');
   if (query !== undefined) {
     // Where the module is and how the PIN comes in is said once, for the token.
-    throw /pin-/.test(query)
-      ? new Problem('config', 'a PIN never stands in a configuration', { field, rule: 'CT-6.2.2' })
-      : refuse('takes no query: the module stands under tokens in certstatus.yaml');
+    throw refuse('takes no query: the module stands under tokens in certstatus.yaml');
   }
   const found: { token?: string; object?: string; id?: string } = {};
   for (const attribute of path.split(';').filter((part) => part !== '')) {
@@ -49,6 +53,11 @@ export function parseKeyReference(text: string, field: string): KeyReference {
   if (token === undefined) throw refuse('names no token');
   if (object === undefined && id === undefined) throw refuse('names no key: add object=<label> or id=<%xx…>');
   return { kind: 'pkcs11', token, object, id, uri: text };
+}
+
+/** A reference as it may stand in a message: PINs that other programs take in it (RFC 7512 §2.4) are left out. */
+export function shownReference(text: string): string {
+  return text.replace(PIN_ATTRIBUTE, '$1…');
 }
 
 /** RFC 3986 §2.1; undefined when an escape is cut off or not hex. */

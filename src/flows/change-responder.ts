@@ -19,6 +19,7 @@ import { certificatesFromFile, nameText } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
 import { assembleRequest, parseSubject, requestToBeSigned } from '../core/csr.ts';
 import type { JournalEntryType } from '../core/journal-record.ts';
+import { shownReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { chooseResponder, SETTLING_MS, successorDue, type ResponderUse } from '../core/policy/responder-choice.ts';
 import { Problem } from '../core/problem.ts';
@@ -173,7 +174,7 @@ export class ResponderChanges {
       if (!permitted.includes(holder.algorithm.keyType))
         throw new Problem('refused', `key ${holder.algorithm.keyType}: the profile permits ${permitted.join(', ')}`, {
           field: '/key',
-          value: keys.join(' '),
+          value: shown(keys),
           rule: 'CT-6.1.5-b',
         });
       this.#mustNotBeCaKey(issuer, holder, keys);
@@ -215,7 +216,7 @@ export class ResponderChanges {
     const open = this.#parts.keys?.get(issuer.id)?.ocsp;
     let taken = false;
     try {
-      refuse(checkOcspKey(holder.publicKey, certificate, issuer.issuer), '/key', keys.join(' '));
+      refuse(checkOcspKey(holder.publicKey, certificate, issuer.issuer), '/key', shown(keys));
       this.#mustNotBeCaKey(issuer, holder, keys);
       await this.#record(
         'responder.key-proof',
@@ -315,7 +316,7 @@ export class ResponderChanges {
     if (![issuer.issuer.publicKey, ...crlKeys].some(same)) return;
     throw new Problem('refused', 'is the key of a CA: a responder has a key of its own', {
       field: '/key',
-      value: keys.join(' '),
+      value: shown(keys),
       rule: 'CT-6.1.7-a, P7',
     });
   }
@@ -350,7 +351,7 @@ export class ResponderChanges {
       // In a configuration it would stop the start; here it is what a request says.
       throw new Problem('refused', error.message, {
         field: '/key',
-        value: keys.join(' '),
+        value: shown(keys),
         ...(error.rule !== undefined && { rule: error.rule }),
       });
     }
@@ -358,7 +359,7 @@ export class ResponderChanges {
     await holder.close();
     throw new Problem('unavailable', `the key cannot sign now: ${holder.failure}`, {
       field: '/key',
-      value: keys.join(' '),
+      value: shown(keys),
     });
   }
 
@@ -378,6 +379,8 @@ export class ResponderChanges {
     return result;
   }
 }
+
+const shown = (keys: readonly string[]): string => keys.map(shownReference).join(' ');
 
 function readCertificateText(text: string): ResponderCertificate {
   const field = '/certificate';
