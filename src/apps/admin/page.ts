@@ -52,7 +52,8 @@ function tokens(list: readonly TokenStatus[]): string {
   const rows = list.map(({ name, describe, state, activatedAt, activatedBy, sharesOf }) => {
     const by = activatedAt === undefined ? '' : `, activated ${activatedAt} by ${activatedBy.join(', ')}`;
     const entered = sharesOf.length === 0 ? '' : `, shares entered by ${sharesOf.join(', ')}`;
-    return `<tr><th scope="row">${escape(name)}</th><td>${escape(`${state}${by}${entered} (${describe})`)}</td></tr>`;
+    // What it is called and where it is comes second: at 3 a.m. the state is looked for.
+    return `<tr><th scope="row">${escape(name)}</th><td><strong>${escape(state)}</strong>${escape(`${by}${entered}`)}<small>${escape(describe)}</small></td></tr>`;
   });
   return `<section aria-labelledby="tokens"><h2 id="tokens">Tokens</h2>
 <table><tbody>
@@ -110,7 +111,8 @@ h1 { font-size: 1.25rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font
 .verdict { font-weight: 600; } .verdict::before { content: "● "; }
 .ok { color: var(--ok); } .warning { color: var(--warn); } .failing { color: var(--bad); }
 .problems strong { display: block; } .problems li { margin-bottom: .5rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; vertical-align: baseline; }
+td small { display: block; color: var(--quiet); }
 tbody th { font-weight: 400; width: 45%; } .number { text-align: right; }
 a { color: inherit; } footer { margin-top: 2rem; }
 `;
