@@ -132,7 +132,7 @@ export class ResponderChanges {
     const spans = issuer.responders.signing.map(({ certificate }) => certificate);
     const successor = successorDue(issuer.profile, spans, now);
     return {
-      responders: issuer.responders.list.map(({ certificate }) => {
+      responders: issuer.responders.shown(now).map(({ certificate }) => {
         const holder = holders?.get(certificate.id)?.holder;
         return {
           id: certificate.id,
@@ -248,7 +248,7 @@ export class ResponderChanges {
       }
       const installed = files.name(issuer.id, certificate, keys);
       await store.addResponder(issuer.tag, certificate.der);
-      issuer.responders.add(servedResponder(issuer.issuer, certificate), clock.now());
+      issuer.responders.add(servedResponder(issuer.issuer, certificate));
       if (open?.has(id) === false) {
         open.set(id, { holder, publicKey: certificate.publicKey });
         taken = true;

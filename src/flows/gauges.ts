@@ -119,7 +119,7 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     'Time until a responder certificate ends. Its successor must be signing 8 h and one validity earlier (T-17).',
     function* () {
       for (const issuer of issuers) {
-        for (const { certificate } of issuer.responders.list) {
+        for (const { certificate } of issuer.responders.shown(clock.now())) {
           const labels: Labels = { issuer: issuer.id, certificate: certificate.id };
           yield [labels, -age(certificate.notAfter)] as const;
         }

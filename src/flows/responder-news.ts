@@ -77,7 +77,7 @@ export class ResponderNews {
       if (now > certificate.notAfter) return;
       const findings = checkResponderCertificate(certificate, issuer.issuer, issuer.profile, now);
       const error = findings.find(({ severity }) => severity === 'error');
-      if (error === undefined) issuer.responders.add(servedResponder(issuer.issuer, certificate), now);
+      if (error === undefined) issuer.responders.add(servedResponder(issuer.issuer, certificate));
       else
         this.#log.error(
           { issuer: issuer.id, responder: certificate.id, rule: error.rule },

@@ -30,6 +30,12 @@ export class Responders {
     return this.#list.filter(({ certificate }) => this.useOf(certificate.id) !== 'nothing');
   }
 
+  /** The same for people and alerts: without what has expired, unless nothing else is left. */
+  shown(nowMs: EpochMs): readonly ServedResponder[] {
+    const alive = this.list.filter(({ certificate }) => nowMs <= certificate.notAfter);
+    return alive.length > 0 ? alive : this.list;
+  }
+
   /** Those that may sign, newest first. */
   get signing(): readonly ServedResponder[] {
     return this.#list.filter(({ certificate }) => this.useOf(certificate.id) === 'signing');
@@ -53,11 +59,13 @@ export class Responders {
     return this.#retired;
   }
 
-  /** What has expired goes: no answer of it can be served any more (P4). One that is known already changes nothing. */
-  add(responder: ServedResponder, nowMs: EpochMs): void {
+  /**
+   * One that is known already changes nothing. What has expired stays until there are too many: a clock that was wrong for a
+   * minute must not cost the certificate that signs, and no answer outlives its certificate anyhow (P4).
+   */
+  add(responder: ServedResponder): void {
     if (this.#list.some(({ certificate }) => certificate.id === responder.certificate.id)) return;
-    const alive = this.#list.filter(({ certificate }) => nowMs <= certificate.notAfter);
-    this.#list = sorted([...alive, responder]).slice(0, MAX_RESPONDERS);
+    this.#list = sorted([...this.#list, responder]).slice(0, MAX_RESPONDERS);
   }
 
   /** From now on it signs nothing; never taken back, except that `nothing` is less than `answers`. */

@@ -5,7 +5,7 @@ import { pem } from '../../src/core/certificate-writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { loadResponderCertificate } from '../../src/core/responder-certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
-import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import { ResponderChanges } from '../../src/flows/change-responder.ts';
 import { Responders, servedResponder } from '../../src/flows/responders.ts';
 import { ecKey, type KeyPair, responderCertificate } from '../core/sample-pki.ts';
@@ -155,6 +155,26 @@ describe('ResponderChanges: install', () => {
   });
 });
 
+describe('a clock that is wrong for a while', () => {
+  it('costs neither the certificate that signs nor what it has signed', async () => {
+    const { service, serial, ca } = await running();
+    const { served, clock, signer } = service;
+    const signs = signer.signsWith(served.tag);
+    clock.step(400 * DAY);
+    await clock.advance(MINUTE);
+    // Of then: it comes by the feed while the clock is wrong.
+    const der = responderCertificate(ca, ecKey(), { notBefore: START + 390 * DAY, notAfter: START + 430 * DAY });
+    served.responders.add(servedResponder(served.issuer, loadResponderCertificate(der)));
+    assert.equal(served.responders.shown(clock.now()).length, 1, 'what has expired is not shown');
+    clock.step(-400 * DAY);
+    await clock.advance(MINUTE);
+    assert.equal(signer.signsWith(served.tag), signs);
+    await clock.stride(6 * DAY, HOUR);
+    const said = await say(service, serial);
+    assert.equal(said.status, 'good');
+  });
+});
+
 describe('ResponderChanges: request', () => {
   it('has no CA key sign, whatever the reference says (P7)', async () => {
     const { service, ca } = await running();
@@ -221,7 +241,7 @@ describe('ResponderChanges: retire', () => {
       changes.install(served, next.der.toString('base64'), ['next'], 'test'),
       refusedAs('conflict', '/certificate'),
     );
-    served.responders.add(servedResponder(served.issuer, next), START);
+    served.responders.add(servedResponder(served.issuer, next));
     assert.equal(served.responders.find(next.id), undefined);
   });
 });

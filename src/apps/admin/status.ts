@@ -142,7 +142,7 @@ export function statusOf(sources: GaugeSources): Status {
       );
     }
     const signs = sources.signsWith?.(issuer.tag);
-    const responders = issuer.responders.list.map(({ certificate: { id, notAfter } }) => ({
+    const responders = issuer.responders.shown(now).map(({ certificate: { id, notAfter } }) => ({
       id,
       notAfter: rfc3339(notAfter),
       days: Math.floor((notAfter - now) / DAY),
