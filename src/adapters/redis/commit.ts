@@ -100,13 +100,16 @@ export class Counts {
   }
 }
 
-/** @param journal what is recorded with this change of the ledger; undefined for changes of answers and queue. */
-export function commitArgs(
+/**
+ * The script's one argument.
+ * @param journal what is recorded with this change of the ledger; undefined for changes of answers and queue.
+ */
+export function packCommit(
   instance: string,
   journal: { readonly name: string; readonly seq: number } | undefined,
   feedLength: number,
   commit: Commit,
-): Argument[] {
+): Buffer {
   const args: Argument[] = [instance, journal?.name ?? '', journal?.seq ?? '', feedLength, commit.leases.length];
   for (const { field, token } of commit.leases) args.push(field, token);
   args.push(commit.writes.length);
@@ -118,10 +121,22 @@ export function commitArgs(
   const { bounds } = commit.counts;
   args.push(bounds.size);
   for (const [bucket, bound] of bounds) args.push(bucket, bound);
-  args.push(commit.removed.length, ...commit.removed);
+  args.push(commit.removed.length);
+  for (const member of commit.removed) args.push(member);
   args.push(commit.added.length);
   for (const { beginning, rest } of commit.added) args.push(beginning, rest);
-  return [...args, ...commit.counts.args(), encodeEvents(commit.events)];
+  return packed([...args, ...commit.counts.args(), encodeEvents(commit.events)]);
+}
+
+function packed(args: readonly Argument[]): Buffer {
+  return Buffer.concat(
+    args.flatMap((arg) => {
+      const octets = typeof arg === 'object' ? arg : Buffer.from(String(arg));
+      const length = Buffer.allocUnsafe(4);
+      length.writeUInt32BE(octets.length);
+      return [length, octets];
+    }),
+  );
 }
 
 export function commitOutcome(returned: Returned): CommitOutcome {

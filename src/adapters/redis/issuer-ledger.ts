@@ -2,7 +2,7 @@
 import type { IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import { MAX_SERIAL_OCTETS, serialBytes, type Serial } from '../../core/serial.ts';
-import { commitArgs, commitOutcome, type Commit, type CommitOutcome } from './commit.ts';
+import { packCommit, commitOutcome, type Commit, type CommitOutcome } from './commit.ts';
 import { bucketOf } from './keys.ts';
 import { run, scripts, type Argument, type Connection, type Returned, type Script } from './scripts.ts';
 import { unavailable, type IssuerWatch, type Trusted } from './watch.ts';
@@ -108,7 +108,7 @@ export class IssuerLedger {
     commit: Commit,
   ): Promise<CommitOutcome> {
     const outcome = commitOutcome(
-      await this.script(scripts.commit, commitArgs(instance, journal, this.#options.feedLength, commit)),
+      await this.script(scripts.commit, [packCommit(instance, journal, this.#options.feedLength, commit)]),
     );
     this.watch.wake();
     return outcome;

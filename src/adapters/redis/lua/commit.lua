@@ -2,7 +2,8 @@
 Every change of certificates, answers and the queue: one atomic compare-and-swap over many records of one issuer. It decides
 nothing: the caller has read the records, made the new ones, and says what it had read.
 
-ARGV, in this order; a list is its length and then its members:
+ARGV[1] holds these one after the other, each behind its length in four octets: as arguments of their own, those of a request of
+10,000 certificates are more than a client can send. A list is its length and then its members:
   instance        as the caller knows it
   journal, seq    name of the journal and its record, or two empty strings: what is in already is not done again
   feedLength      entries that the feed keeps at most
@@ -19,10 +20,11 @@ Returns {'done', stamp}; or, with nothing changed, {'forgot'}: another instance;
 {'differ', 'value', i, octets | 'lease', i, '' …}: what stands where something else was expected, and which leases are lost, by index
 in their lists.
 ]]
-local at = 0
+local packed, at = ARGV[1], 1
 local function arg()
-  at = at + 1
-  return ARGV[at]
+  local value
+  value, at = struct.unpack('>I4c0', packed, at)
+  return value
 end
 local function list(each)
   for i = 1, tonumber(arg()) do each(i) end
