@@ -5,7 +5,7 @@
  * In operation this never decides: each change is applied only onto the state that it was decided on. Two records can name the
  * same revision only if a process died between journalling a change and learning that another intake had been quicker.
  */
-import type { Certificate } from './certificate.ts';
+import type { Certificate, Revocation } from './certificate.ts';
 
 export function outranks(next: Certificate, current: Certificate): boolean {
   if (next.revision !== current.revision) return next.revision > current.revision;
@@ -19,6 +19,11 @@ export function outranks(next: Certificate, current: Certificate): boolean {
 /** Any order will do, as long as it is one. */
 function contents({ notBefore, notAfter, precertificate, crlShard, revocation }: Certificate): string {
   return JSON.stringify([notBefore, notAfter, precertificate, crlShard, revocation?.revokedAt, revocation?.reason]);
+}
+
+/** Do two states say the same of a revocation? Of one revision they do, except after a crash (outranks). */
+export function sameRevocation(a: Revocation | undefined, b: Revocation | undefined): boolean {
+  return a?.revokedAt === b?.revokedAt && a?.reason === b?.reason;
 }
 
 /** One string per certificate, for maps. */

@@ -15,6 +15,7 @@ import { LRUCache } from 'lru-cache';
 import type { CertIdHash, Certificate, IssuerTag, PublishedResponse } from '../core/certificate.ts';
 import { ocspCaching, type CachingBlock } from '../core/policy/caching.ts';
 import { servable, supersedes } from '../core/policy/freshness.ts';
+import { sameRevocation } from '../core/precedence.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Reply } from '../ports/front.ts';
@@ -88,7 +89,7 @@ export class ResponseTable {
         const { certificate, lane } = event.change;
         if (lane === undefined) return;
         this.#touch(certificate.issuer, certificate.serial);
-        this.#forget(certificate.issuer, certificate.serial, certificate.revision);
+        this.#forget(certificate.issuer, certificate.serial, certificate.revision, certificate);
       } else if (event.type === 'answered') {
         this.#touch(event.issuer, event.serial);
         this.#forget(event.issuer, event.serial, event.revision);
@@ -165,7 +166,8 @@ export class ResponseTable {
       }
       if (load.stale) continue;
       // What events did not say, because they were lost, the store says now.
-      this.#forget(issuer, serial, found.kind === 'unknown' ? Infinity : found.certificate.revision);
+      if (found.kind === 'unknown') this.#forget(issuer, serial, Infinity);
+      else this.#forget(issuer, serial, found.certificate.revision, found.certificate);
       if (found.kind === 'unknown') return found;
       if (found.kind === 'pending' || !servable(found.response, nowMs))
         return { kind: 'pending', certificate: found.certificate };
@@ -227,12 +229,16 @@ export class ResponseTable {
     this.load(hash, issuer, serial, nowMs).catch(() => undefined);
   }
 
-  /** Drops what is older than the revision. */
-  #forget(issuer: IssuerTag, serial: Serial, revision: number): void {
+  /** Drops what is older than the revision, or says something else of it: a crash can leave two of one number (core/precedence.ts). */
+  #forget(issuer: IssuerTag, serial: Serial, revision: number, state?: Certificate): void {
     for (const hash of HASHES) {
       const key = hash + issuer + serial;
       const entry = this.#entries.peek(key);
-      if (entry !== undefined && entry.response.revision < revision) this.#entries.delete(key);
+      if (entry === undefined) continue;
+      const { response } = entry;
+      const other =
+        state !== undefined && response.revision === revision && !sameRevocation(response.revocation, state.revocation);
+      if (other || response.revision < revision) this.#entries.delete(key);
     }
   }
 

@@ -7,6 +7,7 @@
  */
 import type { PublishedResponse } from '../../core/certificate.ts';
 import { supersedes } from '../../core/policy/freshness.ts';
+import { sameRevocation } from '../../core/precedence.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialBytes, type Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
@@ -222,7 +223,11 @@ export class IssuerQueue {
     const outcomes = new Map<Answer, PublishOutcome>();
     const done = await this.#change(answers, (one, record) => {
       const { response, item } = one;
-      if (record?.certificate.revision !== response.revision) {
+      // A replay may have put another state of the same revision there (core/precedence.ts).
+      if (
+        record?.certificate.revision !== response.revision ||
+        !sameRevocation(record.certificate.revocation, response.revocation)
+      ) {
         outcomes.set(one, 'superseded');
         if (item.lane !== 'refresh' || record === undefined) return { next: undefined, queue: 'end' };
         return { next: { ...record, due: this.leases.dueAfter(item, record) }, queue: 'end' };

@@ -1,19 +1,12 @@
 /** From changes of the ledger to one commit: what each certificate's record becomes, and what follows for index, queue and feed. */
 import type { Certificate } from '../../core/certificate.ts';
-import { certificateKey, outranks } from '../../core/precedence.ts';
+import { certificateKey, outranks, sameRevocation } from '../../core/precedence.ts';
 import { serialBytes, type Serial } from '../../core/serial.ts';
 import type { Change } from '../../ports/store.ts';
 import { Counts, NOTHING, type Commit, type QueueOperation } from './commit.ts';
 import type { FeedEvent } from './feed.ts';
 import { bucketOf } from './keys.ts';
-import {
-  decodeRecord,
-  encodeRecord,
-  revokedMember,
-  revokedMemberStamped,
-  sameRevocation,
-  type StoredRecord,
-} from './records.ts';
+import { decodeRecord, encodeRecord, revokedMember, revokedMemberStamped, type StoredRecord } from './records.ts';
 
 /**
  * @param records what was read, by serial: of every certificate in `changes`, all of one issuer.
@@ -72,9 +65,14 @@ export function recordChanges(
   return { ...commit, removed, added };
 }
 
-/** The record after one change. A new revision takes the old answer with it (P2); when it was due for a refresh it stays so. */
+/**
+ * The record after one change. A new revision takes the old answer with it (P2), and so does one that was replayed over another of
+ * the same number; when it was due for a refresh it stays so.
+ */
 function recorded(current: StoredRecord | undefined, { certificate, lane }: Change): StoredRecord {
-  const answer = current?.certificate.revision === certificate.revision ? current.answer : undefined;
+  const said = current?.answer;
+  const holds = said?.revision === certificate.revision && sameRevocation(said.revocation, certificate.revocation);
+  const answer = holds ? said : undefined;
   const due = current?.due;
   if (lane !== 'refresh' || (answer !== undefined && due !== undefined)) return { certificate, answer, due };
   return { certificate, answer, due: Math.min(due ?? Infinity, certificate.recordedAt) };

@@ -12,6 +12,7 @@
  */
 import type { Certificate, IssuerTag, PublishedResponse, RevokedEntry, Revocation } from '../../core/certificate.ts';
 import { derToRaw, rawToDer } from '../../core/ecdsa-signature.ts';
+import { sameRevocation } from '../../core/precedence.ts';
 import { REASON_CODES, reasonName, type Reason } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
 import { SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
@@ -189,10 +190,6 @@ export function withStamp(record: Buffer, seq: number): Buffer {
   const stamped = Buffer.from(record);
   stamped.writeUIntBE(seq, DUE_AT - 5, 5);
   return stamped;
-}
-
-export function sameRevocation(a: Revocation | undefined, b: Revocation | undefined): boolean {
-  return a?.revokedAt === b?.revokedAt && a?.reason === b?.reason;
 }
 
 function packSignature(signature: Uint8Array): { readonly form: number; readonly octets: Uint8Array } {
