@@ -175,7 +175,7 @@ export class CrlPublisher {
     // It would begin a second build beside this one; #schedule sets it anew.
     this.#timer?.cancel();
     // Not "regularly scheduled", whoever asks for it: entries stay for a CRL of the schedule (C-22, T-33).
-    const build = this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
+    const build = this.#orElseRelease(this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation'));
     this.#building = build.then(
       () => undefined,
       () => void (this.#metrics.failed.value += 1),
@@ -248,8 +248,18 @@ export class CrlPublisher {
     // Said by its gauge and the status page, once.
     if (this.#store.failure !== undefined) this.#retryAt = this.#clock.now() + SECOND;
     else if (await this.#store.claimCrl(this.issuer))
-      await this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation');
+      await this.#orElseRelease(this.#build(this.#scheduledIsDue() ? 'scheduled' : 'revocation'));
     else this.#retryAt = this.#clock.now() + CLAIM_AGAIN_MS;
+  }
+
+  /** Each try renews the claim: a process whose key or audit log has failed would keep it from those that can build (P4). */
+  async #orElseRelease(build: Promise<CrlRecord>): Promise<CrlRecord> {
+    try {
+      return await build;
+    } catch (error) {
+      await this.#store.releaseCrl(this.issuer);
+      throw error;
+    }
   }
 
   async #build(kind: 'scheduled' | 'revocation'): Promise<CrlRecord> {
@@ -263,7 +273,8 @@ export class CrlPublisher {
       throw new Problem('unavailable', `the CRL key cannot be used: ${failure}`, {
         field: `issuers/${served.id}/crl.key`,
       });
-    const previous = this.#current ?? (await this.#store.current(this.issuer));
+    // None is known: perhaps only because the store forgot it while another process had the claim to restore it.
+    const previous = this.#current ?? (await this.#store.restoreCrl(this.issuer));
     const now = this.#clock.now();
     const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
     if (times === undefined) {
@@ -277,10 +288,12 @@ export class CrlPublisher {
         },
       );
     }
-    // Seconds since 1970 as the least number: it goes on growing even when the data directory was restored from a backup (T-34).
+    // It grows by the seconds at least, and is not below those since 1970: so no number is used twice even by a signer whose archive or
+    // data directory is behind what others have published since (T-34).
+    const since = times.thisUpdate - (previous?.thisUpdate ?? 0);
     const number = await this.#store.reserveNumber(
       this.issuer,
-      max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + 1n),
+      max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + BigInt(since / SECOND)),
     );
 
     const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.issuer);

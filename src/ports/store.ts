@@ -151,6 +151,8 @@ export interface CrlShelf {
    * rest get false. A claim that was lost meanwhile makes publishCrl return false (fencing).
    */
   claimCrl(issuer: IssuerTag): Promise<boolean>;
+  /** Gives the claim up: this process cannot build, another may be able to. Never rejects; at worst the claim runs out. */
+  releaseCrl(issuer: IssuerTag): Promise<void>;
   /**
    * After a shared store forgot: the newest CRL that this process has archived is current again, unless a newer one is. Its
    * asOfSeq and scheduledAsOfSeq are 0, because the ledger counts anew: nothing leaves the CRL on their strength.

@@ -425,6 +425,10 @@ export class EmbeddedStore implements Store, Population {
     return Promise.resolve(true);
   }
 
+  releaseCrl(): Promise<void> {
+    return Promise.resolve();
+  }
+
   restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined> {
     return this.current(issuer);
   }

@@ -176,6 +176,10 @@ export class IssuerCrls {
     return token !== '';
   }
 
+  async release(): Promise<void> {
+    await this.#ledger.script(scripts.release, [this.#claim]).catch(() => undefined);
+  }
+
   async restore(): Promise<CrlRecord | undefined> {
     const newest = await this.#archive?.newest(this.#ledger.issuer);
     const current = await this.current();
@@ -184,9 +188,10 @@ export class IssuerCrls {
     // The ledger counts anew: nothing leaves the CRL on the strength of its old counts (ports/store.ts).
     const record: CrlRecord = { ...newest, asOfSeq: 0, scheduledAsOfSeq: 0 };
     const der = await this.#archive.read(newest);
+    // Also without the claim: whoever has it may have an older archive, and its next number must be greater than this (C-10).
+    await this.reserve(newest.number);
     // Whoever has the claim has restored what it had, and publishes next.
     if (!(await this.claim())) return this.current();
-    await this.reserve(newest.number);
     return (await this.#makeCurrent(record, der, current?.number)) ? record : this.current();
   }
 

@@ -73,6 +73,7 @@ export const scripts = {
   poll: load('poll', true),
   publishCrl: load('publish-crl'),
   read: load('read', true),
+  release: load('release'),
   reserve: load('reserve'),
   retireResponder: load('retire-responder'),
   settle: load('settle'),

@@ -379,6 +379,10 @@ export class RedisStore implements Store {
     return this.#of(issuer).crls.claim();
   }
 
+  releaseCrl(issuer: IssuerTag): Promise<void> {
+    return this.#of(issuer).crls.release();
+  }
+
   restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined> {
     return this.#of(issuer).crls.restore();
   }
