@@ -467,6 +467,13 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
     });
   });
 
+  it('hears nobody in a process that only reads, when all who write are gone (P2)', async () => {
+    const intake = await vouched('intake-1');
+    const responder = await open('responder');
+    await intake.close();
+    await until('it is silent', () => Promise.resolve(responder.silentMs() > 1000), 10_000, 20);
+  });
+
   it('serves a process that may only read', async () => {
     const rules = 'reset on >secret ~cs1:* &cs1:* +@read +@connection +evalsha_ro +eval_ro +info +time +publish';
     await admin.call('ACL', 'SETUSER', 'reader', ...rules.split(' '));
@@ -499,6 +506,10 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
         15_000,
         50,
       );
+      // With its first replica a server begins another reign (lua/common.lua).
+      await intake.appliedSeq();
+      await intake.vouch();
+      await relied(strict);
       assert.equal(await strict.apply([issued(1, 1)], 1, decided), 'applied');
       assert.ok((await strict.reserveNumber(TAG, 1n)) > 1n, 'the first number is not given again');
     } finally {

@@ -13,7 +13,7 @@
  *     cs1:{tag}:counts              HASH    `due<minute>`, `thisUpdate<minute>`, `nextUpdate<minute>` → how many; `due`, `answers`: all
  *     cs1:{tag}:n:<kind>            ZSET    the minutes that have a count
  *     cs1:{tag}:applied             HASH    journal → its last record that is in
- *     cs1:{tag}:trust               HASH    intake → run_id of the server that it has vouched for
+ *     cs1:{tag}:trust               HASH    intake → reign of the server that it has vouched for (lua/common.lua)
  *     cs1:{tag}:beat                HASH    process that writes → when it last did, by the server's clock
  *     cs1:{tag}:feed                STREAM  the change feed (feed.ts), ids `<n>-0`
  *     cs1:{tag}:crl                 HASH    the current CRL: number, record, der

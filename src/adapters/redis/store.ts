@@ -105,6 +105,7 @@ export class RedisStore implements Store {
         redis,
         name,
         journals,
+        beats: journals || archive !== undefined,
         intakes,
         log,
         tell: (event) => this.#tell(event),

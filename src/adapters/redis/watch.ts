@@ -8,7 +8,7 @@
  *
  * Failure ladder of a look:
  *   no reply, or an error        → not relied on; looked at again after POLL_MS, for ever
- *   another run_id or epoch      → not relied on until the intakes have vouched; then `gap`, and the feed goes on from its end
+ *   another reign or epoch       → not relied on until the intakes have vouched; then `gap`, and the feed goes on from its end
  *   entries missing in the feed  → `gap`, and the feed goes on from its end
  *   the DER of a CRL cannot be had → the entry is told at a later look
  */
@@ -47,6 +47,8 @@ export interface WatchParts {
   /** Of this process. */
   readonly name: string;
   readonly journals: boolean;
+  /** Does it give signs of life? A reader's own would only prove to it that it reaches some server (P2). */
+  readonly beats: boolean;
   /** Every one of these must have vouched. */
   readonly intakes: readonly string[];
   readonly log: Log | undefined;
@@ -57,7 +59,8 @@ export interface WatchParts {
 
 /** One look. */
 interface Seen {
-  readonly runId: string;
+  /** Of the server (lua/common.lua). */
+  readonly reign: string;
   /** Empty: there is no ledger. */
   readonly epoch: string;
   readonly instance: string;
@@ -103,7 +106,7 @@ export class IssuerWatch {
   /** Monotonic. */
   #livelyAt = performance.now();
   #beatAt = -Infinity;
-  #mayBeat = true;
+  #mayBeat: boolean;
   #gaugesAt = -Infinity;
   /** The instance whose feed is followed, and the last entry that was told. */
   #followed: string | undefined;
@@ -120,6 +123,7 @@ export class IssuerWatch {
     this.issuer = issuer;
     this.keys = new Keys(issuer);
     this.#parts = parts;
+    this.#mayBeat = parts.beats;
   }
 
   /** Begins to follow. @throws Problem `unavailable` when Redis does not answer. */
@@ -240,22 +244,22 @@ export class IssuerWatch {
       this.#seenAt = -Infinity;
       throw unavailable(error);
     }
-    const [runId, epoch, buckets, layout, seq, feed, applied, serverMs, beat] = (returned as readonly Buffer[])
+    const [reign, epoch, buckets, layout, seq, feed, applied, serverMs, beat] = (returned as readonly Buffer[])
       .slice(0, 9)
       .map(String) as [string, string, string, string, string, string, string, string, string];
     const trust = pairs((returned as Returned[])[9] as readonly Buffer[]);
     const seen: Seen = {
-      runId,
+      reign,
       epoch,
-      instance: runId + epoch,
+      instance: reign + epoch,
       buckets: Number(buckets),
       layout,
       seq: Number(seq),
       feed: Number(feed),
       applied: Number(applied),
       behind: Number(applied) < touched,
-      missing: intakes.filter((intake) => trust.get(intake) !== runId),
-      vouched: !journals || trust.get(name) === runId,
+      missing: intakes.filter((intake) => trust.get(intake) !== reign),
+      vouched: !journals || trust.get(name) === reign,
       beatAgeMs: beat === '' ? Infinity : Number(serverMs) - Number(beat),
       entries: (returned as Returned[])[10] as readonly Returned[],
     };

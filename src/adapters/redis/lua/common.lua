@@ -4,18 +4,20 @@ What every script begins with (scripts.ts puts it before each of them).
 KEYS[1] is `cs1:{<issuer tag>}:meta`. All other keys are made from it: they carry the same hash tag, so they lie in the same slot.
 One declared key, because a client that pipelines must find the slot in a fixed place.
 
-`instance` is what a ledger lives and dies with: the server's run_id (another after a restart or a failover) and the epoch that
-was drawn when the ledger was founded (gone after FLUSHALL). A script that was planned on another instance changes nothing.
+`instance` is what a ledger lives and dies with: the reign of the server, and the epoch that was drawn when the ledger was founded
+(gone after FLUSHALL). A reign is the server's run_id (another after a restart) and its replication id (another after a failover: a
+master that was replaced, followed its successor and is master again runs on, but without what it had not replicated). A script that was planned on another instance changes nothing.
 ]]
 local meta = KEYS[1]
 local base = string.sub(meta, 1, -5)
 
-local function run_id()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local function reign()
+  local info = redis.call('INFO', 'server', 'replication')
+  return string.match(info, 'run_id:(%x+)') .. string.match(info, 'master_replid:(%x+)')
 end
 
 local function instance()
-  return run_id() .. (redis.call('HGET', meta, 'epoch') or '')
+  return reign() .. (redis.call('HGET', meta, 'epoch') or '')
 end
 
 -- Milliseconds since 1970 by the server's clock: leases are measured by no other.
@@ -35,7 +37,7 @@ end
 -- Fencing: never the same again, not even after a failover or FLUSHALL that has lost the count.
 local function new_token()
   local epoch = redis.call('HGET', meta, 'epoch') or ''
-  return string.format('%.0f.%s.%s', redis.call('HINCRBY', meta, 'token', 1), string.sub(run_id(), 1, 8), epoch)
+  return string.format('%.0f.%s.%s', redis.call('HINCRBY', meta, 'token', 1), string.sub(reign(), 1, 8), epoch)
 end
 
 local function write_lease(field, expiry, token, again, holder)

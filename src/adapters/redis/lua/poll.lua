@@ -3,7 +3,7 @@ What a process must know of an issuer again and again: read-only, one script, so
 for twenty times a second.
 
 ARGV: name of the asking process's journal; the feed entry after which to read; how many entries at most (0: none).
-Returns { run_id, epoch, buckets, layout, seq, feed, applied, server ms, newest beat, {name, run_id, …} of trust, entries };
+Returns { reign, epoch, buckets, layout, seq, feed, applied, server ms, newest beat, {name, reign, …} of trust, entries };
 a missing value is an empty string, entries are as XRANGE returns them.
 ]]
 local journal, after, limit = ARGV[1], ARGV[2], ARGV[3]
@@ -17,7 +17,7 @@ if limit ~= '0' then
   entries = redis.call('XRANGE', base .. 'feed', '(' .. after .. '-0', '+', 'COUNT', limit)
 end
 return {
-  run_id(), found[1] or '', found[2] or '', found[3] or '', found[4] or '', found[5] or '',
+  reign(), found[1] or '', found[2] or '', found[3] or '', found[4] or '', found[5] or '',
   redis.call('HGET', base .. 'applied', journal) or '',
   string.format('%.0f', server_ms()), newest, redis.call('HGETALL', base .. 'trust'), entries,
 }

@@ -7,5 +7,5 @@ Returns 1, or 0 when this is another instance or lacks that record.
 ]]
 if instance() ~= ARGV[1] then return 0 end
 if tonumber(redis.call('HGET', base .. 'applied', ARGV[2]) or '0') < tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', base .. 'trust', ARGV[2], run_id())
+redis.call('HSET', base .. 'trust', ARGV[2], reign())
 return 1
