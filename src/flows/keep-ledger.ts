@@ -3,6 +3,8 @@
  * process's journal holds is brought in again, and then this process vouches for it. Until every intake has, nothing of the store
  * is relied on by anybody (ports/store.ts, Reliance): a forgetful store makes answers late, never wrong (P1, P2, P3).
  *
+ * Also once after each start, whatever the store says of itself: the process may have died between journal and ledger.
+ *
  *  1. replay   the journal from the last record that the store knows of. A crash: begun again at the next look.
  *  2. vouch    only after the whole replay. Whatever is acknowledged meanwhile waits for it, because the recorder replays
  *              between two groups.
@@ -24,6 +26,7 @@ export class LedgerKeeper {
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
   #stopped = false;
+  #replayed = false;
   /** Said once per outage. */
   #complained = false;
 
@@ -47,15 +50,18 @@ export class LedgerKeeper {
   }
 
   async #look(): Promise<void> {
-    if (!this.#store.mustVouch) return;
+    const { mustVouch } = this.#store;
+    if (this.#replayed && !mustVouch) return;
     try {
       const records = await this.#recorder.recover();
-      await this.#store.vouch();
+      if (mustVouch) await this.#store.vouch();
+      this.#replayed = true;
       this.#complained = false;
-      this.#log.warn(
-        { records },
-        'the ledger was behind this journal, or its server is another one: brought up to date',
-      );
+      if (mustVouch || records > 0)
+        this.#log.warn(
+          { records },
+          'the ledger was behind this journal, or its server is another one: brought up to date',
+        );
     } catch (error) {
       if (!this.#complained) this.#log.error({ err: error }, 'the ledger cannot be brought up to date; trying again');
       this.#complained = true;

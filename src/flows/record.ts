@@ -60,6 +60,9 @@ export interface RevocationCase {
 /** Another intake may be quicker, and again; then the caller is asked to try later rather than to wait for ever. */
 const MAX_OVERTAKEN = 10;
 
+/** Of a group of several requests: as many as one may have. A shared store changes the ledger in one step, and nobody else meanwhile. */
+const MAX_GROUP_ITEMS = 10_000;
+
 interface Job<T> {
   readonly issuer: IssuerTag;
   readonly serials: readonly Serial[];
@@ -88,6 +91,8 @@ export class Recorder {
   #working: Promise<void> | undefined;
   /** Journalled but not applied, because the ledger failed: nothing else is taken before it is in. */
   #unapplied: Unapplied | undefined;
+  /** Everything journalled is in the ledger, or in #unapplied. Until then nothing is taken: its record would hide what is missing. */
+  #inStep = false;
   /** Waits for its turn in #drain. */
   #repair: { readonly resolve: (count: number) => void; readonly reject: (error: unknown) => void } | undefined;
 
@@ -116,16 +121,17 @@ export class Recorder {
 
   async #recover(): Promise<number> {
     // Everything that is journalled is replayed below, as far as it stands.
+    this.#inStep = false;
     this.#unapplied = undefined;
-    const after = await this.#ledger.appliedSeq();
-    if (after > this.#journal.head.seq) {
+    const [after, newest] = [await this.#ledger.appliedSeq(), await this.#ledger.newestSeq()];
+    const { seq: head } = this.#journal.head;
+    // Its next records would have numbers that the ledger takes for applied, and be acknowledged in vain.
+    if (newest > head) {
       throw new Problem(
         'corrupt',
-        `the ledger has applied record ${after}, but the journal ends at record ${this.#journal.head.seq}: records are missing`,
-        {
-          field: 'audit log',
-          rule: 'P1',
-        },
+        `the ledger has applied record ${newest}, but the journal ends at record ${head}: records are missing; ` +
+          'put the whole audit log back, or, where several intakes share a store, begin a new one under another name',
+        { field: 'audit log', rule: 'P1' },
       );
     }
     // A record is taken back by a later one: so all are looked at before the first is applied.
@@ -144,6 +150,7 @@ export class Recorder {
     }
     // So that the next start need not read them again.
     if (last > after) await this.#ledger.replay([], last);
+    this.#inStep = true;
     return count;
   }
 
@@ -213,6 +220,8 @@ export class Recorder {
    */
   async close(): Promise<void> {
     await this.idle();
+    // What was not replayed must not count as applied.
+    if (!this.#inStep) return;
     await this.#applyPending();
     await this.#ledger.replay([], this.#journal.head.seq);
   }
@@ -286,8 +295,15 @@ export class Recorder {
       if (repair !== undefined) await this.#recover().then(repair.resolve, repair.reject);
       // A group is of one issuer: a shared store takes the changes of one issuer whole or not at all, not those of several.
       const issuer = this.#waiting[0]?.issuer;
-      const jobs = this.#waiting.filter((job) => job.issuer === issuer);
-      this.#waiting = this.#waiting.filter((job) => job.issuer !== issuer);
+      const jobs: Job<unknown>[] = [];
+      let items = 0;
+      this.#waiting = this.#waiting.filter((job) => {
+        const joins = job.issuer === issuer && (jobs.length === 0 || items + job.serials.length <= MAX_GROUP_ITEMS);
+        // Of one issuer, what does not fit keeps back what came after it.
+        if (job.issuer === issuer) items += job.serials.length;
+        if (joins) jobs.push(job);
+        return !joins;
+      });
       try {
         await this.#group(jobs);
       } catch (error) {
@@ -299,6 +315,7 @@ export class Recorder {
   }
 
   async #group(jobs: readonly Job<unknown>[]): Promise<void> {
+    if (!this.#inStep) await this.#recover();
     await this.#applyPending();
     const nowMs = this.#clock.now();
     const decidedOn = new Map<string, Certificate | undefined>();

@@ -18,6 +18,11 @@ export interface Change {
 export interface Ledger {
   /** Sequence number of the last record of this process's journal that is applied; 0 for a new store. */
   appliedSeq(): Promise<number>;
+  /**
+   * The greatest sequence number of this process's journal that was ever applied here, to whichever issuer. A journal that ends
+   * before it has lost records.
+   */
+  newestSeq(): Promise<number>;
   /** Same order as asked; undefined for what this issuer never issued. */
   find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]>;
   /**

@@ -48,6 +48,7 @@ export function faultyJournal(journal: Journal, plan: FaultPlan): Journal {
 export function faultyLedger(ledger: Ledger, plan: FaultPlan): Ledger {
   return {
     appliedSeq: () => plan.run('appliedSeq', () => ledger.appliedSeq()),
+    newestSeq: () => ledger.newestSeq(),
     find: (issuer, serials) => plan.run('find', () => ledger.find(issuer, serials)),
     apply: (changes, seq, decidedOn) => plan.run('apply', () => ledger.apply(changes, seq, decidedOn)),
     replay: (changes, seq) => plan.run('apply', () => ledger.replay(changes, seq)),

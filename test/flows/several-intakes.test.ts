@@ -118,6 +118,7 @@ describe('LedgerKeeper', () => {
         return mustVouch;
       },
       appliedSeq: () => Promise.resolve(0),
+      newestSeq: () => Promise.resolve(0),
       find: store.find,
       apply: store.apply,
       revokedEntries: store.revokedEntries,

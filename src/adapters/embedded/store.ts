@@ -131,6 +131,10 @@ export class EmbeddedStore implements Store, Population {
     return value === undefined ? 0 : Number(value.toString());
   }
 
+  newestSeq(): Promise<number> {
+    return this.appliedSeq();
+  }
+
   async find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]> {
     const values = await this.#db.getMany(serials.map((serial) => serialKey('c', issuer, serial)));
     return values.map((value, i) =>

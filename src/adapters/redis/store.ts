@@ -158,6 +158,11 @@ export class RedisStore implements Store {
     });
   }
 
+  async newestSeq(): Promise<number> {
+    await Promise.all(this.#all.map(({ watch }) => watch.confirm()));
+    return Math.max(0, ...this.#all.map(({ watch }) => watch.seen.applied));
+  }
+
   async find(issuer: IssuerTag, serials: readonly Serial[]): Promise<readonly (Certificate | undefined)[]> {
     if (serials.length === 0) return [];
     const { records } = await this.#of(issuer).ledger.read(serials);
@@ -496,10 +501,13 @@ export class RedisStore implements Store {
         // Perhaps by this very call, when its reply was lost.
         await watch.confirmed();
         if (watch.seen.applied < seq) return 'overtaken';
-        watch.touch(seq);
-        return 'applied';
+        return this.#appliedBefore(watch, seq);
       }
       const outcome = await ledger.commit(instance, journal, commit);
+      if (outcome.kind === 'applied' && decidedOn !== undefined) {
+        await watch.confirm();
+        return this.#appliedBefore(watch, seq);
+      }
       if (outcome.kind === 'done' || outcome.kind === 'applied') {
         watch.touch(seq);
         return 'applied';
@@ -516,6 +524,21 @@ export class RedisStore implements Store {
       }
     }
     throw new Problem('unavailable', 'other intakes keep changing these certificates; try again', { rule: 'P1' });
+  }
+
+  /** By an earlier try, whose reply was lost: then nothing was recorded since. @throws Problem `corrupt` */
+  #appliedBefore(watch: IssuerWatch, seq: number): 'applied' {
+    const { applied } = watch.seen;
+    if (applied > seq) {
+      throw new Problem(
+        'corrupt',
+        `the ledger has applied record ${applied} of ${this.#options.name}, and record ${seq} comes only now: ` +
+          'another process has the same name, or the audit log was replaced',
+        { field: 'name', value: this.#options.name, rule: 'P1' },
+      );
+    }
+    watch.touch(seq);
+    return 'applied';
   }
 
   /** The instance that the replay was begun on: a journal that is partly in one and partly in another is in neither. */
