@@ -6,7 +6,8 @@ One declared key, because a client that pipelines must find the slot in a fixed 
 
 `instance` is what a ledger lives and dies with: the reign of the server, and the epoch that was drawn when the ledger was founded
 (gone after FLUSHALL). A reign is the server's run_id (another after a restart) and its replication id (another after a failover: a
-master that was replaced, followed its successor and is master again runs on, but without what it had not replicated). A script that was planned on another instance changes nothing.
+master that was replaced, followed its successor and is master again runs on, but without what it had not replicated). A script that
+was planned on another instance changes nothing.
 ]]
 local meta = KEYS[1]
 local base = string.sub(meta, 1, -5)
