@@ -180,7 +180,9 @@ async function openStore(redis: Redis, feedLength = 1000): Promise<RedisStore> {
   return store;
 }
 
+/** As lua/common.lua makes it. */
 async function instance(redis: Redis): Promise<string> {
-  const runId = /run_id:(\w+)/.exec(await redis.info('server'))?.[1] as string;
-  return runId + ((await redis.hget(keys.meta, 'epoch')) as string);
+  const info = (await redis.info('server')) + (await redis.info('replication'));
+  const [runId, replId] = [/run_id:(\w+)/, /master_replid:(\w+)/].map((pattern) => pattern.exec(info)?.[1] as string);
+  return `${runId}${replId}${(await redis.hget(keys.meta, 'epoch')) as string}`;
 }
