@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `certstatus <command>`: exit 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error that says what to do. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { Problem } from '../core/problem.ts';
 import { auditCommands } from './commands/audit.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
@@ -64,7 +64,6 @@ try {
 
 function port(text: string): number {
   const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value > 65_535)
-    throw new CommanderError(2, 'certstatus.port', `error: not a port number: ${text}`);
+  if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new InvalidArgumentError('Not a port number.');
   return value;
 }

@@ -1,5 +1,5 @@
 /** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
-import { CommanderError, Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { createDemoIfNew, announceDemo } from '../demo-start.ts';
 import { loadConfig, ROLES, type Role } from '../config.ts';
 import { makeLog } from '../log.ts';
@@ -59,8 +59,7 @@ export function serveCommand(program: Command): void {
 function roles(text: string): readonly Role[] {
   return text.split(',').map((name) => {
     const role = ROLES.find((known) => known === name.trim());
-    if (role === undefined)
-      throw new CommanderError(2, 'certstatus.roles', `error: no such role: ${name}; there are ${ROLES.join(', ')}`);
+    if (role === undefined) throw new InvalidArgumentError(`No such role: ${name}; there are ${ROLES.join(', ')}.`);
     return role;
   });
 }
