@@ -11,6 +11,7 @@
  */
 import { plainReplies } from '../../core/policy/caching.ts';
 import { Problem } from '../../core/problem.ts';
+import { REASON_PHRASES } from '../../core/reply.ts';
 import { MAX_BODY_BYTES, type Answer, type Front, type Question, type Reply } from '../../ports/front.ts';
 import type { ListenToken, Uws, UwsApp, UwsRequest, UwsResponse } from './uws.ts';
 
@@ -38,6 +39,8 @@ class Listener implements Front {
   readonly #host: string;
   #port: number;
   #token: ListenToken | undefined;
+  /** The question of the GET that is being answered, for one after the other. */
+  #reused = new UwsQuestion();
   #closing = false;
   #connections = 0;
   /** Requests whose reply is not written yet. */
@@ -55,6 +58,7 @@ class Listener implements Front {
       .filter((_response, change) => {
         this.#connections += change;
       })
+      .get('/*', (response, request) => this.#get(response, request))
       .any('/*', (response, request) => this.#serve(response, request));
   }
 
@@ -95,11 +99,23 @@ class Listener implements Front {
     this.#app.close();
   }
 
+  /** The hot path: no more calls into the library than what it takes to be right. */
+  #get(response: UwsResponse, request: UwsRequest): void {
+    this.#served++;
+    const question = this.#reused;
+    question.is('GET', request);
+    const reply = this.#answer(question);
+    if (!(reply instanceof Promise)) return write(response, reply, false, this.#closing);
+    this.#reused = new UwsQuestion();
+    this.#replyLate(response, question, reply);
+  }
+
   #serve(response: UwsResponse, request: UwsRequest): void {
     this.#served++;
-    const question = new UwsQuestion(request);
-    if (question.method === 'GET' || question.method === 'HEAD') return this.#reply(response, question);
-    if (Number(request.getHeader('content-length')) === 0 && request.getHeader('transfer-encoding') === '') {
+    const question = new UwsQuestion();
+    question.is(request.getCaseSensitiveMethod(), request);
+    if (question.method === 'HEAD') return this.#reply(response, question);
+    if (Number(request.getHeader(LENGTH)) === 0 && request.getHeader(TRANSFER_ENCODING) === '') {
       // Nothing follows, and onData is not always called to say so (20.51, when the head came in pieces).
       if (question.method === 'POST') question.body = EMPTY;
       return this.#reply(response, question);
@@ -132,7 +148,11 @@ class Listener implements Front {
 
   #reply(response: UwsResponse, question: UwsQuestion): void {
     const reply = this.#answer(question);
-    if (!(reply instanceof Promise)) return write(response, reply, question.method === 'HEAD', this.#closing);
+    if (reply instanceof Promise) this.#replyLate(response, question, reply);
+    else write(response, reply, question.method === 'HEAD', this.#closing);
+  }
+
+  #replyLate(response: UwsResponse, question: UwsQuestion, reply: Promise<Reply>): void {
     question.settle();
     this.#underWay++;
     let aborted = false;
@@ -150,34 +170,39 @@ class Listener implements Front {
 
 /** Asks the library for a field only when the answer wants it: each costs a call into C++. */
 class UwsQuestion implements Question {
-  readonly method: string;
+  method = '';
   readonly httpVersion = '1.1';
   body: Uint8Array | undefined = undefined;
-  #request: UwsRequest | undefined;
-  #target: string | undefined;
-  #host: string | undefined;
-  #ifNoneMatch: string | undefined;
-  #ifModifiedSince: string | undefined;
+  #request: UwsRequest | undefined = undefined;
+  #target: string | undefined = undefined;
+  #host: string | undefined = undefined;
+  #ifNoneMatch: string | undefined = undefined;
+  #ifModifiedSince: string | undefined = undefined;
 
-  constructor(request: UwsRequest) {
+  /** Becomes the question that this request asks. */
+  is(method: string, request: UwsRequest): void {
+    this.method = method;
     this.#request = request;
-    this.method = request.getCaseSensitiveMethod();
+    this.#target = undefined;
+    this.#host = undefined;
+    this.#ifNoneMatch = undefined;
+    this.#ifModifiedSince = undefined;
   }
 
   get target(): string {
-    return (this.#target ??= this.#request === undefined ? '' : targetOf(this.#request));
+    return (this.#target ??= this.#request?.getUrl() ?? '');
   }
 
   get host(): string {
-    return (this.#host ??= this.#request?.getHeader('host') ?? '');
+    return (this.#host ??= this.#request?.getHeader(HOST) ?? '');
   }
 
   get ifNoneMatch(): string | undefined {
-    return (this.#ifNoneMatch ??= this.#request?.getHeader('if-none-match') || undefined);
+    return (this.#ifNoneMatch ??= this.#request?.getHeader(IF_NONE_MATCH)) || undefined;
   }
 
   get ifModifiedSince(): string | undefined {
-    return (this.#ifModifiedSince ??= this.#request?.getHeader('if-modified-since') || undefined);
+    return (this.#ifModifiedSince ??= this.#request?.getHeader(IF_MODIFIED_SINCE)) || undefined;
   }
 
   /** Reads everything, for use after the handler has returned and the library's request is gone. */
@@ -187,15 +212,15 @@ class UwsQuestion implements Question {
   }
 }
 
-function targetOf(request: UwsRequest): string {
-  const query = request.getQuery();
-  return query === undefined ? request.getUrl() : `${request.getUrl()}?${query}`;
+/** Not out of Buffer's pool: the library reads it by its whole ArrayBuffer. */
+function octets(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'latin1'));
 }
 
 function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close: boolean): void {
-  const { status, name, rest } = fieldsOf(reply);
-  if (status !== undefined) response.writeStatus(status);
-  response.writeHeader(name, rest);
+  if (reply.status !== 200) response.writeStatus(`${reply.status} ${REASON_PHRASES[reply.status]}`);
+  const first = reply.status === 304 ? CACHE_CONTROL : CONTENT_TYPE;
+  response.writeHeader(first, (reply.originFields ??= fieldsAfter(first, reply.headers)));
   if (close) response.writeHeader(CONNECTION, CLOSE);
   if (reply.status !== 304 && !headersOnly) {
     response.end(reply.body, close);
@@ -207,47 +232,18 @@ function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close:
   response.endWithoutBody();
 }
 
-interface Fields {
-  /** Undefined for 200, which the library writes by itself. */
-  readonly status: string | undefined;
-  readonly name: Buffer;
-  /** The first field's value and all other fields: one call in place of one per field is worth a tenth. */
-  readonly rest: Buffer;
+/** All fields as the value of the first: one call in place of one per field is worth a tenth. */
+function fieldsAfter(first: Uint8Array, headers: string): Buffer {
+  // Content-Length is the library's to write.
+  const lines = headers.replace(/^content-length:[^\r]*\r\n/im, '').slice(0, -2);
+  return Buffer.from(lines.slice(first.length + ': '.length), 'latin1');
 }
-
-const fieldsByReply = new WeakMap<Reply, Fields>();
-
-function fieldsOf(reply: Reply): Fields {
-  let fields = fieldsByReply.get(reply);
-  if (fields === undefined) {
-    // Content-Length is the library's to write.
-    const lines = reply.headers.replace(/^content-length:[^\r]*\r\n/im, '').slice(0, -2);
-    const colon = lines.indexOf(': ');
-    fields = {
-      status: reply.status === 200 ? undefined : `${reply.status} ${REASONS[reply.status]}`,
-      name: Buffer.from(lines.slice(0, colon), 'latin1'),
-      rest: Buffer.from(lines.slice(colon + 2), 'latin1'),
-    };
-    fieldsByReply.set(reply, fields);
-  }
-  return fields;
-}
-
-const REASONS = {
-  200: 'OK',
-  304: 'Not Modified',
-  400: 'Bad Request',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  413: 'Content Too Large',
-  503: 'Service Unavailable',
-} as const;
 
 const EMPTY = Buffer.alloc(0);
-const [CONNECTION, CLOSE, CONTENT_LENGTH] = [
-  Buffer.from('Connection'),
-  Buffer.from('close'),
-  Buffer.from('Content-Length'),
-];
+const [CONNECTION, CLOSE, CONTENT_LENGTH] = [octets('Connection'), octets('close'), octets('Content-Length')];
+/** With one of them every reply begins (core/policy/caching.ts). */
+const [CONTENT_TYPE, CACHE_CONTROL] = [octets('Content-Type'), octets('Cache-Control')];
+const [HOST, LENGTH, TRANSFER_ENCODING] = [octets('host'), octets('content-length'), octets('transfer-encoding')];
+const [IF_NONE_MATCH, IF_MODIFIED_SINCE] = [octets('if-none-match'), octets('if-modified-since')];
 /** No new request for so long, and close() takes the connections for idle. */
 const QUIET_MS = 100;
