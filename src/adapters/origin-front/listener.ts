@@ -59,7 +59,8 @@ class Listener implements Front {
         this.#connections += change;
       })
       .get('/*', (response, request) => this.#get(response, request))
-      .any('/*', (response, request) => this.#serve(response, request));
+      .post('/*', (response, request) => this.#post(response, request))
+      .any('/*', (response, request) => this.#other(response, request));
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -110,39 +111,53 @@ class Listener implements Front {
     this.#replyLate(response, question, reply);
   }
 
-  #serve(response: UwsResponse, request: UwsRequest): void {
+  #post(response: UwsResponse, request: UwsRequest): void {
+    this.#served++;
+    const question = new UwsQuestion();
+    question.is('POST', request);
+    if (hasNoBody(request)) {
+      question.body = EMPTY;
+      return this.#reply(response, question);
+    }
+    question.keepAddress();
+    this.#read(response, (body) => {
+      question.body = body;
+      this.#reply(response, question);
+    });
+  }
+
+  #other(response: UwsResponse, request: UwsRequest): void {
     this.#served++;
     const question = new UwsQuestion();
     question.is(request.getCaseSensitiveMethod(), request);
-    if (question.method === 'HEAD') return this.#reply(response, question);
-    if (Number(request.getHeader(LENGTH)) === 0 && request.getHeader(TRANSFER_ENCODING) === '') {
-      // Nothing follows, and onData is not always called to say so (20.51, when the head came in pieces).
-      if (question.method === 'POST') question.body = EMPTY;
-      return this.#reply(response, question);
-    }
+    if (question.method === 'HEAD' || hasNoBody(request)) return this.#reply(response, question);
     question.settle();
+    this.#read(response, () => this.#reply(response, question));
+  }
+
+  /** Calls back with the whole body, not at all when the client goes away or sends too much. */
+  #read(response: UwsResponse, whole: (body: Buffer) => void): void {
     this.#underWay++;
-    let body: Buffer | undefined = EMPTY;
+    let body: Buffer | undefined;
     let open = true;
-    response.onAborted(() => {
+    const over = (): void => {
       if (open) this.#underWay--;
       open = false;
-    });
+    };
+    response.onAborted(over);
     response.onData((chunk, isLast) => {
-      if (!open || body === undefined) return;
-      if (body.length + chunk.byteLength > MAX_BODY_BYTES) {
-        body = undefined;
-        this.#underWay--;
-        open = false;
+      if (!open) return;
+      if ((body?.length ?? 0) + chunk.byteLength > MAX_BODY_BYTES) {
+        over();
         // Closes before the rest has come: a client still sending may miss the reply.
         return write(response, plainReplies.tooLarge, false, true);
       }
-      body = Buffer.concat([body, new Uint8Array(chunk)]);
+      // The chunk is the library's again when this returns.
+      const copy = Buffer.from(new Uint8Array(chunk));
+      body = body === undefined ? copy : Buffer.concat([body, copy]);
       if (!isLast) return;
-      open = false;
-      this.#underWay--;
-      if (question.method === 'POST') question.body = body;
-      this.#reply(response, question);
+      over();
+      whole(body);
     });
   }
 
@@ -205,11 +220,23 @@ class UwsQuestion implements Question {
     return (this.#ifModifiedSince ??= this.#request?.getHeader(IF_MODIFIED_SINCE)) || undefined;
   }
 
+  /** Reads what counts in a POST: conditions do not (RFC 9110 §13.1). */
+  keepAddress(): void {
+    void [this.target, this.host];
+    this.#request = undefined;
+  }
+
   /** Reads everything, for use after the handler has returned and the library's request is gone. */
   settle(): void {
     void [this.target, this.host, this.ifNoneMatch, this.ifModifiedSince];
     this.#request = undefined;
   }
+}
+
+/** Then onData is not always called to say so (20.51, when the head came in pieces). */
+function hasNoBody(request: UwsRequest): boolean {
+  const length = request.getHeader(LENGTH);
+  return (length === '' || Number(length) === 0) && request.getHeader(TRANSFER_ENCODING) === '';
 }
 
 /** Not out of Buffer's pool: the library reads it by its whole ArrayBuffer. */

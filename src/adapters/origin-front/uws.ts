@@ -17,6 +17,7 @@ export type ListenToken = { readonly brand: 'us_listen_socket' };
 
 export interface UwsApp {
   get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
+  post(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
   /** What no handler of its own method takes. */
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
   listen(host: string, port: number, options: number, done: (token: ListenToken | false) => void): UwsApp;
