@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { runProgram } from '../support/service.ts';
 import { CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
-import { describeRow, type Judged, type Row } from './row.ts';
+import { describeRow, serving, type Judged, type Row } from './row.ts';
+import { startNginx, startVerifyingApache, type Running } from './servers.ts';
 import { World, type Subject } from './world.ts';
 
 describe('clients that ask', () => {
@@ -60,6 +61,40 @@ async function ocsptool(scenario: ScenarioId, { certificate, ca, url }: Subject)
   const status = /Certificate Status: (good|revoked)/.exec(stdout)?.[1] as 'good' | 'revoked' | undefined;
   const believed = code === 0 && stdout.includes('Verifying OCSP Response: Success.');
   return { verdict: believed && status !== undefined ? status : 'not understood', said };
+}
+
+/** A visitor of a server that does not staple, who therefore asks. */
+function gnutlsCli(world: () => World): Row {
+  return serving(
+    () => startNginx(world(), 'off'),
+    async ({ ports }, _, { ca }, of) => {
+      const args = ['--ocsp', '--x509cafile', ca, '-p', String(ports[of]), 'localhost'];
+      const { code, stdout, stderr } = await runProgram('gnutls-cli', args, { input: '' }).done;
+      const said = `${stdout}${stderr}ended with ${code}`;
+      return { verdict: 'not understood', said };
+    },
+  );
+}
+
+/** A server that lets in only visitors whose certificates are good: the handshake decides, its log says why. */
+function apacheClients(world: () => World): Row {
+  const running = new Map<'on' | 'off', Running>();
+  return {
+    start: async () => {
+      for (const nonce of ['on', 'off'] as const) running.set(nonce, await startVerifyingApache(world(), nonce));
+    },
+    ask: async (scenario, { certificate, key, ca }, of) => {
+      const { server, ports } = running.get(scenario === 'nonce' ? 'on' : 'off') as Running;
+      const from = server.log.length;
+      const args = ['-sS', '-o', '/dev/null', '--cacert', ca, '--cert', certificate, '--key', key];
+      const { code, stderr } = await runProgram('curl', [...args, `https://localhost:${ports[of]}/`]).done;
+      const said = `${stderr}ended with ${code}\n${server.log.slice(from)}`;
+      return { verdict: 'not understood', said };
+    },
+    stop: async () => {
+      for (const { server } of running.values()) await server.stop();
+    },
+  };
 }
 
 /** Each question in a process of its own: libpkix keeps what it was told. */

@@ -51,8 +51,8 @@ export interface Client {
   readonly program: string;
   /** Debian package whose version is stated beside the table. */
   readonly package: string;
-  /** How its requests arrive, by our own metrics; absent when it sends none. */
-  readonly asks?: string;
+  /** Method and version of HTTP with which its requests arrive, by our own metrics; absent when it sends none. */
+  readonly asks?: readonly string[];
   /** Absent where the client cannot be made to ask so. */
   readonly verdicts: Readonly<Partial<Record<ScenarioId, Verdict>>>;
 }
@@ -73,7 +73,7 @@ export const CLIENTS = {
     title: '`openssl ocsp`',
     program: 'openssl',
     package: 'openssl',
-    asks: 'POST, HTTP/1.0',
+    asks: ['POST 1.0'],
     // Asks for a nonce unless told otherwise; warns when there is none, and believes (RFC 9654 §2.1 leaves it to the client).
     verdicts: {
       ...BELIEVED,
@@ -88,7 +88,7 @@ export const CLIENTS = {
     title: 'GnuTLS `ocsptool`',
     program: 'ocsptool',
     package: 'gnutls-bin',
-    asks: 'POST, HTTP/1.0',
+    asks: ['POST 1.0'],
     // --nonce is an option, and means: not without (measured). An answer signed ahead has none (RFC 9919 §3.2.1).
     verdicts: {
       ...BELIEVED,
@@ -102,7 +102,7 @@ export const CLIENTS = {
     title: '`gnutls-cli --ocsp`',
     program: 'gnutls-cli',
     package: 'gnutls-bin',
-    asks: 'POST, HTTP/1.0',
+    asks: ['POST 1.0'],
     verdicts: { ...BELIEVED, neverIssued: 'no status', expiredResponder: 'no status' },
   },
   javaGet: {
@@ -110,7 +110,7 @@ export const CLIENTS = {
     title: 'Java PKIX, GET',
     program: 'java',
     package: 'openjdk-17-jdk-headless',
-    asks: 'GET, HTTP/1.1',
+    asks: ['GET 1.1'],
     // Says UNSPECIFIED and UNDETERMINED_REVOCATION_STATUS for the two errors (peers.md Part 2 §4.2).
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
@@ -119,7 +119,7 @@ export const CLIENTS = {
     title: 'Java PKIX, POST',
     program: 'java',
     package: 'openjdk-17-jdk-headless',
-    asks: 'POST, HTTP/1.1',
+    asks: ['POST 1.1'],
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
   nss: {
@@ -127,7 +127,8 @@ export const CLIENTS = {
     title: 'NSS `vfychain` (libpkix)',
     program: 'vfychain',
     package: 'libnss3-tools',
-    asks: 'GET, HTTP/1.0',
+    // By POST what GET has not settled.
+    asks: ['GET 1.0', 'POST 1.0'],
     // When it may not accept without a status it calls everything else revoked (peers.md Part 2 §4.2); that it knows better
     // shows when it may: then only what is revoked is refused.
     verdicts: { ...BELIEVED, neverIssued: 'no status', expiredResponder: 'no status' },
@@ -137,7 +138,7 @@ export const CLIENTS = {
     title: 'nginx, stapling and verifying',
     program: 'nginx',
     package: 'nginx',
-    asks: 'GET, HTTP/1.0',
+    asks: ['GET 1.0'],
     // Staples nothing but good (peers.md Part 2 §4.2); what it has understood is in its log.
     verdicts: {
       ...BELIEVED,
@@ -152,7 +153,7 @@ export const CLIENTS = {
     title: 'Apache mod_ssl, stapling',
     program: 'apache2',
     package: 'apache2-bin',
-    asks: 'POST, HTTP/1.0',
+    asks: ['POST 1.0'],
     // Staples errors to its visitors as they came (peers.md Part 2 §4.2).
     verdicts: { ...BELIEVED, neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
@@ -161,7 +162,7 @@ export const CLIENTS = {
     title: 'Apache mod_md, stapling',
     program: 'apache2',
     package: 'apache2-bin',
-    asks: 'POST, HTTP/1.1',
+    asks: ['POST 1.1'],
     // Always asks for a nonce and takes an answer without one (peers.md Part 2 §4.1).
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'no staple', expiredResponder: 'no staple' },
   },
@@ -170,7 +171,7 @@ export const CLIENTS = {
     title: 'Apache mod_ssl, certificates of its visitors',
     program: 'apache2',
     package: 'apache2-bin',
-    asks: 'POST, HTTP/1.0',
+    asks: ['POST 1.0'],
     // Asks for a nonce by default and insists on it; all but one column are with `SSLOCSPUseRequestNonce off` (peers.md Part 2 §4.1).
     verdicts: {
       ...BELIEVED,

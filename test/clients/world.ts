@@ -20,6 +20,8 @@ export interface Subject {
   readonly certificate: string;
   readonly key: string;
   readonly ca: string;
+  /** The certificate and its CA's: what a server sends. */
+  readonly chain: string;
   /** Of its responder, the same as in its AIA. */
   readonly url: string;
 }
@@ -137,8 +139,11 @@ class Kept {
     return this.#service.url(`/${this.#id}`);
   }
 
-  subject({ file }: IssuedFile): Subject {
-    return { certificate: file, key: this.ca.leafKeyFile, ca: this.ca.certificateFile, url: this.#url };
+  subject({ serial, file }: IssuedFile): Subject {
+    const { certificateFile, directory, leafKeyFile } = this.ca;
+    const chain = join(directory, `chain-${serial}.pem`);
+    writeFileSync(chain, readFileSync(file, 'utf8') + readFileSync(certificateFile, 'utf8'));
+    return { certificate: file, key: leafKeyFile, ca: certificateFile, chain, url: this.#url };
   }
 
   /** The second is revoked. */

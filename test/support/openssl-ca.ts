@@ -208,7 +208,7 @@ function configuration({ ocspUrl, crlUrl }: OpensslCaOptions): string {
   ].join('\n');
   const leaf = `basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
+extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1
 authorityKeyIdentifier = keyid
 ${urls}`;
