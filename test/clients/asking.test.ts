@@ -15,24 +15,15 @@ describe('clients that ask', () => {
   });
   after(() => world?.remove());
 
-  describeRow(CLIENTS.openssl, () => world, { ask: openssl });
-  describeRow(CLIENTS.ocsptool, () => world, { ask: ocsptool });
-  describeRow(
-    CLIENTS.nss,
-    () => world,
-    nss(() => world),
-  );
-  describeRow(
-    CLIENTS.javaGet,
-    () => world,
-    java(() => world, CLIENTS.javaGet, []),
-  );
-  // Java 17 asks by POST only when told to, or when the URL gets longer than 255 octets.
-  describeRow(
-    CLIENTS.javaPost,
-    () => world,
-    java(() => world, CLIENTS.javaPost, ['-Dcom.sun.security.ocsp.useget=false']),
-  );
+  const present = (): World => world;
+  describeRow(CLIENTS.openssl, present, { ask: openssl });
+  describeRow(CLIENTS.ocsptool, present, { ask: ocsptool });
+  describeRow(CLIENTS.gnutlsCli, present, gnutlsCli(present));
+  describeRow(CLIENTS.nss, present, nss(present));
+  describeRow(CLIENTS.javaGet, present, java(present, CLIENTS.javaGet, []));
+  // Java 17 asks by POST only when it is told to, or when the URL gets longer than 255 octets.
+  describeRow(CLIENTS.javaPost, present, java(present, CLIENTS.javaPost, ['-Dcom.sun.security.ocsp.useget=false']));
+  describeRow(CLIENTS.apacheClients, present, apacheClients(present));
 });
 
 async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
@@ -71,7 +62,10 @@ function gnutlsCli(world: () => World): Row {
       const args = ['--ocsp', '--x509cafile', ca, '-p', String(ports[of]), 'localhost'];
       const { code, stdout, stderr } = await runProgram('gnutls-cli', args, { input: '' }).done;
       const said = `${stdout}${stderr}ended with ${code}`;
-      return { verdict: 'not understood', said };
+      if (code === 0 && stdout.includes('*** OCSP: verified 1 certificate(s).')) return { verdict: 'good', said };
+      if (code !== 0 && said.includes('*** Certificate was revoked at')) return { verdict: 'revoked', said };
+      const learnt = !said.includes('*** Got OCSP response with no data');
+      return { verdict: code === 0 || learnt ? 'not understood' : 'no status', said };
     },
   );
 }
@@ -88,8 +82,14 @@ function apacheClients(world: () => World): Row {
       const from = server.log.length;
       const args = ['-sS', '-o', '/dev/null', '--cacert', ca, '--cert', certificate, '--key', key];
       const { code, stderr } = await runProgram('curl', [...args, `https://localhost:${ports[of]}/`]).done;
-      const said = `${stderr}ended with ${code}\n${server.log.slice(from)}`;
-      return { verdict: 'not understood', said };
+      const log = server.log.slice(from);
+      const said = `${stderr}ended with ${code}\n${log}`;
+      const status = /OCSP validation completed, certificate status: (good|revoked) /.exec(log)?.[1];
+      if (code === 0) return { verdict: status === 'good' ? 'good' : 'not understood', said };
+      if (status === 'revoked') return { verdict: 'revoked', said };
+      if (log.includes('Bad OCSP responder answer (bad nonce)')) return { verdict: 'no nonce: refused', said };
+      const error = /OCSP response not successful: ([36])/.exec(log)?.[1];
+      return { verdict: error === '6' ? 'unauthorized' : error === '3' ? 'tryLater' : 'not understood', said };
     },
     stop: async () => {
       for (const { server } of running.values()) await server.stop();

@@ -17,39 +17,13 @@ describe('servers that staple', () => {
   });
   after(() => world?.remove());
 
-  describeRow(
-    CLIENTS.nginx,
-    () => world,
-    nginx(() => world),
-  );
-  describeRow(
-    CLIENTS.apache,
-    () => world,
-    apache(() => world),
-  );
-  describeRow(
-    CLIENTS.apacheMd,
-    () => world,
-    apacheMd(() => world),
-  );
-  describeRow(
-    CLIENTS.haproxy,
-    () => world,
-    haproxy(() => world),
-  );
-  describeRow(
-    CLIENTS.curlNginx,
-    () => world,
-    curl(() => startNginx(world, 'on'), nginxHasAsked),
-  );
-  describeRow(
-    CLIENTS.curlApache,
-    () => world,
-    curl(
-      () => startStaplingApache(world, 'mod_ssl'),
-      () => Promise.resolve(),
-    ),
-  );
+  const present = (): World => world;
+  describeRow(CLIENTS.nginx, present, nginx(present));
+  describeRow(CLIENTS.apache, present, apache(present));
+  describeRow(CLIENTS.apacheMd, present, apacheMd(present));
+  describeRow(CLIENTS.haproxy, present, haproxy(present));
+  describeRow(CLIENTS.curlNginx, present, curlByNginx(present));
+  describeRow(CLIENTS.curlApache, present, curlByApache(present));
 });
 
 const STAPLES = ['good', 'revoked', 'unauthorized', 'tryLater'] as const;
@@ -139,22 +113,33 @@ function haproxy(world: () => World): Row {
 }
 
 /** A visitor that insists on a staple, and verifies it. */
-function curl(
-  start: () => Promise<Running>,
-  ready: (...args: Parameters<typeof nginxHasAsked>) => Promise<unknown>,
-): Row {
-  return serving(start, async (running, _, subject, of) => {
-    await ready(running, subject, of);
-    const url = `https://localhost:${running.ports[of]}/`;
-    const { code, stderr } = await runProgram('curl', ['-sv', '--cert-status', '--cacert', subject.ca, url]).done;
-    const said = `${stderr}\nended with ${code}`;
-    const status = /SSL certificate status: (\w+)/.exec(stderr)?.[1];
-    if (status === 'good' && code === 0) return { verdict: 'good', said };
-    if (code !== CURLE_SSL_INVALIDCERTSTATUS) return { verdict: 'not understood', said };
-    if (stderr.includes('No OCSP response received')) return { verdict: 'no staple', said };
-    const error = /Invalid OCSP response status: (\w+)/.exec(stderr)?.[1];
-    return judge(status ?? (error === 'trylater' ? 'tryLater' : (error ?? 'another problem')), said);
-  });
+async function curl({ ports }: Running, { ca }: Subject, of: SubjectName): Promise<Judged> {
+  const url = `https://localhost:${ports[of]}/`;
+  const { code, stderr } = await runProgram('curl', ['-sv', '--cert-status', '--cacert', ca, url]).done;
+  const said = `${stderr}\nended with ${code}`;
+  const status = /SSL certificate status: (\w+)/.exec(stderr)?.[1];
+  if (status === 'good' && code === 0) return { verdict: 'good', said };
+  if (code !== CURLE_SSL_INVALIDCERTSTATUS) return { verdict: 'not understood', said };
+  if (stderr.includes('No OCSP response received')) return { verdict: 'no staple', said };
+  const error = /Invalid OCSP response status: (\w+)/.exec(stderr)?.[1];
+  return judge(status ?? (error === 'trylater' ? 'tryLater' : (error ?? 'another problem')), said);
+}
+
+function curlByNginx(world: () => World): Row {
+  return serving(
+    () => startNginx(world(), 'on'),
+    async (running, _, subject, of) => {
+      await nginxHasAsked(running, subject, of);
+      return curl(running, subject, of);
+    },
+  );
+}
+
+function curlByApache(world: () => World): Row {
+  return serving(
+    () => startStaplingApache(world(), 'mod_ssl'),
+    (running, _, subject, of) => curl(running, subject, of),
+  );
 }
 
 const CURLE_SSL_INVALIDCERTSTATUS = 91;
