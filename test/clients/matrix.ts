@@ -49,8 +49,6 @@ export interface Client {
   /** Head of the row. */
   readonly title: string;
   readonly program: string;
-  /** Debian package whose version is stated beside the table. */
-  readonly package: string;
   /** Method and version of HTTP with which its requests arrive, by our own metrics; absent when it sends none. */
   readonly asks?: readonly string[];
   /** Absent where the client cannot be made to ask so. */
@@ -72,7 +70,6 @@ export const CLIENTS = {
     id: 'openssl',
     title: '`openssl ocsp`',
     program: 'openssl',
-    package: 'openssl',
     asks: ['POST 1.0'],
     // Asks for a nonce unless told otherwise; warns when there is none, and believes (RFC 9654 §2.1 leaves it to the client).
     verdicts: {
@@ -87,7 +84,6 @@ export const CLIENTS = {
     id: 'ocsptool',
     title: 'GnuTLS `ocsptool`',
     program: 'ocsptool',
-    package: 'gnutls-bin',
     asks: ['POST 1.0'],
     // --nonce is an option, and means: not without (measured). An answer signed ahead has none (RFC 9919 §3.2.1).
     verdicts: {
@@ -101,7 +97,6 @@ export const CLIENTS = {
     id: 'gnutlsCli',
     title: '`gnutls-cli --ocsp`',
     program: 'gnutls-cli',
-    package: 'gnutls-bin',
     asks: ['POST 1.0'],
     verdicts: { ...BELIEVED, neverIssued: 'no status', expiredResponder: 'no status' },
   },
@@ -109,7 +104,6 @@ export const CLIENTS = {
     id: 'javaGet',
     title: 'Java PKIX, GET',
     program: 'java',
-    package: 'openjdk-17-jdk-headless',
     asks: ['GET 1.1'],
     // Says UNSPECIFIED and UNDETERMINED_REVOCATION_STATUS for the two errors (peers.md Part 2 §4.2).
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
@@ -118,7 +112,6 @@ export const CLIENTS = {
     id: 'javaPost',
     title: 'Java PKIX, POST',
     program: 'java',
-    package: 'openjdk-17-jdk-headless',
     asks: ['POST 1.1'],
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
@@ -126,7 +119,6 @@ export const CLIENTS = {
     id: 'nss',
     title: 'NSS `vfychain` (libpkix)',
     program: 'vfychain',
-    package: 'libnss3-tools',
     // By POST what GET has not settled.
     asks: ['GET 1.0', 'POST 1.0'],
     // When it may not accept without a status it calls everything else revoked (peers.md Part 2 §4.2); that it knows better
@@ -137,7 +129,6 @@ export const CLIENTS = {
     id: 'nginx',
     title: 'nginx, stapling and verifying',
     program: 'nginx',
-    package: 'nginx',
     asks: ['GET 1.0'],
     // Staples nothing but good (peers.md Part 2 §4.2); what it has understood is in its log.
     verdicts: {
@@ -152,7 +143,6 @@ export const CLIENTS = {
     id: 'apache',
     title: 'Apache mod_ssl, stapling',
     program: 'apache2',
-    package: 'apache2-bin',
     asks: ['POST 1.0'],
     // Staples errors to its visitors as they came (peers.md Part 2 §4.2).
     verdicts: { ...BELIEVED, neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
@@ -161,7 +151,6 @@ export const CLIENTS = {
     id: 'apacheMd',
     title: 'Apache mod_md, stapling',
     program: 'apache2',
-    package: 'apache2-bin',
     asks: ['POST 1.1'],
     // Always asks for a nonce and takes an answer without one (peers.md Part 2 §4.1).
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'no staple', expiredResponder: 'no staple' },
@@ -170,7 +159,6 @@ export const CLIENTS = {
     id: 'apacheClients',
     title: 'Apache mod_ssl, certificates of its visitors',
     program: 'apache2',
-    package: 'apache2-bin',
     asks: ['POST 1.0'],
     // Asks for a nonce by default and insists on it; all but one column are with `SSLOCSPUseRequestNonce off` (peers.md Part 2 §4.1).
     verdicts: {
@@ -184,7 +172,6 @@ export const CLIENTS = {
     id: 'haproxy',
     title: 'HAProxy, given our answer by `set ssl ocsp-response`',
     program: 'haproxy',
-    package: 'haproxy',
     // It finds the certificate by a SHA-1 CertID alone, and takes no error for an answer.
     verdicts: { ...BELIEVED, neverIssued: 'no staple: unauthorized', expiredResponder: 'no staple: tryLater' },
   },
@@ -192,7 +179,6 @@ export const CLIENTS = {
     id: 'curlNginx',
     title: '`curl --cert-status`, by nginx',
     program: 'curl',
-    package: 'curl',
     verdicts: {
       ...BELIEVED,
       p256Revoked: 'no staple',
@@ -205,7 +191,6 @@ export const CLIENTS = {
     id: 'curlApache',
     title: '`curl --cert-status`, by Apache',
     program: 'curl',
-    package: 'curl',
     verdicts: { ...BELIEVED, neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
 } as const satisfies Readonly<Record<string, Client>>;
