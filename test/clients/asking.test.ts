@@ -5,8 +5,8 @@ import { after, before, describe } from 'node:test';
 import { runProgram } from '../support/service.ts';
 import { CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
 import { describeRow, serving, type Judged, type Row } from './row.ts';
-import { startNginx, startVerifyingApache, type Running } from './servers.ts';
-import { World, type Subject } from './world.ts';
+import { startNginx, startVerifyingApache, startVerifyingNginx, type Running } from './servers.ts';
+import { World, type Subject, type SubjectName } from './world.ts';
 
 describe('clients that ask', () => {
   let world: World;
@@ -24,6 +24,7 @@ describe('clients that ask', () => {
   // Java 17 asks by POST only when it is told to, or when the URL gets longer than 255 octets.
   describeRow(CLIENTS.javaPost, present, java(present, CLIENTS.javaPost, ['-Dcom.sun.security.ocsp.useget=false']));
   describeRow(CLIENTS.apacheClients, present, apacheClients(present));
+  describeRow(CLIENTS.nginxClients, present, nginxClients(present));
 });
 
 async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
@@ -70,23 +71,35 @@ function gnutlsCli(world: () => World): Row {
   );
 }
 
-/** A server that lets in only visitors whose certificates are good: the handshake decides, its log says why. */
+/** Shows its certificate to a server that lets in only what is good; the server's log says why not. */
+async function show(
+  { server, ports }: Running,
+  { certificate, key, ca }: Subject,
+  of: SubjectName,
+): Promise<{ readonly status: string; readonly log: string; readonly said: string }> {
+  const from = server.log.length;
+  const args = ['-sS', '-o', '/dev/null', '-w', '%{http_code}', '--cacert', ca, '--cert', certificate, '--key', key];
+  const { stdout, stderr } = await runProgram('curl', [...args, `https://localhost:${ports[of]}/`]).done;
+  const log = server.log.slice(from);
+  return { status: stdout, log, said: `${stdout}\n${stderr}\n${log}` };
+}
+
+/** Ends the handshake with whom it does not let in. */
 function apacheClients(world: () => World): Row {
   const running = new Map<'on' | 'off', Running>();
   return {
     start: async () => {
       for (const nonce of ['on', 'off'] as const) running.set(nonce, await startVerifyingApache(world(), nonce));
     },
-    ask: async (scenario, { certificate, key, ca }, of) => {
-      const { server, ports } = running.get(scenario === 'nonce' ? 'on' : 'off') as Running;
-      const from = server.log.length;
-      const args = ['-sS', '-o', '/dev/null', '--cacert', ca, '--cert', certificate, '--key', key];
-      const { code, stderr } = await runProgram('curl', [...args, `https://localhost:${ports[of]}/`]).done;
-      const log = server.log.slice(from);
-      const said = `${stderr}ended with ${code}\n${log}`;
-      const status = /OCSP validation completed, certificate status: (good|revoked) /.exec(log)?.[1];
-      if (code === 0) return { verdict: status === 'good' ? 'good' : 'not understood', said };
-      if (status === 'revoked') return { verdict: 'revoked', said };
+    ask: async (scenario, subject, of) => {
+      const { status, log, said } = await show(
+        running.get(scenario === 'nonce' ? 'on' : 'off') as Running,
+        subject,
+        of,
+      );
+      const verdict = /OCSP validation completed, certificate status: (good|revoked) /.exec(log)?.[1];
+      if (status !== '000') return { verdict: verdict === 'good' ? 'good' : 'not understood', said };
+      if (verdict === 'revoked') return { verdict: 'revoked', said };
       if (log.includes('Bad OCSP responder answer (bad nonce)')) return { verdict: 'no nonce: refused', said };
       const error = /OCSP response not successful: ([36])/.exec(log)?.[1];
       return { verdict: error === '6' ? 'unauthorized' : error === '3' ? 'tryLater' : 'not understood', said };
@@ -95,6 +108,21 @@ function apacheClients(world: () => World): Row {
       for (const { server } of running.values()) await server.stop();
     },
   };
+}
+
+/** Ends the handshake, and answers 400 to whom it does not let in. */
+function nginxClients(world: () => World): Row {
+  return serving(
+    () => startVerifyingNginx(world()),
+    async (running, _, subject, of) => {
+      const { status, log, said } = await show(running, subject, of);
+      if (status === '204') return { verdict: 'good', said };
+      if (status !== '400') return { verdict: 'not understood', said };
+      if (log.includes('client SSL certificate verify error: certificate revoked')) return { verdict: 'revoked', said };
+      const error = /OCSP response not successful \(\d: (\w+)\)/.exec(log)?.[1];
+      return { verdict: error === undefined ? 'not understood' : errorStatus(error), said };
+    },
+  );
 }
 
 /** Each question in a process of its own: libpkix keeps what it was told. */

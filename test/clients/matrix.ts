@@ -48,6 +48,7 @@ export interface Client {
   readonly id: string;
   /** Head of the row. */
   readonly title: string;
+  /** Without which there is no such client here. */
   readonly program: string;
   /** Method and version of HTTP with which its requests arrive, by our own metrics; absent when it sends none. */
   readonly asks?: readonly string[];
@@ -103,7 +104,7 @@ export const CLIENTS = {
   javaGet: {
     id: 'javaGet',
     title: 'Java PKIX, GET',
-    program: 'java',
+    program: 'javac',
     asks: ['GET 1.1'],
     // Says UNSPECIFIED and UNDETERMINED_REVOCATION_STATUS for the two errors (peers.md Part 2 §4.2).
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
@@ -111,7 +112,7 @@ export const CLIENTS = {
   javaPost: {
     id: 'javaPost',
     title: 'Java PKIX, POST',
-    program: 'java',
+    program: 'javac',
     asks: ['POST 1.1'],
     verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
@@ -167,6 +168,13 @@ export const CLIENTS = {
       neverIssued: 'unauthorized',
       expiredResponder: 'tryLater',
     },
+  },
+  nginxClients: {
+    id: 'nginxClients',
+    title: 'nginx, certificates of its visitors',
+    program: 'nginx',
+    asks: ['GET 1.0'],
+    verdicts: { ...BELIEVED, neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
   },
   haproxy: {
     id: 'haproxy',

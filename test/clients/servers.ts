@@ -14,15 +14,25 @@ export interface Running {
 }
 
 /** With verified stapling, or without any. */
-export async function startNginx(world: World, stapling: 'on' | 'off'): Promise<Running> {
-  const directory = directoryFor(world, `nginx-${stapling}`);
+export function startNginx(world: World, stapling: 'on' | 'off'): Promise<Running> {
+  const how = `ssl_stapling ${stapling}; ssl_stapling_verify ${stapling};`;
+  return startNginxWith(world, ({ ca }) => `${how} ssl_trusted_certificate ${ca};`);
+}
+
+/** Lets in whoever has a certificate that is good by OCSP. */
+export function startVerifyingNginx(world: World): Promise<Running> {
+  return startNginxWith(world, ({ ca }) => `ssl_verify_client on; ssl_client_certificate ${ca}; ssl_ocsp leaf;`);
+}
+
+async function startNginxWith(world: World, forServer: (subject: Subject) => string): Promise<Running> {
+  const directory = directoryFor(world, 'nginx');
   const { ports, first, each } = await portsFor(world);
   const log = join(directory, 'error.log');
   const servers = each(
-    (port, { chain, key, ca }) => `server {
+    (port, subject) => `server {
     listen 127.0.0.1:${port} ssl;
-    ssl_certificate ${chain}; ssl_certificate_key ${key};
-    ssl_stapling ${stapling}; ssl_stapling_verify ${stapling}; ssl_trusted_certificate ${ca};
+    ssl_certificate ${subject.chain}; ssl_certificate_key ${subject.key};
+    ${forServer(subject)}
     return 204;
   }`,
   );
@@ -52,7 +62,7 @@ export function startStaplingApache(world: World, by: 'mod_ssl' | 'mod_md'): Pro
   return startApache(world, by, extra, () => '');
 }
 
-/** Lets in whoever has a certificate that is good by OCSP. */
+/** The same of Apache. */
 export function startVerifyingApache(world: World, nonce: 'on' | 'off'): Promise<Running> {
   return startApache(world, `verify-nonce-${nonce}`, () => 'LogLevel ssl:debug', ({ ca }) => `SSLVerifyClient require
 SSLCACertificateFile ${ca}
