@@ -30,15 +30,17 @@ describe('clients that ask', () => {
 async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
   const how = [...(scenario === 'nonce' ? [] : ['-no_nonce']), ...(scenario === 'sha256' ? ['-sha256'] : [])];
   const { code, stdout, stderr } = await runProgram('openssl', [
-    ...['ocsp', '-issuer', ca, '-CAfile', ca, '-url', url, ...how, '-cert', certificate],
+    ...['ocsp', '-issuer', ca, '-CAfile', ca, '-url', url, '-req_text', ...how, '-cert', certificate],
   ]).done;
   const said = stdout + stderr;
+  const asked = stdout.includes(`Hash Algorithm: ${scenario === 'sha256' ? 'sha256' : 'sha1'}`);
   const error = /Responder Error: (\w+)/.exec(said)?.[1];
   if (error !== undefined) return { verdict: errorStatus(error), said };
-  const status = /\.pem: (good|revoked)\n/.exec(stdout)?.[1] as 'good' | 'revoked' | undefined;
+  const [, status, reason] = /\.pem: (good|revoked)\n(?:.*\n){2}(?:\tReason: (\w+)\n)?/.exec(stdout) ?? [];
   const noNonce = stderr.includes('WARNING: no nonce in response');
-  const believed = code === 0 && stderr.includes('Response verify OK') && noNonce === (scenario === 'nonce');
-  return { verdict: believed && status !== undefined ? status : 'not understood', said };
+  const believed = code === 0 && stderr.includes('Response verify OK') && noNonce === (scenario === 'nonce') && asked;
+  if (believed && status === 'good') return { verdict: 'good', said };
+  return { verdict: believed && status === 'revoked' && reason === 'superseded' ? 'revoked' : 'not understood', said };
 }
 
 async function ocsptool(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
