@@ -5,15 +5,23 @@
  * The second service is one whose only responder certificate has run out while it was down: it published good answers, was
  * stopped, and comes up when the clock is past notAfter. Nobody can wait for that, so its clock is put forward.
  */
+import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { exchange } from '../support/http.ts';
-import { getPath, issuerFromFile, ocspRequest, readAnswer } from '../support/ocsp-client.ts';
+import {
+  getPath,
+  issuerFromFile,
+  ocspRequest,
+  readAnswer,
+  type CertIdHash,
+  type OcspAnswer,
+} from '../support/ocsp-client.ts';
 import { OpensslCa, type IssuedFile } from '../support/openssl-ca.ts';
-import { Service } from '../support/service.ts';
+import { Service, until } from '../support/service.ts';
 
 /** A certificate that a client is to judge, with what it needs to ask. All are paths of PEM files. */
 export interface Subject {
@@ -86,15 +94,21 @@ export class World {
           // BR 4.9.9: nothing is signed with less than 8 h left, so it has a little more.
           await expired.register(expired.ca.issueResponder(utc(-48), { notAfter: utc(8.5) }));
           await late.start();
-          assertSaid('good before', await expired.say(expiredResponder), 'good');
+          await expired.says('good', expiredResponder);
           await late.stop();
           setClock(clock, 9 * HOUR_MS);
           await late.start();
+          await expired.says('tryLater', expiredResponder);
         })(),
       ]);
+      await p256.says('good', p256Good);
+      await p256.says('revoked', p256Revoked);
+      await rsa.says('good', rsaGood);
+      await rsa.says('revoked', rsaRevoked);
       const rollOverNew = await rolling.changeOver(rollOverOld);
       // After the import, so that only the CA itself knows it (T-33).
       const [neverIssued] = p256.ca.issue() as [IssuedFile];
+      await p256.says('unauthorized', neverIssued);
       const subjects = {
         p256Good: p256.subject(p256Good),
         p256Revoked: p256.subject(p256Revoked),
@@ -164,10 +178,14 @@ class Kept {
     assertDone(await this.#service.run('import', 'index', ca.indexFile, '--issuer', this.#id));
   }
 
-  /** What our own client takes from the answer, so that a matrix is not run against something else than it says. */
-  async say({ serial }: IssuedFile): Promise<string> {
+  /** Waits until our own client hears so: a matrix is not run against something else than it says, nor against a signer's start. */
+  async says(status: OcspAnswer['status'], { serial }: IssuedFile): Promise<void> {
     const issuer = issuerFromFile(this.ca.certificateFile);
-    return readAnswer(await this.#ask(serial), issuer, serial, 'sha1').status;
+    for (const hash of ['sha1', 'sha256'] as const) {
+      await until(`${this.#id} says ${status} of ${serial}`, async () => {
+        return readAnswer(await this.#ask(serial, hash), issuer, serial, hash).status === status;
+      });
+    }
   }
 
   /**
@@ -183,31 +201,27 @@ class Kept {
     assertDone(await this.#service.run('key', 'csr', '--issuer', this.#id, ...request));
     // Valid for more than a day, so that it signs at once (T-18).
     const next = ca.issueResponderFrom('next.csr', utc(-30));
-    assertSaid('good before the change-over', await this.say(old), 'good');
+    await this.says('good', old);
     assertDone(
       await this.#service.run('key', 'install', '--issuer', this.#id, '--certificate', next.file, '--key', key),
     );
     const [late] = ca.issue() as [IssuedFile];
     assertDone(await this.#service.run('import', 'certs', late.file, '--issuer', this.#id));
-    const isNew = async ({ serial }: IssuedFile): Promise<string> =>
-      String((await this.#ask(serial)).body.includes(new X509Certificate(readFileSync(next.file)).raw));
-    assertSaid('the old answer is by the new certificate', await isNew(old), 'false');
-    assertSaid('the late answer is by the new certificate', await isNew(late), 'true');
+    await this.says('good', late);
+    const by = async ({ serial }: IssuedFile): Promise<'new' | 'old'> =>
+      (await this.#ask(serial, 'sha1')).body.includes(new X509Certificate(readFileSync(next.file)).raw) ? 'new' : 'old';
+    assert.deepEqual([await by(old), await by(late)], ['old', 'new']);
     return late;
   }
 
-  #ask(serial: string): ReturnType<typeof exchange> {
-    const request = ocspRequest(issuerFromFile(this.ca.certificateFile), serial);
+  #ask(serial: string, hash: CertIdHash): ReturnType<typeof exchange> {
+    const request = ocspRequest(issuerFromFile(this.ca.certificateFile), serial, hash);
     return exchange({ port: this.#service.ports.public, path: getPath(`/${this.#id}`, request) });
   }
 }
 
 function assertDone({ code, stdout, stderr }: Awaited<ReturnType<Service['run']>>): void {
-  if (code !== 0) throw new Error(`a command ended with ${code}: ${stderr}${stdout}`);
-}
-
-function assertSaid(what: string, is: string, wanted: string): void {
-  if (is !== wanted) throw new Error(`${what}: ${is}, not ${wanted}`);
+  assert.equal(code, 0, `${stderr}${stdout}`);
 }
 
 /** So many hours from now, as `openssl ca` wants it. */
