@@ -99,7 +99,8 @@ export const CLIENTS = {
     title: '`gnutls-cli --ocsp`',
     program: 'gnutls-cli',
     asks: ['POST 1.0'],
-    verdicts: { ...BELIEVED, neverIssued: 'no status', expiredResponder: 'no status' },
+    // Always asks for a nonce, and believes an answer without one (measured).
+    verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'no status', expiredResponder: 'no status' },
   },
   javaGet: {
     id: 'javaGet',
