@@ -2,29 +2,21 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
-import { after, before, describe } from 'node:test';
 import { runProgram, until } from '../support/service.ts';
 import { CLIENTS } from './matrix.ts';
 import { describeRow, serving, type Judged, type Row } from './row.ts';
 import { startHaproxy, startNginx, startStaplingApache, type Running } from './servers.ts';
 import { visit } from './tls-server.ts';
-import { World, type Subject, type SubjectName } from './world.ts';
+import type { Subject, SubjectName, World } from './world.ts';
 
-describe('servers that staple', () => {
-  let world: World;
-  before(async () => {
-    world = await World.create();
-  });
-  after(() => world?.remove());
-
-  const present = (): World => world;
-  describeRow(CLIENTS.nginx, present, nginx(present));
-  describeRow(CLIENTS.apache, present, apache(present));
-  describeRow(CLIENTS.apacheMd, present, apacheMd(present));
-  describeRow(CLIENTS.haproxy, present, haproxy(present));
-  describeRow(CLIENTS.curlNginx, present, curlByNginx(present));
-  describeRow(CLIENTS.curlApache, present, curlByApache(present));
-});
+export function describeStaplers(world: () => World): void {
+  describeRow(CLIENTS.nginx, world, nginx(world));
+  describeRow(CLIENTS.apache, world, apache(world));
+  describeRow(CLIENTS.apacheMd, world, apacheMd(world));
+  describeRow(CLIENTS.haproxy, world, haproxy(world));
+  describeRow(CLIENTS.curlNginx, world, curlByNginx(world));
+  describeRow(CLIENTS.curlApache, world, curlByApache(world));
+}
 
 const STAPLES = ['good', 'revoked', 'unauthorized', 'tryLater'] as const;
 

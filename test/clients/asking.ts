@@ -1,31 +1,23 @@
 /** Programs and libraries that ask for themselves, and what they make of our answers. */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after, before, describe } from 'node:test';
 import { runProgram } from '../support/service.ts';
 import { CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
 import { describeRow, serving, type Judged, type Row } from './row.ts';
 import { startNginx, startVerifyingApache, startVerifyingNginx, type Running } from './servers.ts';
-import { World, type Subject, type SubjectName } from './world.ts';
+import type { Subject, SubjectName, World } from './world.ts';
 
-describe('clients that ask', () => {
-  let world: World;
-  before(async () => {
-    world = await World.create();
-  });
-  after(() => world?.remove());
-
-  const present = (): World => world;
-  describeRow(CLIENTS.openssl, present, { ask: openssl });
-  describeRow(CLIENTS.ocsptool, present, { ask: ocsptool });
-  describeRow(CLIENTS.gnutlsCli, present, gnutlsCli(present));
-  describeRow(CLIENTS.nss, present, nss(present));
-  describeRow(CLIENTS.javaGet, present, java(present, CLIENTS.javaGet, []));
+export function describeAskers(world: () => World): void {
+  describeRow(CLIENTS.openssl, world, { ask: openssl });
+  describeRow(CLIENTS.ocsptool, world, { ask: ocsptool });
+  describeRow(CLIENTS.gnutlsCli, world, gnutlsCli(world));
+  describeRow(CLIENTS.nss, world, nss(world));
+  describeRow(CLIENTS.javaGet, world, java(world, CLIENTS.javaGet, []));
   // Java 17 asks by POST only when it is told to, or when the URL gets longer than 255 octets.
-  describeRow(CLIENTS.javaPost, present, java(present, CLIENTS.javaPost, ['-Dcom.sun.security.ocsp.useget=false']));
-  describeRow(CLIENTS.apacheClients, present, apacheClients(present));
-  describeRow(CLIENTS.nginxClients, present, nginxClients(present));
-});
+  describeRow(CLIENTS.javaPost, world, java(world, CLIENTS.javaPost, ['-Dcom.sun.security.ocsp.useget=false']));
+  describeRow(CLIENTS.apacheClients, world, apacheClients(world));
+  describeRow(CLIENTS.nginxClients, world, nginxClients(world));
+}
 
 async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
   const how = [...(scenario === 'nonce' ? [] : ['-no_nonce']), ...(scenario === 'sha256' ? ['-sha256'] : [])];
