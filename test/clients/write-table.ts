@@ -1,6 +1,6 @@
 /**
  * `npm run clients`: asks all clients anew and writes what they said into README.md. When one says something else than is
- * expected of it, its row is printed and README.md stays as it is.
+ * expected of it, README.md stays as it is and the table is printed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const README = resolve(import.meta.dirname, '../../../README.md');
 
 const results = mkdtempSync(join(tmpdir(), 'certstatus-clients-'));
 try {
-  const file = join(import.meta.dirname, 'clients.test.js');
+  const file = join(import.meta.dirname, 'matrix.test.js');
   const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', file], {
     env: { ...process.env, CLIENTS_RESULTS: results },
     stdio: ['ignore', 'inherit', 'inherit'],
