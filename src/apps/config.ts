@@ -9,6 +9,7 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
+import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -36,6 +37,7 @@ export interface Config {
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
   readonly limits: { readonly responseTableBytes: number };
+  readonly probe: ProbeConfig;
 }
 
 export interface Listen {
@@ -154,6 +156,7 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  probe: probeSchema(duration),
 });
 
 export interface LoadOptions {
@@ -351,6 +354,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     },
     logLevel: overrides.logLevel ?? value.logLevel,
     limits: value.limits,
+    probe: { urls: value.probe.urls, everyMs: value.probe.every },
   };
 }
 
