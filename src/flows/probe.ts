@@ -111,7 +111,8 @@ class Probe {
     for (const spelling of spellings(this.#at.path, this.#at.authority, question)) {
       await this.#spelled(spelling, reference.word);
     }
-    if (ours) for (const tale of tellTales(this.#at.path, question)) await this.#decodedBy(tale);
+    // Of nobody, so that no cache that knows several spellings of one path answers in place of the responder.
+    if (ours) for (const tale of tellTales(this.#at.path, awkwardQuestion(NOBODY))) await this.#decodedBy(tale);
     await this.#dialects();
     await this.#caching();
     await this.#nonces();
