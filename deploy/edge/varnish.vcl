@@ -83,12 +83,23 @@ sub vcl_backend_response {
     return (deliver);
 }
 
+sub vcl_backend_fetch {
+    if (bereq.retries > 0) {
+        set bereq.backend = public;
+    }
+    return (fetch);
+}
+
 # Varnish's own pages, when no listener answers: kept by nobody.
 sub vcl_synth {
     set resp.http.Cache-Control = "no-store";
 }
 
 sub vcl_backend_error {
+    # The origin listener went away since the last probe of it.
+    if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+        return (retry);
+    }
     set beresp.http.Cache-Control = "no-store";
     set beresp.grace = 0s;
 }

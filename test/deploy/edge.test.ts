@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { exchange, rawExchange } from '../support/http.ts';
 import { getPath, ocspRequest } from '../support/ocsp-client.ts';
 import { Edge, edgeMissing, EDGES, Recorder, type EdgeName } from '../support/edge.ts';
-import { runProgram, Service, until } from '../support/service.ts';
+import { freePorts, runProgram, Service, until } from '../support/service.ts';
 
 interface Got {
   readonly status: number;
@@ -215,6 +215,19 @@ function passesOn(name: EdgeName): void {
       const other = await raw(edge.port, `GET ${path} HTTP/1.1`, [HOST, 'If-None-Match: "other"']);
       assert.deepEqual([other.status, other.headers['etag']], [200, headers['etag']]);
       assert.equal(recorder.arrived.length, from);
+    });
+
+    it('asks the public listener while there is no origin listener', async () => {
+      const [nowhere] = (await freePorts(1)) as [number];
+      const other = await Edge.start(name, { origin: nowhere, public: recorder.port });
+      try {
+        for (const version of ['1.1', '1.0']) {
+          const { status } = await raw(other.port, `GET /OcspServer/${base64}${version} HTTP/${version}`, [HOST]);
+          assert.equal(status, 200);
+        }
+      } finally {
+        await other.stop();
+      }
     });
 
     it('passes a large file', async () => {
