@@ -23,7 +23,7 @@ import { spellings, tellTales, type Spelling } from '../core/probe/spellings.ts'
 import { Problem } from '../core/problem.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Wire } from '../ports/wire.ts';
+import type { Received, Sent, Wire } from '../ports/wire.ts';
 
 /** Where, and about whom. */
 export interface ProbeTarget {
@@ -48,14 +48,12 @@ export interface ProbeReport {
 /** @throws Problem `invalid` for a URL that OCSP is not asked at. */
 export async function probe(target: ProbeTarget, wire: Wire, clock: Clock): Promise<ProbeReport> {
   const run = new Probe(target, wire, clock);
-  let answer: string | undefined;
   try {
-    answer = await run.all();
+    await run.all();
   } catch (error) {
-    if (!(error instanceof Problem) || error.code !== 'unavailable') throw error;
-    run.note('error', 'a connection', error.line, 'nobody listens there, a firewall, or a name that leads elsewhere from here', 'BR 4.10.2'); // prettier-ignore
+    if (error !== GIVEN_UP) throw error;
   }
-  return { url: target.url, answer, asked: run.asked, findings: run.findings };
+  return { url: target.url, answer: run.answer, asked: run.asked, findings: run.findings };
 }
 
 /** The parts of an AIA URL, its path as it stands there. @throws Problem `invalid` */
@@ -71,6 +69,9 @@ export function probeUrl(url: string): { host: string; port: number; authority: 
 
 /** How long after an HTTP/1.0 answer the connection may stay open: a client that waits for its end waits that long. */
 const CLOSE_WITHIN_MS = SECOND;
+/** After so many questions without any answer nobody is there, or nobody who wants to be asked more. */
+const MOST_UNANSWERED = 3;
+const GIVEN_UP = new Error('given up');
 /** Caches tell the age of what they keep in whole seconds. */
 const AGEING_MS = 1100;
 
@@ -87,6 +88,8 @@ interface Ask {
 class Probe {
   readonly findings: ProbeFinding[] = [];
   asked = 0;
+  answer: string | undefined;
+  #unanswered = 0;
   readonly #target: ProbeTarget;
   readonly #wire: Wire;
   readonly #clock: Clock;
@@ -103,11 +106,12 @@ class Probe {
     this.findings.push({ severity, asked, message, cause, rule });
   }
 
-  async all(): Promise<string | undefined> {
+  async all(): Promise<void> {
     const { subject, ours } = this.#target;
     const question = awkwardQuestion(subject);
     const reference = await this.#said({ asked: 'POST', method: 'POST', target: this.#at.path, body: question });
-    if (reference === undefined) return undefined;
+    if (reference === undefined) return;
+    this.answer = reference.word;
     for (const spelling of spellings(this.#at.path, this.#at.authority, question)) {
       await this.#spelled(spelling, reference.word);
     }
@@ -117,7 +121,6 @@ class Probe {
     await this.#caching();
     await this.#nonces();
     await this.#refusals();
-    return reference.word;
   }
 
   async #spelled({ name, target, cause, severity }: Spelling, wanted: string): Promise<void> {
@@ -165,7 +168,6 @@ class Probe {
     if (head !== undefined) this.findings.push(...judgeHead('HEAD', head, get));
     const single = said(get.body).decoded?.basic?.responses[0];
     if (single === undefined) return;
-    this.findings.push(...judgeFreshness('GET', get, single.nextUpdate, this.#clock.now()));
     const etag = fieldOf(get, 'etag');
     if (etag !== undefined) {
       const asked = 'GET with If-None-Match';
@@ -220,7 +222,11 @@ class Probe {
     if (answer?.status !== 200) return undefined;
     const read = said(answer.body);
     const { subject, issuer } = this.#target;
-    this.findings.push(...judgeOcsp(ask.asked, read, subject, issuer, this.#clock.now()));
+    const nowMs = this.#clock.now();
+    this.findings.push(...judgeOcsp(ask.asked, read, subject, issuer, nowMs));
+    const single = read.decoded?.basic?.responses[0];
+    if (single !== undefined && ask.method === 'GET')
+      this.findings.push(...judgeFreshness(ask.asked, answer, single.nextUpdate, nowMs));
     return read.word === 'unreadable' ? undefined : read;
   }
 
@@ -234,14 +240,13 @@ class Probe {
       ...(body === undefined ? [] : ['Content-Type: application/ocsp-request', `Content-Length: ${body.length}`]),
       ...fields,
     ];
-    this.asked += 1;
-    const { octets, closed } = await this.#wire.exchange({
-      host: this.#at.host,
-      port: this.#at.port,
+    const received = await this.#exchange(asked, {
       octets: Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'latin1'), body ?? Buffer.alloc(0)]),
-      isWhole: (received) => readHttpAnswer(received, isHead, false) !== undefined,
+      isWhole: (some) => readHttpAnswer(some, isHead, false) !== undefined,
       closeWithinMs: version === '1.0' ? CLOSE_WITHIN_MS : 0,
     });
+    if (received === undefined) return undefined;
+    const { octets, closed } = received;
     const answer = readHttpAnswer(octets, isHead, true);
     if (answer === undefined || answer === 'not-http') {
       const why = octets.length === 0 ? 'closed without an answer' : 'no whole HTTP answer';
@@ -250,5 +255,21 @@ class Probe {
     }
     if (judged) this.findings.push(...judgeHttp(asked, answer, version === '1.0' ? closed : undefined));
     return answer;
+  }
+
+  /** Undefined, and a finding, when there is no connection or nothing comes. The first time there is nothing else to be learnt. */
+  async #exchange(asked: string, sent: Omit<Sent, 'host' | 'port'>): Promise<Received | undefined> {
+    this.asked += 1;
+    try {
+      return await this.#wire.exchange({ host: this.#at.host, port: this.#at.port, ...sent });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      const cause =
+        'nobody listens there, a firewall, a name that leads elsewhere from here, or a server that this request ended';
+      this.note('error', asked, error.line, cause, 'BR 4.10.2');
+      this.#unanswered += 1;
+      if (this.answer === undefined || this.#unanswered === MOST_UNANSWERED) throw GIVEN_UP;
+      return undefined;
+    }
   }
 }

@@ -4,7 +4,8 @@ import { MetricSet } from '../../src/core/metric.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { HOUR, MINUTE } from '../../src/core/time.ts';
 import { SelfProbe } from '../../src/flows/self-probe.ts';
-import { probeUrl } from '../../src/flows/probe.ts';
+import { probe, probeUrl } from '../../src/flows/probe.ts';
+import { NOBODY } from '../../src/core/probe/question.ts';
 import type { Sent, Wire } from '../../src/ports/wire.ts';
 import { TurnedClock } from './clock.ts';
 
@@ -41,17 +42,17 @@ describe('a responder that looks at itself', () => {
         if (metric.kind === 'gauge' && metric.name === name) return [...metric.read()][0]?.[1];
       return undefined;
     };
-    const probe = new SelfProbe(['http://ocsp.example.com'], HOUR, wire, clock, log, metrics);
+    const self = new SelfProbe(['http://ocsp.example.com'], HOUR, wire, clock, log, metrics);
     /** Lets what is under way come to its next timer. */
     const settle = async (): Promise<void> => {
       for (let i = 0; i < 500; i++) await Promise.resolve();
     };
 
     assert.equal(gauge('certstatus_probe_findings'), undefined);
-    probe.start();
+    self.start();
     await settle();
     assert.deepEqual([lines.length, gauge('certstatus_probe_findings')], [1, 1]);
-    assert.match(lines[0] as string, /^error: .*not right for every client: a connection: .*cannot be asked/);
+    assert.match(lines[0] as string, /^error: .*not right for every client: POST: .*cannot be asked/);
 
     wire.broken = false;
     clock.turn(5 * MINUTE);
@@ -73,11 +74,36 @@ describe('a responder that looks at itself', () => {
     await settle();
     assert.equal(lines.length, 3);
 
-    probe.stop();
+    self.stop();
     const before = wire.asked;
     clock.turn(2 * HOUR);
     await settle();
     assert.equal(wire.asked, before);
+  });
+});
+
+describe('a probe', () => {
+  it('goes on after a question that nobody answered, and gives up after the third', async () => {
+    const clock = {
+      now: () => 0,
+      after: (_ms: number, run: () => void) => (queueMicrotask(run), { cancel: () => undefined }),
+    };
+    const look = async (broken: (head: string) => boolean): Promise<readonly [asked: number, unanswered: number]> => {
+      const neighbour = new Neighbour();
+      const wire: Wire = {
+        exchange(sent) {
+          neighbour.broken = broken(Buffer.from(sent.octets).toString('latin1'));
+          return neighbour.exchange(sent);
+        },
+      };
+      const report = await probe({ url: 'http://a/', subject: NOBODY, ours: true }, wire, clock);
+      return [report.asked, report.findings.filter(({ message }) => message.includes('cannot be asked')).length];
+    };
+    const [all] = await look(() => false);
+    assert.ok(all > 15);
+    assert.deepEqual(await look((head) => head.startsWith('HEAD')), [all, 1]);
+    assert.deepEqual((await look((head) => head.startsWith('GET')))[1], 3);
+    assert.deepEqual(await look(() => true), [1, 1]);
   });
 });
 
