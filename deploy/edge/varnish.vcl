@@ -71,6 +71,7 @@ sub vcl_hash {
 }
 
 sub vcl_backend_response {
+    unset beresp.http.uWebSockets;
     # Varnish serves an object 10 s past its max-age unless told not to, must-revalidate or not (H-10, P4).
     set beresp.grace = 0s;
     set beresp.keep = 0s;
