@@ -24,7 +24,6 @@ import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { Log } from './log.ts';
-import { Spellings } from './spellings.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
 import type { Entry, Loaded, ResponseTable } from './response-table.ts';
@@ -33,8 +32,6 @@ import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 const WAIT_MS = 2 * SECOND;
 /** A certificate may change while it is being signed: look again, but not for ever. */
 const ATTEMPTS = 4;
-/** By GET and by POST. */
-const SPELLINGS_PER_ENTRY = 2;
 
 export interface AnswerParts {
   readonly issuers: readonly ServedIssuer[];
@@ -57,13 +54,11 @@ export function makeAnswer(parts: AnswerParts): Answer {
 class Responder {
   readonly #parts: AnswerParts;
   readonly #routes: RouteTable<PublicFile>;
-  readonly #spellings: Spellings;
   readonly #issuers: Record<CertIdHash, ReadonlyMap<string, ServedIssuer>>;
 
   constructor(parts: AnswerParts) {
     this.#parts = parts;
     this.#routes = new RouteTable(parts.ocspUrls, parts.files);
-    this.#spellings = new Spellings(parts.table.expectedEntries * SPELLINGS_PER_ENTRY);
     this.#issuers = { sha1: issuersBy('sha1', parts.issuers), sha256: issuersBy('sha256', parts.issuers) };
   }
 
@@ -71,9 +66,8 @@ class Responder {
     try {
       const { method } = question;
       if (method === 'GET') {
-        const entry = this.#spellings.find(question.target);
-        if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
-          return this.#said(question, entry);
+        const entry = this.#parts.table.spelled(question.target, this.#parts.clock.now());
+        if (entry !== undefined) return this.#said(question, entry);
       } else if (method !== 'POST' && method !== 'HEAD')
         return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
       const route = this.#routes.find(question);
@@ -99,9 +93,8 @@ class Responder {
 
   #posted(question: Question, body: Uint8Array): Reply | Promise<Reply> {
     const spelling = latin1(body);
-    const entry = this.#spellings.find(spelling);
-    if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
-      return this.#said(question, entry);
+    const entry = this.#parts.table.spelled(spelling, this.#parts.clock.now());
+    if (entry !== undefined) return this.#said(question, entry);
     return this.#ocsp(question, body, spelling);
   }
 
@@ -124,7 +117,7 @@ class Responder {
     const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
     if (entry !== undefined) {
       // What carries a nonce is counted, and comes once.
-      if (request.nonce === undefined) this.#spellings.keep(spelling, entry);
+      if (request.nonce === undefined) table.keepSpelling(spelling, entry);
       return this.#entry(question, issuer, entry);
     }
     return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
