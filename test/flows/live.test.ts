@@ -188,6 +188,27 @@ describe('a nonce that is not answered', () => {
     assert.equal(rows.length, LIMITS.waiting + 1);
   });
 
+  it('of one issuer, however many, costs another issuer nothing', async () => {
+    const live = { perSecond: 2, waiting: 2 };
+    const profile = { ...PROFILE, ocsp: { ...PROFILE.ocsp, nonce: 'live' as const, live } };
+    const issuers = [makeIssuer({ profile }), makeIssuer({ profile, id: 'other', name: 'Other CA' })] as const;
+    const service = await TestService.open([...issuers]);
+    services.push(service);
+    const [serial] = serials(1) as [Serial];
+    service.signer.start();
+    for (const { served } of issuers) await service.issue([serial], START + 90 * DAY, served);
+    await settled();
+    for (const { caDer } of issuers) await service.answer(question(getPath(requestFor(caDer, serial))));
+    const release = service.holder.hang();
+    const flood = Array.from({ length: 10 }, (_, i) => ask(service, serial, nonceOf(i)));
+    const { caDer } = issuers[1];
+    const reply = await service.answer(question(getPath(requestFor(caDer, serial, 'sha1', nonceOf(77)))));
+    assert.equal(read(reply, caDer, serial).nonce, nonceOf(77).toString('hex'));
+    release();
+    const echoed = await Promise.all(flood.map(async (one) => read(await one, service.at.caDer, serial).nonce));
+    assert.equal(echoed.filter(Boolean).length, 2);
+  });
+
   it('because no key can be used, or the service stops, gets the pre-signed answer at once', async () => {
     const [service, [serial]] = (await running(1)) as [TestService, [Serial]];
     const plain = await ask(service, serial);
