@@ -105,13 +105,8 @@ class Responder {
     if (asked.hash === undefined) return this.#refused(question, 'unauthorized-hash', undefined);
     const issuer = this.#issuers[asked.hash].get(asked.issuerKey);
     if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
-    if (request.nonce !== undefined && live !== undefined && issuer.profile.ocsp.nonce === 'live') {
-      const signing = live.answer(issuer, asked.hash, asked.serial, request.nonce);
-      if (signing !== undefined)
-        return this.#live(question, asked, asked.hash, issuer, signing).catch((error: unknown) =>
-          this.#broken(question, error),
-        );
-    }
+    if (request.nonce !== undefined && live !== undefined && issuer.profile.ocsp.nonce === 'live')
+      return this.#nonced(question, asked, asked.hash, issuer, live, Uint8Array.from(request.nonce));
     return this.#presigned(question, asked, asked.hash, issuer);
   }
 
@@ -128,18 +123,33 @@ class Responder {
     return this.#miss(question, asked, hash, issuer).catch((error: unknown) => this.#broken(question, error));
   }
 
-  async #live(
+  /** RFC 9654: an answer signed for this request alone. @param nonce not a view of the question, which the front may use again. */
+  #nonced(
     question: Question,
     asked: AskedCertificate,
     hash: CertIdHash,
     issuer: ServedIssuer,
-    signing: Promise<LiveReply | undefined>,
-  ): Promise<Reply> {
-    const live = await signing;
-    // Looked up now, not before: what was pre-signed then may have been revoked since (P2).
-    if (live === undefined) return this.#presigned(question, asked, hash, issuer);
-    this.#parts.metrics.count(live.status, question.method, question.httpVersion, hash);
-    return live.reply;
+    live: LiveAnswers,
+    nonce: Uint8Array,
+  ): Reply | Promise<Reply> {
+    const sign = (): Promise<LiveReply | undefined> | undefined => live.answer(issuer, hash, asked.serial, nonce);
+    // Looked up when it is given, not before: what was pre-signed then may have been revoked since (P2).
+    const presigned = (): Reply | Promise<Reply> => this.#presigned(question, asked, hash, issuer);
+    const signing = sign();
+    if (signing !== undefined) {
+      return signing.then((signed) => {
+        if (signed === undefined) return presigned();
+        this.#parts.metrics.count(signed.status, question.method, question.httpVersion, hash);
+        return signed.reply;
+      });
+    }
+    const reply = presigned();
+    if (!(reply instanceof Promise)) return reply;
+    // It was not in memory. Now it is, and counted, unless it was never issued: then nothing is signed for it (P3).
+    return reply.then(async (first) => {
+      const late = sign();
+      return late === undefined ? first : ((await late)?.reply ?? presigned());
+    });
   }
 
   #entry(question: Question, hash: CertIdHash, issuer: ServedIssuer, entry: Entry): Reply {

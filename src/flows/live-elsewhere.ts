@@ -26,11 +26,11 @@ interface Lane {
 
 export class LiveElsewhere implements LiveSource {
   readonly #lanes: ReadonlyMap<IssuerTag, Lane>;
-  readonly #line: AskLine;
+  readonly #line: Pick<AskLine, 'askLive'>;
   readonly #clock: Clock;
   readonly #log: Log;
 
-  constructor(issuers: readonly ServedIssuer[], line: AskLine, clock: Clock, log: Log) {
+  constructor(issuers: readonly ServedIssuer[], line: Pick<AskLine, 'askLive'>, clock: Clock, log: Log) {
     this.#line = line;
     this.#clock = clock;
     this.#log = log;

@@ -59,8 +59,9 @@ export class LiveAnswers {
   }
 
   /**
-   * @param nonce a view of the request: copied here.
-   * @returns undefined, at once or later: the pre-signed answer, or what else this request gets without its nonce.
+   * Never rejects.
+   * @returns undefined, at once or later: the pre-signed answer, or what else this request gets without its nonce. At once also
+   *   where the pre-signed answer is not in memory: whoever looks it up (answer.ts) may ask again.
    */
   answer(
     issuer: ServedIssuer,
@@ -70,17 +71,8 @@ export class LiveAnswers {
   ): Promise<LiveReply | undefined> | undefined {
     const now = this.#clock.now();
     const held = this.#table.get(hash, issuer.tag, serial, now);
-    const question = { issuer: issuer.tag, serial, hash, nonce: Uint8Array.from(nonce) };
-    if (held === undefined) return this.#loaded(issuer, question);
-    return answerable(issuer.profile, held.notAfter, now) ? this.#ask(question) : undefined;
-  }
-
-  async #loaded(issuer: ServedIssuer, question: LiveQuestion): Promise<LiveReply | undefined> {
-    const now = this.#clock.now();
-    // What is wrong with the store is said by whoever gives the answer without a nonce.
-    const loaded = await this.#table.load(question.hash, question.issuer, question.serial, now).catch(() => undefined);
-    if (loaded?.kind !== 'entry' || !answerable(issuer.profile, loaded.entry.notAfter, now)) return undefined;
-    return this.#ask(question);
+    if (held === undefined || !answerable(issuer.profile, held.notAfter, now)) return undefined;
+    return this.#ask({ issuer: issuer.tag, serial, hash, nonce });
   }
 
   #ask(question: LiveQuestion): Promise<LiveReply | undefined> | undefined {

@@ -75,7 +75,7 @@ export class LiveSigner implements LiveSource {
 
   constructor(
     issuers: readonly SignerIssuer[],
-    store: Ledger & Reliance & AskLine,
+    store: Ledger & Reliance & Pick<AskLine, 'onLive'>,
     journal: Journal,
     clock: Clock,
     log: Log,
