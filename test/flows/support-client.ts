@@ -15,12 +15,7 @@ const NONCE = '1.3.6.1.5.5.7.48.1.2';
 const OIDS = { sha1: '1.3.14.3.2.26', sha256: '2.16.840.1.101.3.4.2.1' } as const;
 
 /** @param nonce the octets of the Nonce (RFC 9654 §2.1). */
-export function requestFor(
-  caDer: Uint8Array,
-  serial: Serial,
-  hash: CertIdHash = 'sha1',
-  nonce?: Uint8Array,
-): Buffer {
+export function requestFor(caDer: Uint8Array, serial: Serial, hash: CertIdHash = 'sha1', nonce?: Uint8Array): Buffer {
   const { name, key } = issuerHashes(caDer)[hash];
   return requestOf([certIdOf(OIDS[hash], name, key, serial)], nonce);
 }
