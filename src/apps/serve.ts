@@ -15,6 +15,7 @@ import { Problem } from '../core/problem.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
 import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
+import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
@@ -92,8 +93,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
   });
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
+  const live = signing?.live ?? new LiveElsewhere(issuers, store, clock, log);
   const responder = roles.has('responder')
-    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
+    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
     : undefined;
   const { freshness } = core;
   const tokens = (): readonly UsedToken[] =>

@@ -6,6 +6,7 @@
  *  1. route        OCSP mount, CRL, CA certificate, or 404 (core/route.ts).
  *  2. read         GET path or POST body → OCSPRequest (core/ocsp). Not one → malformedRequest.
  *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
+ *     live         a nonce, where the profile answers it: an answer for this request alone (live.ts), else as without one.
  *  4. table hit    prebuilt reply, or 304. Done, no await.
  *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
  *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
@@ -23,6 +24,7 @@ import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { LiveAnswers, LiveReply } from './live.ts';
 import type { Log } from './log.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
@@ -41,6 +43,8 @@ export interface AnswerParts {
   readonly table: ResponseTable;
   /** Of this process, or elsewhere (ask-elsewhere.ts). Undefined when nobody can be asked; its answer, when too much is waiting. */
   readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
+  /** Undefined: no nonce is answered. */
+  readonly live?: LiveAnswers | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AnswerMetrics;
@@ -100,7 +104,7 @@ class Responder {
 
   /** @param spelling of the request: what leads to the same entry next time. */
   #ocsp(question: Question, der: Uint8Array, spelling: string): Reply | Promise<Reply> {
-    const { metrics, table, clock } = this.#parts;
+    const { metrics, live } = this.#parts;
     const request = parseRequest(der);
     if (request.kind === 'malformed') return this.#malformed(question, request.reason);
     const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
@@ -109,18 +113,63 @@ class Responder {
       return this.#refused(question, 'unauthorized-many', undefined);
     // O-19: a critical extension that is not understood gets no successful response.
     if (request.criticalUnknown) return this.#refused(question, 'unauthorized-extension', asked.hash);
-    if (request.nonce !== undefined) metrics.withNonce.value += 1; // L-08: answered without it
+    if (request.nonce !== undefined) metrics.withNonce.value += 1;
     // T-09: never an answer in another hash than the one asked.
     if (asked.hash === undefined) return this.#refused(question, 'unauthorized-hash', undefined);
     const issuer = this.#issuers[asked.hash].get(asked.issuerKey);
     if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
-    const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
+    if (request.nonce !== undefined && live !== undefined && issuer.profile.ocsp.nonce === 'live') {
+      const reply = this.#nonced(question, asked, asked.hash, issuer, live, Uint8Array.from(request.nonce));
+      return reply instanceof Promise ? reply.catch((error: unknown) => this.#broken(question, error)) : reply;
+    }
+    // What carries a nonce is counted, and comes once.
+    return this.#presigned(question, asked, asked.hash, issuer, request.nonce === undefined ? spelling : undefined);
+  }
+
+  /** L-08: what carries a nonce that is not answered gets the same. */
+  #presigned(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    spelling: string | undefined,
+  ): Reply | Promise<Reply> {
+    const { table, clock } = this.#parts;
+    const entry = table.get(hash, issuer.tag, asked.serial, clock.now());
     if (entry !== undefined) {
-      // What carries a nonce is counted, and comes once.
-      if (request.nonce === undefined) table.keepSpelling(spelling, entry);
+      if (spelling !== undefined) table.keepSpelling(spelling, entry);
       return this.#entry(question, issuer, entry);
     }
-    return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
+    return this.#miss(question, asked, hash, issuer).catch((error: unknown) => this.#broken(question, error));
+  }
+
+  /** RFC 9654: an answer signed for this request alone. @param nonce not a view of the question, which the front may use again. */
+  #nonced(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    live: LiveAnswers,
+    nonce: Uint8Array,
+  ): Reply | Promise<Reply> {
+    const sign = (): Promise<LiveReply | undefined> | undefined => live.answer(issuer, hash, asked.serial, nonce);
+    // Looked up when it is given, not before: what was pre-signed then may have been revoked since (P2).
+    const presigned = (): Reply | Promise<Reply> => this.#presigned(question, asked, hash, issuer, undefined);
+    const signing = sign();
+    if (signing !== undefined) {
+      return signing.then((signed) => {
+        if (signed === undefined) return presigned();
+        this.#parts.metrics.count(signed.status, question.method, question.httpVersion, hash);
+        return signed.reply;
+      });
+    }
+    const reply = presigned();
+    if (!(reply instanceof Promise)) return reply;
+    // It was not in memory. Now it is, and counted, unless it was never issued: then nothing is signed for it (P3).
+    return reply.then(async (first) => {
+      const late = sign();
+      return late === undefined ? first : ((await late)?.reply ?? presigned());
+    });
   }
 
   #entry(question: Question, issuer: ServedIssuer, entry: Entry): Reply {

@@ -55,7 +55,7 @@ export async function explain(
   }
   const extras = [
     request.signed ? 'signed (the signature is ignored)' : '',
-    request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets (answered without)`,
+    request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets`,
   ].filter(Boolean);
   say(
     'request',
@@ -89,6 +89,18 @@ export async function explain(
     return end('unauthorized');
   }
   say('issuer', `${issuer.id}: ${issuer.issuer.name} (CertID with ${hash})`);
+  if (request.nonce !== undefined) {
+    const { nonce, live } = issuer.profile.ocsp;
+    if (nonce === 'ignore') say('nonce', 'answered without it: ocsp.nonce is ignore', 'RFC 9919 §3.2.1');
+    else {
+      const most = `${live.perSecond} a second, ${live.waiting} waiting`;
+      say(
+        'nonce',
+        `an answer signed for this request alone while the budget lasts (${most}), else as follows`,
+        'RFC 9654 §2.1',
+      );
+    }
+  }
 
   const found = await source.lookup(issuer.tag, certId.serial);
   if (found.kind === 'unknown') {

@@ -44,10 +44,18 @@ export interface AnswerMetrics {
   readonly withNonce: Slot;
 }
 
+/** What became of a nonce where the profile says `live`; all but `signed`: the pre-signed answer was given. */
+export const LIVE_OUTCOMES = ['signed', 'over-budget', 'late', 'not-signed', 'overtaken'] as const;
+
+export interface LiveMetrics {
+  answers(outcome: (typeof LIVE_OUTCOMES)[number]): Slot;
+}
+
 export interface SignerMetrics {
   answers(lane: Lane, outcome: PublishOutcome): Slot;
   refused(reason: 'audit-log' | 'responder-certificate' | 'check' | 'key-holder'): Slot;
   recordedToPublished(lane: 'revocation' | 'issue', seconds: number): void;
+  readonly live: Slot;
 }
 
 export interface CrlMetrics {
@@ -59,13 +67,20 @@ export interface CrlMetrics {
 export interface FlowMetrics {
   readonly set: MetricSet;
   readonly answer: AnswerMetrics;
+  readonly live: LiveMetrics;
   readonly signer: SignerMetrics;
   crl(issuer: string): CrlMetrics;
 }
 
 export function flowMetrics(): FlowMetrics {
   const set = new MetricSet();
-  return { set, answer: answerMetrics(set), signer: signerMetrics(set), crl: crlMetrics(set) };
+  return {
+    set,
+    answer: answerMetrics(set),
+    live: liveMetrics(set),
+    signer: signerMetrics(set),
+    crl: crlMetrics(set),
+  };
 }
 
 function answerMetrics(set: MetricSet): AnswerMetrics {
@@ -103,9 +118,23 @@ function answerMetrics(set: MetricSet): AnswerMetrics {
     ),
     withNonce: set.counter(
       'certstatus_nonce_requests_total',
-      'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).',
+      'Requests that carried a nonce: answered without one (RFC 9919 §3.2.1), unless the issuer has ocsp.nonce: live.',
     ),
   };
+}
+
+function liveMetrics(set: MetricSet): LiveMetrics {
+  const slots = new Map(
+    LIVE_OUTCOMES.map((outcome) => [
+      outcome,
+      set.counter(
+        'certstatus_live_answers_total',
+        'Nonces of issuers with ocsp.nonce: live, by what became of them; all but `signed` got the pre-signed answer (over-budget: or nobody could sign).',
+        { outcome },
+      ),
+    ]),
+  );
+  return { answers: (outcome) => slots.get(outcome) as Slot };
 }
 
 function signerMetrics(set: MetricSet): SignerMetrics {
@@ -152,6 +181,10 @@ function signerMetrics(set: MetricSet): SignerMetrics {
     recordedToPublished(lane, seconds) {
       clocks[lane].observe(seconds);
     },
+    live: set.counter(
+      'certstatus_live_signatures_total',
+      'Answers signed for one request each, because of its nonce (RFC 9654).',
+    ),
   };
 }
 

@@ -31,7 +31,7 @@ import type { ChangeFeed, CrlShelf, Ledger, Reliance } from '../ports/store.ts';
 import type { Log } from './log.ts';
 import type { CrlMetrics } from './metrics.ts';
 import type { SignerIssuer } from './sign.ts';
-import { verified } from './sign-answers.ts';
+import { verified } from './check-answer.ts';
 
 /** Without the claim to build: how soon to ask for it again. */
 const CLAIM_AGAIN_MS = 5 * SECOND;

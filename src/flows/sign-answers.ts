@@ -1,21 +1,23 @@
 /**
- * From certificates and times to signed answers: which key signs now, the signatures, and the gate that each answer must
- * pass before it is published (P6). One certificate that fails keeps no other from its answer.
+ * From certificates and times to signed answers: which key signs now, the signatures, and what the journal says of them. Each
+ * answer passes check-answer.ts before it is published (P6). One certificate that fails keeps no other from its answer.
  */
-import { createHash, verify as verifySignature, type KeyObject } from 'node:crypto';
-import { LANES, type Certificate, type CertIdHash, type Lane, type PublishedResponse } from '../core/certificate.ts';
+import type { KeyObject } from 'node:crypto';
+import {
+  LANES,
+  type Certificate,
+  type CertIdHash,
+  type Lane,
+  type PublishedResponse,
+  type Revocation,
+} from '../core/certificate.ts';
 import type { JournalEntry } from '../core/journal-record.ts';
-import { lintDecodedResponse } from '../core/lint/lint.ts';
-import { compareResponse } from '../core/lint/oracle.ts';
-import { decodeResponse, type DecodedResponse } from '../core/ocsp/response-reader.ts';
-import { MIN_VALIDITY_MS, type ResponseTimes } from '../core/policy/freshness.ts';
+import type { ResponseTimes } from '../core/policy/freshness.ts';
 import { chooseResponder, lastsLongEnough } from '../core/policy/responder-choice.ts';
-import { Problem } from '../core/problem.ts';
-import type { Serial } from '../core/serial.ts';
-import { algorithmOf } from '../core/signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { KeyHolder, SignPriority } from '../ports/key-holder.ts';
 import type { QueueItem } from '../ports/store.ts';
+import { checkAnswer, digestOf } from './check-answer.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { ServedResponder } from './responders.ts';
 
@@ -92,10 +94,11 @@ export async function signAnswers(
     const result = signatures[at];
     if (result === undefined || !result.ok) throw result?.error ?? new Error('the key holder returned no signature');
     const { signature } = result;
-    const der = template.assemble(hash, subject.serial, { revocation: subject.revocation, ...times }, signature);
+    const { serial, revocation } = subject;
+    const der = template.assemble(hash, serial, { revocation, ...times }, signature);
+    const made = { der, tbs: tbs[at] as Buffer, signature, hash, serial, revocation, ...times };
     // The third opinion is too slow for every answer: the first certificate of each batch stands for the rest.
-    const decoded = decodeAnswer(der, subject.serial, at < HASHES.length);
-    await checkAnswer(decoded, tbs[at] as Buffer, signature, responder, subject, times, hash);
+    await checkAnswer(made, responder, { compared: at < HASHES.length });
     return { signature, digest: digestOf(der) };
   };
   const outcomes = await Promise.allSettled(
@@ -136,68 +139,6 @@ interface Signed {
   readonly digest: string;
 }
 
-/** Read back by the reader and, if `compared`, by another library's decoder, which must see the same. @throws Problem `corrupt` */
-function decodeAnswer(der: Buffer, serial: Serial, compared: boolean): DecodedResponse {
-  const decoded = decodeResponse(der);
-  const differences = compared ? compareResponse(decoded) : [];
-  if (differences.length > 0) {
-    throw new Problem('corrupt', `two decoders disagree: ${differences.join('; ')}`, {
-      field: 'OCSPResponse',
-      value: serial,
-      rule: 'P6',
-    });
-  }
-  return decoded;
-}
-
-/** The gate (P6): linted and verified. @throws Problem `corrupt` with the findings. */
-async function checkAnswer(
-  decoded: DecodedResponse,
-  tbs: Buffer,
-  signature: Buffer,
-  responder: ActiveResponder,
-  subject: Certificate,
-  times: ResponseTimes,
-  hash: CertIdHash,
-): Promise<void> {
-  const { served, publicKey, issuer } = responder;
-  const findings = lintDecodedResponse(decoded, {
-    authorities: issuer.profile.authorities,
-    subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
-    issuer: issuer.issuer.hashes,
-    responder: { ...served.certificate, certificate: served.certificate.der },
-    validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
-    expected: { hash, serial: subject.serial, answer: { revocation: subject.revocation, ...times } },
-  }).filter((finding) => finding.severity === 'error');
-  if (findings.length > 0) {
-    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
-      field: 'OCSPResponse',
-      value: subject.serial,
-    });
-  }
-  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
-    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', {
-      field: 'OCSPResponse',
-      value: subject.serial,
-      rule: 'RFC 6960 §4.2.1',
-    });
-  }
-}
-
-/** On the libuv pool, so that verifying does not hold up answering. */
-export function verified(
-  tbs: Uint8Array,
-  signature: Uint8Array,
-  publicKey: KeyObject,
-  identifier: Uint8Array,
-): Promise<boolean> {
-  const algorithm = algorithmOf(identifier);
-  if (algorithm === undefined) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    verifySignature(algorithm.hash, tbs, publicKey, signature, (error, valid) => resolve(error === null && valid));
-  });
-}
-
 /** The journal's record of a batch (P8). */
 export function signedRecord(
   issuer: ServedIssuer,
@@ -217,9 +158,7 @@ export function signedRecord(
       responses: answered.map(({ response, digests }) => [
         response.serial,
         response.revision,
-        response.revocation === undefined
-          ? 'good'
-          : `revoked ${rfc3339(response.revocation.revokedAt)} ${response.revocation.reason ?? ''}`.trimEnd(),
+        statusText(response.revocation),
         rfc3339(response.thisUpdate),
         rfc3339(response.nextUpdate),
         ...digests,
@@ -258,8 +197,11 @@ export function refusedRecord(
   };
 }
 
-function digestOf(octets: Uint8Array): string {
-  return createHash('sha256').update(octets).digest('hex');
+/** As journal records say it. */
+export function statusText(revocation: Revocation | undefined): string {
+  return revocation === undefined
+    ? 'good'
+    : `revoked ${rfc3339(revocation.revokedAt)} ${revocation.reason ?? ''}`.trimEnd();
 }
 
 const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];

@@ -4,6 +4,7 @@
  * first and replayed at start.
  */
 import type { Certificate, CrlRecord, IssuerTag, Lane, PublishedResponse, RevokedEntry } from '../core/certificate.ts';
+import type { LiveQuestion, LiveSignature } from '../core/ocsp/live.ts';
 import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import type { Serial } from '../core/serial.ts';
 import type { EpochMs } from '../core/time.ts';
@@ -180,12 +181,27 @@ export interface ResponderShelf {
   retiredResponders(issuer: IssuerTag): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>>;
 }
 
-/** How a responder that cannot sign gets something signed: a call without an answer; the feed tells when it is published. */
+/** How a responder that cannot sign gets something signed. In a store of one process nobody calls. */
 export interface AskLine {
-  /** Never rejects; what cannot be sent is lost. */
+  /** A call without an answer; the feed tells when it is published. Never rejects; what cannot be sent is lost. */
   ask(issuer: IssuerTag, serial: Serial): void;
-  /** Called in a process that signs. In a store of one process nobody calls. */
+  /** Called in a process that signs. */
   onAsk(listener: (issuer: IssuerTag, serial: Serial) => void): void;
+  /**
+   * A call for an answer to one request (RFC 9654), which comes back to the caller alone and is kept nowhere. Whoever is on the line
+   * can send anything: the caller checks what comes. Never rejects.
+   * @returns `refused` by a signer that has no room; `silence` when nobody has answered within `withinMs`.
+   */
+  askLive(question: LiveQuestion, withinMs: number): Promise<LiveSignature | 'refused' | 'silence'>;
+  /** Called in a process that signs: one of those that are able answers each call. */
+  onLive(signer: LiveListener): void;
+}
+
+export interface LiveListener {
+  /** From memory. False: the call is left to others. */
+  able(issuer: IssuerTag): boolean;
+  /** Never rejects; undefined, at once or later: refused. */
+  answer(question: LiveQuestion): Promise<LiveSignature | undefined> | undefined;
 }
 
 /** Whether the store can be relied on. A store of one process always can. */

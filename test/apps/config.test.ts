@@ -356,6 +356,8 @@ describe('issuer.yaml', () => {
       {},
       /issuer\.yaml:5: ocsp\.validity = 4: a duration in words/,
     ],
+    ['a nonce policy that there is not', `${ISSUER}ocsp: { nonce: echo }`, {}, /ocsp\.nonce/],
+    ['a budget of nothing', `${ISSUER}ocsp: { nonce: live, live: { perSecond: 0 } }`, {}, /ocsp\.live\.perSecond/],
     ['a duration in unknown words', `${ISSUER}ocsp: { validity: 4w }`, {}, /ocsp\.validity = 4w: not a duration/],
     [
       'a validity over the limit',

@@ -17,6 +17,7 @@ import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { DAY, type EpochMs, SECOND } from '../../src/core/time.ts';
 import { makeAnswer } from '../../src/flows/answer.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
+import { LiveAnswers } from '../../src/flows/live.ts';
 import type { GaugeSources } from '../../src/flows/gauges.ts';
 import type { ServedIssuer, SigningKey } from '../../src/flows/issuer-setup.ts';
 import { type FlowMetrics, flowMetrics } from '../../src/flows/metrics.ts';
@@ -26,6 +27,7 @@ import { type Receipt, Recorder } from '../../src/flows/record.ts';
 import { ResponderNews } from '../../src/flows/responder-news.ts';
 import { Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
 import { ResponseTable } from '../../src/flows/response-table.ts';
+import { LiveSigner } from '../../src/flows/sign-live.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
 import type { Journal } from '../../src/ports/journal.ts';
@@ -151,6 +153,7 @@ export class TestService {
   recorder!: Recorder;
   metrics!: FlowMetrics;
   signer!: Signer;
+  live!: LiveSigner;
   publisher!: CrlPublisher;
   freshness!: FreshnessGauges;
   files!: PublicFiles;
@@ -207,6 +210,7 @@ export class TestService {
       this.errors.push(`unreadable CRL: ${(error as Error).message}`);
     });
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
+    this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
     this.answer = makeAnswer({
       issuers: served,
@@ -218,6 +222,7 @@ export class TestService {
       publicFiles: this.files,
       table: this.table,
       ask: (issuer, serial) => this.signer.ask(issuer, serial),
+      live: new LiveAnswers(this.live, this.table, this.store, clock, this.metrics.live),
       clock,
       log,
       metrics: this.metrics.answer,
@@ -245,6 +250,7 @@ export class TestService {
   /** Stops what runs and closes; the directory stays. */
   async close(): Promise<void> {
     await this.signer.stop();
+    await this.live.stop();
     await this.publisher.stop();
     await this.recorder.idle();
     await settled();

@@ -463,6 +463,12 @@ export class EmbeddedStore implements Store, Population {
 
   onAsk(): void {}
 
+  askLive(): Promise<'silence'> {
+    return Promise.resolve('silence');
+  }
+
+  onLive(): void {}
+
   silentMs(): number {
     return 0;
   }

@@ -14,19 +14,30 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Certificate, CrlRecord, IssuerTag, Lane, RevokedEntry } from '../../core/certificate.ts';
+import type { LiveQuestion, LiveSignature } from '../../core/ocsp/live.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import { SECOND } from '../../core/time.ts';
 import type { CrlArchive } from '../../ports/crl-archive.ts';
-import type { Change, Freshness, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import type {
+  Change,
+  Freshness,
+  LiveListener,
+  Lookup,
+  PublishOutcome,
+  QueueItem,
+  Store,
+  StoreEvent,
+} from '../../ports/store.ts';
 import { AskChannel } from './asks.ts';
 import { Counts, NOTHING } from './commit.ts';
 import { IssuerCrls } from './crl-shelf.ts';
 import { IssuerLedger } from './issuer-ledger.ts';
 import { bucketCount, LAYOUT_VERSION } from './keys.ts';
 import { IssuerQueue, type Answer } from './queue.ts';
+import { LiveLine } from './live-line.ts';
 import { IssuerLookups } from './lookups.ts';
 import { recordChanges } from './record-changes.ts';
 import { decodeRecord, decodeRevokedMember } from './records.ts';
@@ -80,6 +91,7 @@ export class RedisStore implements Store {
   readonly #options: RedisStoreOptions;
   readonly #parts: ReadonlyMap<IssuerTag, IssuerParts>;
   readonly #asks: AskChannel;
+  readonly #live: LiveLine;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   readonly #onLost: () => void;
   /** Five looks (watch.ts): what a busy process may be late by. */
@@ -99,6 +111,7 @@ export class RedisStore implements Store {
     const { redis, name, journals, intakes, issuers, archive, replicas, log } = options;
     const { leaseMs = LEASE_MS, feedLength = FEED_LENGTH } = options;
     this.#asks = new AskChannel(redis, issuers, log);
+    this.#live = new LiveLine(redis, issuers, log);
     const holder = `${name} ${randomBytes(4).toString('hex')}`;
     const parts = issuers.map((issuer): [IssuerTag, IssuerParts] => {
       const watch: IssuerWatch = new IssuerWatch(issuer, {
@@ -421,6 +434,14 @@ export class RedisStore implements Store {
     this.#asks.onAsk(listener);
   }
 
+  askLive(question: LiveQuestion, withinMs: number): Promise<LiveSignature | 'refused' | 'silence'> {
+    return this.#live.ask(question, withinMs);
+  }
+
+  onLive(signer: LiveListener): void {
+    this.#live.listen(signer);
+  }
+
   // Reliance
 
   get failure(): string | undefined {
@@ -456,6 +477,7 @@ export class RedisStore implements Store {
     await Promise.all(this.#all.map(({ watch }) => watch.close()));
     for (const event of LOST) this.#options.redis.off(event, this.#onLost);
     this.#asks.close();
+    this.#live.close();
   }
 
   get #all(): readonly IssuerParts[] {

@@ -16,7 +16,7 @@ import { Problem } from '../../core/problem.ts';
 import type { ReasonName } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
 import { rfc3339, type EpochMs } from '../../core/time.ts';
-import { verified } from '../../flows/sign-answers.ts';
+import { verified } from '../../flows/check-answer.ts';
 import type { Api } from '../api.ts';
 import { startProgress } from '../progress.ts';
 import { print, withApi } from './context.ts';

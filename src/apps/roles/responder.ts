@@ -5,6 +5,7 @@ import { openPublicFront } from '../../adapters/public-front/listener.ts';
 import type { IssuerTag } from '../../core/certificate.ts';
 import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
+import { LiveAnswers, type LiveSource } from '../../flows/live.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { PublicFiles } from '../../flows/public-files.ts';
 import type { ResponderNews } from '../../flows/responder-news.ts';
@@ -18,12 +19,16 @@ export interface ResponderRole {
   listen(): Promise<readonly Front[]>;
 }
 
-/** @param ask how something gets signed that a client is waiting for. */
+/**
+ * @param ask how something gets signed that a client is waiting for.
+ * @param live likewise what echoes a nonce.
+ */
 export function openResponder(
   core: Core,
   files: PublicFiles,
   news: ResponderNews,
   ask: (issuer: IssuerTag, serial: Serial) => Promise<void> | undefined,
+  live: LiveSource,
   metrics: FlowMetrics,
 ): ResponderRole {
   const { config, store, clock, log } = core;
@@ -46,6 +51,7 @@ export function openResponder(
     publicFiles: files,
     table,
     ask,
+    live: new LiveAnswers(live, table, store, clock, metrics.live),
     clock,
     log,
     metrics: metrics.answer,
