@@ -35,7 +35,7 @@ export interface Config {
   /** What the commands present to the intake. Files are absolute. */
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
-  readonly limits: { readonly responseTableBytes: number };
+  readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
 }
 
 export interface Listen {
@@ -151,6 +151,14 @@ export const configSchema = z.strictObject({
         .default(256 << 20)
         .describe(
           'memory for OCSP answers that are ready to send, in bytes; the rest is read from the store when asked for',
+        ),
+      lookupsPerSecond: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(2000)
+        .describe(
+          'reads of the store a second that may find nothing, because nobody issued what was asked for; beyond it tryLater',
         ),
     })
     .prefault({}),

@@ -115,6 +115,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   };
   registerGauges(metrics.set, sources);
 
+  responder?.misses.start();
+  undo.push(() => Promise.resolve(responder?.misses.stop()));
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
   const fronts: readonly Front[] = (await responder?.listen()) ?? [];
@@ -154,6 +156,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        responder?.misses.stop();
         await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
         await intake?.close();
         await signing?.stop();

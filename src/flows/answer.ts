@@ -6,8 +6,9 @@
  *  2. read         GET path or POST body → OCSPRequest (core/ocsp). Not one → malformedRequest.
  *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
  *  4. table hit    prebuilt reply, or 304. Done, no await.
- *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
- *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
+ *  5. admit        a question that needs the store, and there is no budget for it (miss-budget.ts) → tryLater.
+ *  6. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
+ *  7. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
  *                  beyond them tryLater. A store that cannot be read, likewise.
  */
 import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
@@ -24,6 +25,7 @@ import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { Log } from './log.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
+import type { Admitted, MissBudget } from './miss-budget.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
 import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 
@@ -38,6 +40,8 @@ export interface AnswerParts {
   readonly files: readonly (PublicUrl & { readonly file: PublicFile })[];
   readonly publicFiles: PublicFiles;
   readonly table: ResponseTable;
+  /** Absent: whatever is not in the table is looked up. */
+  readonly misses?: MissBudget;
   /** Of this process, or elsewhere (ask-elsewhere.ts). Undefined when nobody can be asked; its answer, when too much is waiting. */
   readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
   readonly clock: Clock;
@@ -87,7 +91,7 @@ class Responder {
   }
 
   #ocsp(question: Question, der: Uint8Array): Reply | Promise<Reply> {
-    const { metrics, table, clock } = this.#parts;
+    const { metrics, table, misses, clock } = this.#parts;
     const request = parseRequest(der);
     if (request.kind === 'malformed') return this.#malformed(question, request.reason);
     const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
@@ -103,7 +107,12 @@ class Responder {
     if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
     const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
     if (entry !== undefined) return this.#entry(question, asked.hash, issuer, entry);
-    return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
+    const admitted = misses?.admit(issuer.tag, asked.serial);
+    if (admitted === 'never-issued') return this.#refused(question, 'unauthorized-serial', asked.hash);
+    if (admitted === 'try-later') return this.#tryLater(question, asked.hash);
+    return this.#miss(question, asked, asked.hash, issuer, admitted).catch((error: unknown) =>
+      this.#broken(question, error),
+    );
   }
 
   #entry(question: Question, hash: CertIdHash, issuer: ServedIssuer, entry: Entry): Reply {
@@ -123,9 +132,15 @@ class Responder {
     return entry.reply;
   }
 
-  async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
+  async #miss(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    admitted: Admitted | undefined,
+  ): Promise<Reply> {
     // Nearly always it is in the store: then nothing is set up to wait for.
-    const found = await this.#lookUp(question, asked, hash, issuer);
+    const found = await this.#lookUp(question, asked, hash, issuer, admitted);
     if (found !== 'pending') return found;
     this.#parts.metrics.signOnMiss.value += 1;
     const { clock, ask } = this.#parts;
@@ -157,12 +172,15 @@ class Responder {
     asked: AskedCertificate,
     hash: CertIdHash,
     issuer: ServedIssuer,
+    admitted?: Admitted,
   ): Promise<Reply | 'pending'> {
     const now = this.#parts.clock.now();
     let loaded: Loaded;
     try {
       loaded = await this.#parts.table.load(hash, issuer.tag, asked.serial, now);
+      admitted?.settle(loaded.kind === 'unknown' ? 'never-issued' : 'found');
     } catch (error) {
+      admitted?.settle('failed');
       // A store that cannot be relied on is said by the gauges, once, and not here for each request.
       if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;

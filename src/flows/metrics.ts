@@ -41,6 +41,13 @@ export interface AnswerMetrics {
   readonly withNonce: Slot;
 }
 
+/** Every way that the question about a certificate that is not in memory can go. */
+export const LOOKUPS = ['found', 'never-issued', 'failed', 'remembered', 'refused', 'crowded'] as const;
+
+export interface LookupMetrics {
+  count(result: (typeof LOOKUPS)[number]): void;
+}
+
 export interface SignerMetrics {
   answers(lane: Lane, outcome: PublishOutcome): Slot;
   refused(reason: 'audit-log' | 'responder-certificate' | 'check' | 'key-holder'): Slot;
@@ -56,13 +63,20 @@ export interface CrlMetrics {
 export interface FlowMetrics {
   readonly set: MetricSet;
   readonly answer: AnswerMetrics;
+  readonly lookups: LookupMetrics;
   readonly signer: SignerMetrics;
   crl(issuer: string): CrlMetrics;
 }
 
 export function flowMetrics(): FlowMetrics {
   const set = new MetricSet();
-  return { set, answer: answerMetrics(set), signer: signerMetrics(set), crl: crlMetrics(set) };
+  return {
+    set,
+    answer: answerMetrics(set),
+    lookups: lookupMetrics(set),
+    signer: signerMetrics(set),
+    crl: crlMetrics(set),
+  };
 }
 
 function answerMetrics(set: MetricSet): AnswerMetrics {
@@ -108,6 +122,19 @@ function answerMetrics(set: MetricSet): AnswerMetrics {
       'certstatus_nonce_requests_total',
       'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).',
     ),
+  };
+}
+
+function lookupMetrics(set: MetricSet): LookupMetrics {
+  const help =
+    'Questions about certificates that were not in memory. found, never-issued, failed: what a read of the store said. Without one: remembered, found unissued a moment ago; refused, over limits.lookupsPerSecond; crowded, too many reads under way.';
+  const slots = new Map<string, Slot>(
+    LOOKUPS.map((result) => [result, set.counter('certstatus_lookups_total', help, { result })]),
+  );
+  return {
+    count: (result) => {
+      (slots.get(result) as Slot).value += 1;
+    },
   };
 }
 

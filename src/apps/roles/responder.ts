@@ -1,4 +1,5 @@
 /** The responder role: the two public listeners over a table of ready answers. It holds no key and writes nothing (P7). */
+import { randomInt } from 'node:crypto';
 import { openOriginFront } from '../../adapters/origin-front/listener.ts';
 import { loadUws } from '../../adapters/origin-front/uws.ts';
 import { openPublicFront } from '../../adapters/public-front/listener.ts';
@@ -6,6 +7,7 @@ import type { IssuerTag } from '../../core/certificate.ts';
 import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
+import { MissBudget } from '../../flows/miss-budget.ts';
 import type { PublicFiles } from '../../flows/public-files.ts';
 import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
@@ -14,6 +16,7 @@ import type { Core } from '../core.ts';
 
 export interface ResponderRole {
   readonly table: ResponseTable;
+  readonly misses: MissBudget;
   /** Opens the listeners: the public one first, then the origin one, where its binary loads. */
   listen(): Promise<readonly Front[]>;
 }
@@ -36,6 +39,15 @@ export function openResponder(
     (issuer) => news.meet(issuer),
     shared,
   );
+  const misses = new MissBudget({
+    issuers: issuers.map(({ tag }) => tag),
+    store,
+    perSecond: config.limits.lookupsPerSecond,
+    seed: randomInt(2 ** 32),
+    clock,
+    log,
+    metrics: metrics.lookups,
+  });
   const answer = makeAnswer({
     issuers,
     ocspUrls: core.urls,
@@ -45,12 +57,13 @@ export function openResponder(
     ]),
     publicFiles: files,
     table,
+    misses,
     ask,
     clock,
     log,
     metrics: metrics.answer,
   });
-  return { table, listen: () => openFronts(core, answer) };
+  return { table, misses, listen: () => openFronts(core, answer) };
 }
 
 async function openFronts({ config: { listen }, log }: Core, answer: Answer): Promise<readonly Front[]> {
