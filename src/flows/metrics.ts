@@ -4,6 +4,7 @@
  */
 import type { Lane } from '../core/certificate.ts';
 import { MetricSet, type Histogram, type Slot } from '../core/metric.ts';
+import { SHED, type Shed } from '../ports/front.ts';
 import type { PublishOutcome } from '../ports/store.ts';
 
 /** What a client was told, or why not. The word is the same in metrics, logs and `explain`. */
@@ -64,6 +65,8 @@ export interface FlowMetrics {
   readonly set: MetricSet;
   readonly answer: AnswerMetrics;
   readonly lookups: LookupMetrics;
+  /** Of a listener: called for each connection that it ends before the client does. */
+  shed(listener: string): (reason: Shed) => void;
   readonly signer: SignerMetrics;
   crl(issuer: string): CrlMetrics;
 }
@@ -74,6 +77,7 @@ export function flowMetrics(): FlowMetrics {
     set,
     answer: answerMetrics(set),
     lookups: lookupMetrics(set),
+    shed: (listener) => shedMetrics(set, listener),
     signer: signerMetrics(set),
     crl: crlMetrics(set),
   };
@@ -135,6 +139,17 @@ function lookupMetrics(set: MetricSet): LookupMetrics {
     count: (result) => {
       (slots.get(result) as Slot).value += 1;
     },
+  };
+}
+
+function shedMetrics(set: MetricSet, listener: string): (reason: Shed) => void {
+  const help =
+    'Connections ended by a listener before their client ended them. full: no place was left; room: closed to make room for a newcomer; idle; slow-request: a request took too long to arrive; slow-reader: a reply took too long to be read.';
+  const slots = new Map<Shed, Slot>(
+    SHED.map((reason) => [reason, set.counter('certstatus_connections_shed_total', help, { listener, reason })]),
+  );
+  return (reason) => {
+    (slots.get(reason) as Slot).value += 1;
   };
 }
 

@@ -13,6 +13,7 @@ import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
 import type { Core } from '../core.ts';
+import { fittingBounds, openFilesLimit } from '../open-files.ts';
 
 export interface ResponderRole {
   readonly table: ResponseTable;
@@ -63,11 +64,14 @@ export function openResponder(
     log,
     metrics: metrics.answer,
   });
-  return { table, misses, listen: () => openFronts(core, answer) };
+  return { table, misses, listen: () => openFronts(core, answer, metrics) };
 }
 
-async function openFronts({ config: { listen }, log }: Core, answer: Answer): Promise<readonly Front[]> {
-  const front = await openPublicFront({ ...listen.public, answer });
+async function openFronts({ config, log }: Core, answer: Answer, metrics: FlowMetrics): Promise<readonly Front[]> {
+  const { listen } = config;
+  const bounds = fittingBounds(config, openFilesLimit());
+  const shed = metrics.shed('public');
+  const front = await openPublicFront({ ...listen.public, maxConnections: bounds.public, shed, answer });
   const loaded = listen.origin && loadUws();
   if (listen.origin === undefined || loaded === undefined) return [front];
   if (!loaded.ok) {
@@ -78,7 +82,8 @@ async function openFronts({ config: { listen }, log }: Core, answer: Answer): Pr
     return [front];
   }
   try {
-    return [front, await openOriginFront({ ...listen.origin, uws: loaded.uws, answer })];
+    const origin = { ...listen.origin, maxConnections: bounds.origin, shed: metrics.shed('origin') };
+    return [front, await openOriginFront({ ...origin, uws: loaded.uws, answer })];
   } catch (error) {
     await front.close(0);
     throw error;
