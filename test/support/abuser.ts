@@ -72,6 +72,11 @@ export class Abuser {
     this.#child = child;
   }
 
+  /** From now on it opens none anew. */
+  relent(): void {
+    this.#child.stdin?.write('\n');
+  }
+
   /** All its connections go. */
   async end(): Promise<void> {
     this.#child.stdin?.end();
@@ -127,7 +132,7 @@ function hold(port: number, kind: Held, path: string): Socket {
         return drip('0');
       case 'reader':
         socket.pause();
-        return void socket.write(`GET ${path} HTTP/1.1\r\nHost: abuse\r\n\r\n`.repeat(100));
+        return void socket.write(`GET ${path} HTTP/1.1\r\nHost: abuse\r\n\r\n`.repeat(400));
       case 'half-closed':
         socket.end('GET / HTTP/1.1\r\nHos');
         return void socket.resume();
@@ -136,17 +141,18 @@ function hold(port: number, kind: Held, path: string): Socket {
 }
 
 /** In waves, so that the kernel's queue takes them all. */
+let relenting = false;
 async function holdAll({ port, hold: counts = {}, again = false, path = '/' }: Plan): Promise<void> {
   const kinds = Object.entries(counts).flatMap(([kind, count]) => Array<Held>(count).fill(kind as Held));
   // Every kind from the beginning on.
   const mixed = kinds.map((kind, i) => ({ kind, order: (i * 7919) % kinds.length })).sort((a, b) => a.order - b.order);
   const keep = (kind: Held): void => {
     const socket = hold(port, kind, path);
-    if (again) socket.once('close', () => setTimeout(() => keep(kind), 250));
+    if (again) socket.once('close', () => setTimeout(() => void (relenting || keep(kind)), 250));
   };
-  for (let i = 0; i < mixed.length; i += 200) {
-    for (const { kind } of mixed.slice(i, i + 200)) keep(kind);
-    await new Promise((resolve) => setTimeout(resolve, 40));
+  for (let i = 0; i < mixed.length; i += 100) {
+    for (const { kind } of mixed.slice(i, i + 100)) keep(kind);
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
@@ -207,7 +213,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const plan = JSON.parse(process.argv[2] as string) as Plan;
   const tell = (): void => void process.stdout.write(`${JSON.stringify(seen)}\n`);
   setInterval(tell, 250);
-  process.stdin.resume();
+  process.stdin.on('data', () => (relenting = true));
   process.stdin.once('end', () => {
     tell();
     process.exit();
