@@ -132,7 +132,7 @@ function hold(port: number, kind: Held, path: string): Socket {
         return drip('0');
       case 'reader':
         socket.pause();
-        return void socket.write(`GET ${path} HTTP/1.1\r\nHost: abuse\r\n\r\n`.repeat(400));
+        return void socket.write(`GET ${path} HTTP/1.1\r\nHost: abuse\r\n\r\n`.repeat(64));
       case 'half-closed':
         socket.end('GET / HTTP/1.1\r\nHos');
         return void socket.resume();
