@@ -2,7 +2,7 @@
  * A set of serials that may take more for its members than are: a Bloom filter that grows with what it is given. It says who is
  * looked up first when not everybody can be, and nothing else: no answer rests on it, so a false one costs nobody but its asker.
  *
- * Ten million serials take 16 to 32 MB. Nothing is ever taken out: what was issued stays issued.
+ * Ten million serials take 16 MB, and up to 32 MB before the next doubling. Nothing is ever taken out: what was issued stays issued.
  */
 import type { IssuerTag } from './certificate.ts';
 import type { Serial } from './serial.ts';
@@ -17,7 +17,7 @@ export class SerialFilter {
     this.#slices.push(slice(FIRST_BITS));
   }
 
-  /** True for everything that was added, and for about one in a hundred of the rest. */
+  /** True for everything that was added, and for at most a few in a hundred of the rest. */
   has(issuer: IssuerTag, serial: Serial): boolean {
     const [first, step] = this.#hash(issuer, serial);
     return this.#slices.some((one) => holds(one, first, step));

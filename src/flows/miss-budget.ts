@@ -8,7 +8,7 @@
  *     more under way than the store answers  tryLater
  *
  * Only what finds nothing is paid for: certificates that exist cost nothing, however many are asked for. What the filter takes for
- * issued and is not, about one in a hundred, may overdraw the budget by one second of it.
+ * issued and is not, a few in a hundred, may overdraw the budget by one second of it.
  * The filter is filled from the ledger after the start, and after every gap in the feed; what is recorded meanwhile the feed tells
  * at once, so a certificate that was just issued is never behind a flood (CT-4.9.10-e). It decides who comes first, never what is
  * answered: P3 rests on the look-up alone.
@@ -55,6 +55,7 @@ export class MissBudget {
   readonly #issued: SerialFilter;
   /** Until when each may be answered from memory, the oldest first. */
   readonly #unissued = new Map<string, EpochMs>();
+  #refusedAt: EpochMs | undefined;
   #tokens: number;
   #filledAt: EpochMs;
   #underWay = 0;
@@ -97,6 +98,11 @@ export class MissBudget {
     return this.#issued;
   }
 
+  /** When somebody was last refused for lack of budget. */
+  get refusedAt(): EpochMs | undefined {
+    return this.#refusedAt;
+  }
+
   /** `never-issued`: it was looked up a moment ago. `try-later`: it may not be looked up now. */
   admit(issuer: IssuerTag, serial: Serial): Admitted | 'never-issued' | 'try-later' {
     const { metrics, perSecond } = this.#parts;
@@ -112,6 +118,7 @@ export class MissBudget {
       return 'never-issued';
     }
     if (left < 1) {
+      this.#refusedAt = this.#filledAt;
       metrics.count('refused');
       return 'try-later';
     }

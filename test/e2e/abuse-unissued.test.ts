@@ -133,6 +133,7 @@ describe('a flood of serials that nobody issued', { skip: needsRedis }, () => {
     const most = 2 * (bound + honest) + 0.2 * background * seconds;
     assert.ok(found <= most, `${found} reads, ${most} at most`);
     assert.ok(most < 20_000, 'a flood without a bound would be seen');
+    assert.match(JSON.stringify((await responder.status())?.problems), /asked for faster than they may be looked up/);
     assert.ok(count('refused') > 5 * bound, 'most of it was refused');
     const { unauthorized = 0, tryLater = 0, ...others } = abuser.report.answers;
     assert.deepEqual(others, {}, 'nothing but unauthorized and tryLater');

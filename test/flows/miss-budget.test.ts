@@ -67,9 +67,12 @@ function budget(ledger = new Ledger()) {
 
 describe('miss-budget', () => {
   it('looks up at most the stated number a second of serials that nobody issued', () => {
-    const { clock, flood } = budget();
+    const { clock, misses, flood } = budget();
     const asked = serials(10_000);
-    assert.equal(flood(asked.slice(0, 1000)), RATE);
+    assert.equal(flood(asked.slice(0, RATE)), RATE);
+    assert.equal(misses.refusedAt, undefined);
+    assert.equal(flood(asked.slice(RATE, 1000)), 0);
+    assert.equal(misses.refusedAt, START);
     let more = 0;
     for (let i = 0; i < 50; i++) {
       clock.step(SECOND / 10);
