@@ -10,6 +10,7 @@ import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
+import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -37,6 +38,7 @@ export interface Config {
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
+  readonly probe: ProbeConfig;
 }
 
 export interface Listen {
@@ -183,6 +185,7 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  probe: probeSchema(duration),
 });
 
 export interface LoadOptions {
@@ -382,6 +385,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     },
     logLevel: overrides.logLevel ?? value.logLevel,
     limits: value.limits,
+    probe: { urls: value.probe.urls, everyMs: value.probe.every },
   };
 }
 
