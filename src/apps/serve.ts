@@ -13,7 +13,13 @@ import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
-import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import {
+  registerConnectionGauge,
+  registerGauges,
+  servedUntil,
+  type GaugeSources,
+  type UsedToken,
+} from '../flows/gauges.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
@@ -29,6 +35,7 @@ import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
+import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
@@ -36,6 +43,8 @@ import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
 const GRACE_MS = 10_000;
+/** In the order in which the responder role opens them. */
+const LISTENERS = ['public', 'origin'] as const;
 
 export interface Service {
   readonly core: Core;
@@ -110,6 +119,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     freshness,
     files,
     table: responder?.table,
+    misses: responder?.misses,
     journal,
     publishers: signing?.publishers ?? new Map(),
     signers: signing?.issuers ?? [],
@@ -119,18 +129,26 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   };
   registerGauges(metrics.set, sources);
 
+  responder?.misses.start();
+  undo.push(() => Promise.resolve(responder?.misses.stop()));
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
   const fronts: readonly Front[] = (await responder?.listen()) ?? [];
   undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
-  const intake = openIntake(core, signing, tokens);
+  const { private: maxConnections } = fittingBounds(config, openFilesLimit());
+  const intake = openIntake(core, signing, tokens, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  registerConnectionGauge(
+    metrics.set,
+    () => new Map(fronts.map((front, i) => [LISTENERS[i] as string, front.connections])),
+  );
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
     status: () => statusOf(sources),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : undefined),
+    maxConnections,
   });
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
@@ -166,6 +184,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        responder?.misses.stop();
         selfProbe?.stop();
         await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
         await intake?.close();
@@ -188,6 +207,7 @@ function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
+  maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
   const { intake } = config;
@@ -208,6 +228,7 @@ function openIntake(
       cert: readFileOr('intake.certificate', intake.certificate),
       ca: readFileOr('intake.clientCa', intake.clientCa),
     },
+    maxConnections,
   });
 }
 

@@ -8,8 +8,9 @@
  *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
  *     live         a nonce, where the profile answers it: an answer for this request alone (live.ts), else as without one.
  *  4. table hit    prebuilt reply, or 304. Done, no await.
- *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
- *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
+ *  5. admit        a question that needs the store, and there is no budget for it (miss-budget.ts) → tryLater.
+ *  6. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
+ *  7. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
  *                  beyond them tryLater. A store that cannot be read, likewise.
  */
 import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
@@ -18,7 +19,7 @@ import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/req
 import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
 import { answerable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
-import { RouteTable, type PublicUrl } from '../core/route.ts';
+import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -27,6 +28,7 @@ import type { ServedIssuer } from './issuer-setup.ts';
 import type { LiveAnswers, LiveReply } from './live.ts';
 import type { Log } from './log.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
+import type { Admitted, MissBudget } from './miss-budget.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
 import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 
@@ -41,6 +43,8 @@ export interface AnswerParts {
   readonly files: readonly (PublicUrl & { readonly file: PublicFile })[];
   readonly publicFiles: PublicFiles;
   readonly table: ResponseTable;
+  /** Absent: whatever is not in the table is looked up. */
+  readonly misses?: MissBudget;
   /** Of this process, or elsewhere (ask-elsewhere.ts). Undefined when nobody can be asked; its answer, when too much is waiting. */
   readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
   /** Undefined: no nonce is answered. */
@@ -77,8 +81,7 @@ class Responder {
       const route = this.#routes.find(question);
       if (route.kind === 'ocsp') {
         if (method === 'POST') return this.#posted(question, question.body ?? NOTHING);
-        // A load balancer's probe, or a person with a browser: the root is no OCSP request (peers.md Part 2 §4.3).
-        if (route.atRoot && /^\/?(?:\?|$)/.test(route.rest)) return this.#plain(question, 'root', ROOT);
+        if (isRootPage(route)) return this.#plain(question, 'root', ROOT);
         const der = decodeGetPath(route.rest);
         if (typeof der !== 'string' && (!route.atRoot || der[0] === SEQUENCE))
           return this.#ocsp(question, der, question.target);
@@ -134,13 +137,16 @@ class Responder {
     issuer: ServedIssuer,
     spelling: string | undefined,
   ): Reply | Promise<Reply> {
-    const { table, clock } = this.#parts;
+    const { table, misses, clock } = this.#parts;
     const entry = table.get(hash, issuer.tag, asked.serial, clock.now());
     if (entry !== undefined) {
       if (spelling !== undefined) table.keepSpelling(spelling, entry);
       return this.#entry(question, issuer, entry);
     }
-    return this.#miss(question, asked, hash, issuer).catch((error: unknown) => this.#broken(question, error));
+    const admitted = misses?.admit(issuer.tag, asked.serial);
+    if (admitted === 'never-issued') return this.#refused(question, 'unauthorized-serial', hash);
+    if (admitted === 'try-later') return this.#tryLater(question, hash);
+    return this.#miss(question, asked, hash, issuer, admitted).catch((error: unknown) => this.#broken(question, error));
   }
 
   /** RFC 9654: an answer signed for this request alone. @param nonce not a view of the question, which the front may use again. */
@@ -194,9 +200,15 @@ class Responder {
     return entry;
   }
 
-  async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
+  async #miss(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    admitted: Admitted | undefined,
+  ): Promise<Reply> {
     // Nearly always it is in the store: then nothing is set up to wait for.
-    const found = await this.#lookUp(question, asked, hash, issuer);
+    const found = await this.#lookUp(question, asked, hash, issuer, admitted);
     if (found !== 'pending') return found;
     this.#parts.metrics.signOnMiss.value += 1;
     const { clock, ask } = this.#parts;
@@ -228,12 +240,15 @@ class Responder {
     asked: AskedCertificate,
     hash: CertIdHash,
     issuer: ServedIssuer,
+    admitted?: Admitted,
   ): Promise<Reply | 'pending'> {
     const now = this.#parts.clock.now();
     let loaded: Loaded;
     try {
       loaded = await this.#parts.table.load(hash, issuer.tag, asked.serial, now);
+      admitted?.settle(loaded.kind === 'unknown' ? 'never-issued' : 'found');
     } catch (error) {
+      admitted?.settle('failed');
       // A store that cannot be relied on is said by the gauges, once, and not here for each request.
       if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;

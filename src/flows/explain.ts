@@ -6,7 +6,7 @@ import { decodeGetPath } from '../core/ocsp/get-path.ts';
 import { issuerKey, parseRequest } from '../core/ocsp/request.ts';
 import { answerable, servable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
-import { RouteTable, type PublicUrl } from '../core/route.ts';
+import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
@@ -177,7 +177,7 @@ function requestOctets(
     if (route.atRoot) {
       // As in answer.ts: at the root only what can be a request is one.
       const found = decodeGetPath(rest);
-      if (rest === '/' || rest === '') {
+      if (isRootPage(route)) {
         say('path', 'the root: a page for people and load balancers');
         return '200';
       }

@@ -9,6 +9,7 @@ import type { Journal } from '../ports/journal.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { MissBudget } from './miss-budget.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
@@ -22,6 +23,7 @@ export interface GaugeSources {
   readonly files: PublicFiles;
   /** Undefined in a process that serves nobody. */
   readonly table: ResponseTable | undefined;
+  readonly misses?: MissBudget | undefined;
   /** Undefined in a process that records nothing. */
   readonly journal: Journal | undefined;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
@@ -180,6 +182,22 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
       () => table.bytes,
     );
   }
+  const { misses } = sources;
+  if (misses !== undefined) {
+    single(
+      'certstatus_issued_filter_serials',
+      'Serials that this process knows to be issued, and looks up before others when look-ups are short.',
+      () => misses.known.count,
+    );
+    single('certstatus_issued_filter_bytes', 'Memory that these serials take.', () => misses.known.bytes);
+  }
+}
+
+/** @param fronts by the name of the listener. */
+export function registerConnectionGauge(set: MetricSet, fronts: () => ReadonlyMap<string, number>): void {
+  set.gauge('certstatus_connections', 'Connections that a listener holds.', function* () {
+    for (const [listener, count] of fronts()) yield [{ listener }, count] as const;
+  });
 }
 
 function spans(responders: readonly ServedResponder[]): readonly ResponderSpan[] {

@@ -73,6 +73,11 @@ export interface ResponseSource {
   lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup>;
 }
 
+export interface IssuedSerials {
+  /** Serials of the issuer in any order, in pages; what is recorded or forgotten while it runs may be missing. */
+  serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]>;
+}
+
 export interface QueueItem {
   readonly issuer: IssuerTag;
   readonly serial: Serial;
@@ -250,7 +255,7 @@ export interface ChangeFeed {
 }
 
 export interface Store
-  extends Ledger, ResponseSource, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
+  extends Ledger, ResponseSource, IssuedSerials, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
   close(): Promise<void>;
 }
 

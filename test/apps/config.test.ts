@@ -81,8 +81,8 @@ describe('certstatus.yaml', () => {
     const { config, issuers } = load(directory);
     assert.deepEqual(issuers, []);
     assert.deepEqual(config.listen, {
-      public: { host: '127.0.0.1', port: 8080, hold: 'bare' },
-      origin: { host: '127.0.0.1', port: 8082 },
+      public: { host: '127.0.0.1', port: 8080, hold: 'bare', maxConnections: 15_000 },
+      origin: { host: '127.0.0.1', port: 8082, maxConnections: 3000 },
       intake: { host: '127.0.0.1', port: 8081 },
       admin: { host: '127.0.0.1', port: 9090 },
     });
@@ -121,8 +121,8 @@ describe('certstatus.yaml', () => {
     const { config } = loadConfig({ env, cwd: root, nowMs: NOW });
     assert.equal(config.dataDir, join(root, 'elsewhere'));
     assert.deepEqual(config.listen, {
-      public: { host: '0.0.0.0', port: 2, hold: 'bare' },
-      origin: { host: '127.0.0.1', port: 3 },
+      public: { host: '0.0.0.0', port: 2, hold: 'bare', maxConnections: 15_000 },
+      origin: { host: '127.0.0.1', port: 3, maxConnections: 3000 },
       intake: { host: '127.0.0.1', port: 4 },
       admin: { host: '127.0.0.1', port: 5 },
     });
@@ -262,7 +262,7 @@ describe('deploy/certstatus.example.yaml', () => {
     assert.deepEqual(parse(other), {
       ...example,
       listen: {
-        public: { host: '127.0.0.1', port: 1, hold: 'bare' },
+        public: { host: '127.0.0.1', port: 1, hold: 'bare', maxConnections: 15_000 },
         origin: 'off',
         intake: { host: '127.0.0.1', port: 3 },
         admin: { host: '127.0.0.1', port: 4 },

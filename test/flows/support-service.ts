@@ -26,6 +26,7 @@ import { CrlPublisher } from '../../src/flows/publish-crl.ts';
 import { type Receipt, Recorder } from '../../src/flows/record.ts';
 import { ResponderNews } from '../../src/flows/responder-news.ts';
 import { Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
+import { MissBudget } from '../../src/flows/miss-budget.ts';
 import { ResponseTable } from '../../src/flows/response-table.ts';
 import { LiveSigner } from '../../src/flows/sign-live.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
@@ -64,6 +65,8 @@ export const OCSP_PATH = '/OcspServer';
 export const CRL_PATH = '/ca.crl';
 export const CA_PATH = '/ca.crt';
 export const START = NOW;
+/** Small enough to be used up by a test. */
+export const LOOKUPS_PER_SECOND = 100;
 export const RESPONDER_SPAN: Span = { notBefore: NOW - DAY, notAfter: NOW + 89 * DAY - SECOND };
 
 export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
@@ -158,6 +161,7 @@ export class TestService {
   freshness!: FreshnessGauges;
   files!: PublicFiles;
   table!: ResponseTable;
+  misses!: MissBudget;
   answer!: Answer;
 
   constructor(issuers: readonly TestIssuer[] = [makeIssuer()], options: { now?: EpochMs; tableBytes?: number } = {}) {
@@ -212,6 +216,15 @@ export class TestService {
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
+    this.misses = new MissBudget({
+      issuers: served.map(({ tag }) => tag),
+      store: this.store,
+      perSecond: LOOKUPS_PER_SECOND,
+      seed: 1,
+      clock,
+      log,
+      metrics: this.metrics.lookups,
+    });
     this.answer = makeAnswer({
       issuers: served,
       ocspUrls: [{ path: OCSP_PATH }],
@@ -221,6 +234,7 @@ export class TestService {
       ],
       publicFiles: this.files,
       table: this.table,
+      misses: this.misses,
       ask: (issuer, serial) => this.signer.ask(issuer, serial),
       live: new LiveAnswers(this.live, this.table, this.store, clock, this.metrics.live),
       clock,

@@ -230,6 +230,21 @@ export class EmbeddedStore implements Store, Population {
       : { kind: 'pending', certificate };
   }
 
+  // IssuedSerials
+
+  async *serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    const keys = this.#db.keys(range('c', issuer));
+    try {
+      for (;;) {
+        const page = await keys.nextv(PAGE);
+        if (page.length === 0) return;
+        yield page.map((key) => serialOf(key).serial);
+      }
+    } finally {
+      await keys.close();
+    }
+  }
+
   // RefreshQueue
 
   async takeDue(lane: Lane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {

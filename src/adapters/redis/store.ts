@@ -75,7 +75,7 @@ const ATTEMPTS = 12;
 /** Records per page of a scan. */
 const PAGE = 1000;
 /** Buckets whose serials are read at a time. */
-const SCAN = 64;
+const SCAN = 16;
 
 /** All parts of one issuer. */
 interface IssuerParts {
@@ -275,17 +275,9 @@ export class RedisStore implements Store {
    */
   async *certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
     const { watch } = this.#of(issuer);
-    const { buckets, instance } = await watch.confirmed();
+    const { instance } = await watch.confirmed();
     const serials: Serial[] = [];
-    try {
-      for (let from = 0; from < buckets; from += SCAN) {
-        const some = Array.from({ length: Math.min(SCAN, buckets - from) }, (_, i) => watch.keys.bucket(from + i));
-        for (const fields of await Promise.all(some.map((key) => this.#options.redis.hkeysBuffer(key))))
-          for (const field of fields) serials.push(field.toString('hex') as Serial);
-      }
-    } catch (error) {
-      throw unavailable(error);
-    }
+    for await (const some of this.serials(issuer)) for (const serial of some) serials.push(serial);
     if ((await watch.confirmed()).instance !== instance) throw changing();
     serials.sort();
     for (let from = 0; from < serials.length; from += PAGE) {
@@ -298,6 +290,22 @@ export class RedisStore implements Store {
 
   async lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup> {
     return this.#of(issuer).lookups.find(serial);
+  }
+
+  // IssuedSerials
+
+  async *serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    const { watch } = this.#of(issuer);
+    const { buckets } = await watch.confirmed();
+    for (let from = 0; from < buckets; from += SCAN) {
+      const some = Array.from({ length: Math.min(SCAN, buckets - from) }, (_, i) => watch.keys.bucket(from + i));
+      const fields = await Promise.all(some.map((key) => this.#options.redis.hkeysBuffer(key))).catch(
+        (error: unknown) => {
+          throw unavailable(error);
+        },
+      );
+      yield fields.flatMap((page) => page.map((field) => field.toString('hex') as Serial));
+    }
   }
 
   // RefreshQueue

@@ -1,6 +1,7 @@
 /** The operators' port: metrics, health, status page. Loopback by default; it has no write path. */
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Exporter } from '../../adapters/prometheus/exporter.ts';
+import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import type { Status } from './status.ts';
 import { statusPage } from './page.ts';
 
@@ -9,10 +10,14 @@ export interface AdminParts {
   readonly status: () => Status;
   /** Why this process should get no traffic; undefined when it should. */
   readonly notReady: () => string | undefined;
+  /** At once. */
+  readonly maxConnections: number;
 }
 
 export function makeAdmin(parts: AdminParts): FastifyInstance {
-  const app = Fastify();
+  // Nothing here takes a body.
+  const app = Fastify({ ...PRIVATE_PORT, bodyLimit: 1024, requestTimeout: 10_000 }) as unknown as FastifyInstance;
+  boundConnections(app, parts.maxConnections);
   app.addHook('onSend', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
   });

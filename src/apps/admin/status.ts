@@ -86,6 +86,13 @@ export function statusOf(sources: GaugeSources): Status {
       'Bring back what is missing; it is used again by itself.',
     );
   }
+  const refusedAt = sources.misses?.refusedAt;
+  if (refusedAt !== undefined && now - refusedAt < MINUTE) {
+    warn(
+      'Serials that nobody issued are asked for faster than they may be looked up; such questions get tryLater.',
+      'Certificates that exist are answered as ever. See certstatus_lookups_total; a firewall can keep the source away.',
+    );
+  }
   const tokens = sources.tokens().map((token): TokenStatus => {
     const { view, issuers } = token;
     if (view.state !== 'active') (stopsSigning(token, sources, now) ? fail : warn)(whatStopped(token), whatToDo(token));

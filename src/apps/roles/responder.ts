@@ -1,4 +1,5 @@
 /** The responder role: the two public listeners over a table of ready answers. It holds no key and writes nothing (P7). */
+import { randomInt } from 'node:crypto';
 import { openOriginFront } from '../../adapters/origin-front/listener.ts';
 import { loadUws } from '../../adapters/origin-front/uws.ts';
 import { openPublicFront } from '../../adapters/public-front/listener.ts';
@@ -7,14 +8,17 @@ import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
 import { LiveAnswers, type LiveSource } from '../../flows/live.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
+import { MissBudget } from '../../flows/miss-budget.ts';
 import type { PublicFiles } from '../../flows/public-files.ts';
 import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
 import type { Core } from '../core.ts';
+import { fittingBounds, openFilesLimit } from '../open-files.ts';
 
 export interface ResponderRole {
   readonly table: ResponseTable;
+  readonly misses: MissBudget;
   /** Opens the listeners: the public one first, then the origin one, where its binary loads. */
   listen(): Promise<readonly Front[]>;
 }
@@ -41,6 +45,15 @@ export function openResponder(
     (issuer) => news.meet(issuer),
     shared,
   );
+  const misses = new MissBudget({
+    issuers: issuers.map(({ tag }) => tag),
+    store,
+    perSecond: config.limits.lookupsPerSecond,
+    seed: randomInt(2 ** 32),
+    clock,
+    log,
+    metrics: metrics.lookups,
+  });
   const answer = makeAnswer({
     issuers,
     ocspUrls: core.urls,
@@ -50,17 +63,21 @@ export function openResponder(
     ]),
     publicFiles: files,
     table,
+    misses,
     ask,
     live: new LiveAnswers(live, table, store, clock, metrics.live),
     clock,
     log,
     metrics: metrics.answer,
   });
-  return { table, listen: () => openFronts(core, answer) };
+  return { table, misses, listen: () => openFronts(core, answer, metrics) };
 }
 
-async function openFronts({ config: { listen }, log }: Core, answer: Answer): Promise<readonly Front[]> {
-  const front = await openPublicFront({ ...listen.public, answer });
+async function openFronts({ config, log }: Core, answer: Answer, metrics: FlowMetrics): Promise<readonly Front[]> {
+  const { listen } = config;
+  const bounds = fittingBounds(config, openFilesLimit());
+  const shed = metrics.shed('public');
+  const front = await openPublicFront({ ...listen.public, maxConnections: bounds.public, shed, answer });
   const loaded = listen.origin && loadUws();
   if (listen.origin === undefined || loaded === undefined) return [front];
   if (!loaded.ok) {
@@ -71,7 +88,8 @@ async function openFronts({ config: { listen }, log }: Core, answer: Answer): Pr
     return [front];
   }
   try {
-    return [front, await openOriginFront({ ...listen.origin, uws: loaded.uws, answer })];
+    const origin = { ...listen.origin, maxConnections: bounds.origin, shed: metrics.shed('origin') };
+    return [front, await openOriginFront({ ...origin, uws: loaded.uws, answer })];
   } catch (error) {
     await front.close(0);
     throw error;
