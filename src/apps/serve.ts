@@ -17,6 +17,7 @@ import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
@@ -33,6 +34,7 @@ import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
 const GRACE_MS = 10_000;
+const CHECKPOINT_MS = 10_000;
 
 export interface Service {
   readonly core: Core;
@@ -133,6 +135,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 
   keeper?.start();
   undo.push(async () => keeper?.stop());
+  if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
@@ -168,6 +171,18 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       return stopped;
     },
   };
+}
+
+/** What a start after a crash has to read is what was journalled since: less than a second of reading. */
+function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean): void {
+  const { clock, log } = core;
+  clock.after(CHECKPOINT_MS, () => {
+    if (stopped()) return;
+    void recorder
+      .checkpoint()
+      .catch((error: unknown) => log.warn({ err: error }, 'the ledger could not note how far it has followed'))
+      .then(() => keepCheckpoints(recorder, core, stopped));
+  });
 }
 
 /** Events of the CA, and what operators ask of the signer. Undefined when this process has neither role, or no intake section. */
