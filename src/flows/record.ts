@@ -344,13 +344,13 @@ export class Recorder {
     /** State as of the jobs decided so far in this group. */
     const state = new Map(decidedOn);
     const decided: { job: Job<unknown>; entry: JournalEntry | undefined; result: unknown }[] = [];
-    for (const job of jobs) {
+    for (const [at, job] of jobs.entries()) {
       try {
         const { entry, result } = job.decide(
           (serial) => state.get(certificateKey({ issuer: job.issuer, serial })),
           nowMs,
         );
-        if (entry !== undefined) {
+        if (entry !== undefined && at < jobs.length - 1) {
           // The record's seq and time are not known yet; the next decision in this group needs the status only.
           const provisional = changesOf({ ...entry, seq: 0, at: new Date(nowMs).toISOString(), prev: '', hash: '' });
           for (const { certificate } of provisional) state.set(certificateKey(certificate), certificate);

@@ -92,6 +92,8 @@ export class EmbeddedStore implements Store, Population {
       valueEncoding: 'buffer',
       writeBufferSize: 16 << 20,
       cacheSize: 32 << 20,
+      // Ten million certificates are 2.5 GB: files of the default 2 MiB would be more than LevelDB keeps open.
+      maxFileSize: 8 << 20,
     });
     try {
       await db.open();
