@@ -9,7 +9,7 @@ import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { FileCrlArchive } from '../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../src/adapters/embedded/store.ts';
-import type { Certificate, PublishedResponse } from '../src/core/certificate.ts';
+import type { Certificate, IssuerTag, PublishedResponse } from '../src/core/certificate.ts';
 import type { Serial } from '../src/core/serial.ts';
 import { DAY, SECOND } from '../src/core/time.ts';
 
@@ -82,7 +82,11 @@ function answer({ issuer, serial, revocation }: Certificate): PublishedResponse 
 }
 
 async function someAnswer(): Promise<{ response: PublishedResponse; seq: number }> {
-  for await (const [response] of store.published())
-    if (response !== undefined) return { response, seq: await store.appliedSeq() };
+  for await (const [first] of store.published())
+    for await (const page of store.certificates(first?.issuer as IssuerTag))
+      for (const { issuer, serial } of page) {
+        const found = await store.lookup(issuer, serial);
+        if (found.kind === 'published') return { response: found.response, seq: await store.appliedSeq() };
+      }
   throw new Error('nothing has been signed in this directory yet');
 }

@@ -2,9 +2,9 @@
  * How fresh the whole population of published answers is, not only what is asked for (peers.md Part 1 §5.11): counts per issuer
  * and minute of thisUpdate and nextUpdate, loaded by one scan at start and kept by the change feed.
  */
-import type { IssuerTag, PublishedResponse } from '../core/certificate.ts';
+import type { IssuerTag } from '../core/certificate.ts';
 import { MINUTE, type EpochMs } from '../core/time.ts';
-import type { ChangeFeed, Freshness, Population } from '../ports/store.ts';
+import type { AnswerTimes, ChangeFeed, Freshness, Population } from '../ports/store.ts';
 
 interface Counts {
   readonly thisUpdate: Map<number, number>;
@@ -51,7 +51,7 @@ export class FreshnessGauges implements Freshness {
     };
   }
 
-  #add(response: Pick<PublishedResponse, 'issuer' | 'thisUpdate' | 'nextUpdate'>, count: 1 | -1): void {
+  #add(response: AnswerTimes, count: 1 | -1): void {
     let population = this.#populations.get(response.issuer);
     if (population === undefined) {
       population = { thisUpdate: new Map(), nextUpdate: new Map(), count: 0 };

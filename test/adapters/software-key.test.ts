@@ -73,8 +73,8 @@ describe('openSoftwareKey', () => {
     await key.sign(tbs, 'urgent').then(() => order.push('urgent'));
     await bulk;
     await key.close();
-    // Two were under way when it came, and with as many threads one more may end first.
-    assert.ok(order.indexOf('urgent') <= 4, order.join());
+    // Four were under way when it came, and as many may end with it.
+    assert.ok(order.indexOf('urgent') <= 8, order.join());
     assert.equal(order.length, 41);
   });
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import fc from 'fast-check';
-import type { PublishedResponse } from '../../src/core/certificate.ts';
 import { DAY, HOUR, MINUTE } from '../../src/core/time.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
+import type { AnswerTimes } from '../../src/ports/store.ts';
 import { settled } from './support-clock.ts';
 import { makeIssuer, serials, START, TestService } from './support-service.ts';
 
@@ -16,7 +16,7 @@ afterEach(async () => {
 
 /** Counted anew, one by one, from the store. */
 async function counted(service: TestService): Promise<object[]> {
-  const all: PublishedResponse[] = [];
+  const all: AnswerTimes[] = [];
   for await (const page of service.store.published()) all.push(...page);
   return service.issuers.map(({ served: { tag } }) => {
     const own = all.filter(({ issuer }) => issuer === tag);

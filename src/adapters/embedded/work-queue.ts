@@ -50,7 +50,7 @@ export class WorkQueue {
   }
 
   /** Counts what was in the queue when `pages` began; what changes from there on is counted as it happens. */
-  async load(pages: AsyncIterable<readonly QueueItem[]>): Promise<void> {
+  async load(pages: AsyncIterable<readonly Pick<QueueItem, 'lane' | 'dueAt'>[]>): Promise<void> {
     for await (const page of pages) for (const item of page) this.#count(item, 1);
   }
 
@@ -152,7 +152,7 @@ export class WorkQueue {
     }
   }
 
-  #count(item: QueueItem, by: 1 | -1): void {
+  #count(item: Pick<QueueItem, 'lane' | 'dueAt'>, by: 1 | -1): void {
     const buckets = this.#buckets[item.lane];
     const bucket = Math.floor(item.dueAt / widthOf(item.lane));
     const sum = (buckets.get(bucket) ?? 0) + by;

@@ -11,8 +11,8 @@ import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder
 
 /** RSA-4096 in PEM is 3.3 kB; text may stand before it. */
 const MAX_FILE_OCTETS = 64 << 10;
-/** Signatures under way at once: half of libuv's four threads. */
-const IN_FLIGHT = 2;
+/** Signatures under way at once: enough for the four threads of libuv's pool. */
+const IN_FLIGHT = 4;
 
 export interface SoftwareKeyOptions {
   /** Hash for RSA signatures; that of an EC key follows its curve (BR 7.1.3.2.2). Default sha256. */
