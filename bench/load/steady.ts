@@ -21,6 +21,8 @@ export interface SteadyResult {
   /** Milliseconds, ascending. */
   readonly latencies: Float64Array;
   readonly failures: ReadonlyMap<string, number>;
+  /** Connections that the server had closed, as it may after an idle while, and that were opened anew. */
+  readonly reopened: number;
 }
 
 export async function steady(load: SteadyLoad): Promise<SteadyResult> {
@@ -56,7 +58,8 @@ export async function steady(load: SteadyLoad): Promise<SteadyResult> {
   for (const connection of all) connection.close();
   const lost = total - latencies.length;
   if (lost > 0) failures.set('no answer', lost);
-  return { latencies: Float64Array.from(latencies).sort(), failures };
+  const reopened = all.reduce((sum, connection) => sum + connection.reopened, 0);
+  return { latencies: Float64Array.from(latencies).sort(), failures, reopened };
 }
 
 /** @param share 0.99 for p99. */
@@ -65,32 +68,52 @@ export function percentile(sorted: Float64Array, share: number): number {
 }
 
 class Connection {
-  readonly #socket: Socket;
+  readonly #port: number;
+  #socket: Socket;
   #received: Buffer[] = [];
+  #asked: Buffer | string | undefined;
   #done: ((head: string, body: Buffer) => void) | undefined;
+  #closing = false;
+  reopened = 0;
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('error', () => undefined);
-    socket.on('data', (chunk) => {
-      this.#received.push(chunk);
-      this.#read();
-    });
+  private constructor(port: number) {
+    this.#port = port;
+    this.#socket = this.#connect();
   }
 
   static async open(port: number): Promise<Connection> {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
-    await once(socket, 'connect');
-    return new Connection(socket);
+    const connection = new Connection(port);
+    await once(connection.#socket, 'connect');
+    return connection;
   }
 
   ask(request: Buffer | string, done: (head: string, body: Buffer) => void): void {
+    this.#asked = request;
     this.#done = done;
     this.#socket.write(request);
   }
 
   close(): void {
+    this.#closing = true;
     this.#socket.destroy();
+  }
+
+  #connect(): Socket {
+    const socket = connect({ host: '127.0.0.1', port: this.#port, noDelay: true });
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      this.#received.push(chunk);
+      this.#read();
+    });
+    // Like any client: what was asked on a connection that was being closed is asked again.
+    socket.on('close', () => {
+      if (this.#closing) return;
+      this.reopened += 1;
+      this.#received = [];
+      this.#socket = this.#connect();
+      if (this.#asked !== undefined) this.#socket.write(this.#asked);
+    });
+    return socket;
   }
 
   #read(): void {
@@ -101,6 +124,7 @@ class Connection {
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);
     if (bytes.length < end + 4 + length) return;
     this.#received = [];
+    this.#asked = undefined;
     this.#done?.(head, bytes.subarray(end + 4));
   }
 }

@@ -165,7 +165,6 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
-        await loadingGauges.catch(() => undefined);
         await core.close();
       })();
       return stopped;

@@ -16,6 +16,7 @@ export class FreshnessGauges implements Freshness {
   readonly #populations = new Map<IssuerTag, Counts>();
   readonly #store: Population & ChangeFeed;
   #complete = false;
+  #stopped = false;
 
   constructor(store: Population & ChangeFeed) {
     this.#store = store;
@@ -29,8 +30,16 @@ export class FreshnessGauges implements Freshness {
 
   /** One scan of a snapshot of this moment; call it before anything publishes. Until it ends, `complete` is false. */
   async load(): Promise<void> {
-    for await (const page of this.#store.published()) for (const response of page) this.#add(response, 1);
+    for await (const page of this.#store.published()) {
+      if (this.#stopped) return;
+      for (const response of page) this.#add(response, 1);
+    }
     this.#complete = true;
+  }
+
+  /** Ends a scan that is under way: a stop does not wait for ten million answers to be counted. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   get complete(): boolean {

@@ -103,3 +103,23 @@ it('is not complete before the scan has ended, and right when answers change dur
   assert.equal(gauges.complete, true);
   assert.deepEqual([gauges.of(service.served.tag)], await counted(service));
 });
+
+it('ends a scan that is under way when it is stopped, and is then not complete', async () => {
+  let pages = 0;
+  const population = {
+    async *published(): AsyncGenerator<readonly AnswerTimes[]> {
+      for (;;) {
+        pages += 1;
+        yield [];
+        await Promise.resolve();
+      }
+    },
+    follow: () => undefined,
+  };
+  const gauges = new FreshnessGauges(population);
+  const loading = gauges.load();
+  gauges.stop();
+  await loading;
+  assert.equal(gauges.complete, false);
+  assert.ok(pages <= 2, `${pages} pages were read`);
+});
