@@ -38,7 +38,17 @@ export function openStore(config: Config, issuers: readonly IssuerTag[], log: Lo
 async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
   const store = await EmbeddedStore.open(dataDir, archiveOf(dataDir));
   const freshness = new FreshnessGauges(store);
-  return { store, freshness, countFreshness: () => freshness.load(), close: () => store.close() };
+  let counting = Promise.resolve();
+  return {
+    store,
+    freshness,
+    countFreshness: () => (counting = freshness.load()),
+    async close() {
+      freshness.stop();
+      await counting.catch(() => undefined);
+      await store.close();
+    },
+  };
 }
 
 async function openShared(

@@ -25,6 +25,7 @@ import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
 import { SelfProbe } from '../flows/self-probe.ts';
 import type { Front } from '../ports/front.ts';
@@ -43,6 +44,7 @@ import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
 const GRACE_MS = 10_000;
+const CHECKPOINT_MS = 10_000;
 /** In the order in which the responder role opens them. */
 const LISTENERS = ['public', 'origin'] as const;
 
@@ -163,6 +165,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 
   keeper?.start();
   undo.push(async () => keeper?.stop());
+  if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
@@ -194,12 +197,23 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
-        await loadingGauges.catch(() => undefined);
         await core.close();
       })();
       return stopped;
     },
   };
+}
+
+/** What a start after a crash has to read is what was journalled since: less than a second of reading. */
+function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean): void {
+  const { clock, log } = core;
+  clock.after(CHECKPOINT_MS, () => {
+    if (stopped()) return;
+    void recorder
+      .checkpoint()
+      .catch((error: unknown) => log.warn({ err: error }, 'the ledger could not note how far it has followed'))
+      .then(() => keepCheckpoints(recorder, core, stopped));
+  });
 }
 
 /** Events of the CA, and what operators ask of the signer. Undefined when this process has neither role, or no intake section. */

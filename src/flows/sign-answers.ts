@@ -20,6 +20,7 @@ import type { QueueItem } from '../ports/store.ts';
 import { checkAnswer, digestOf } from './check-answer.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { ServedResponder } from './responders.ts';
+import type { Turns } from './turns.ts';
 
 export interface ActiveResponder {
   readonly served: ServedResponder;
@@ -77,11 +78,18 @@ export interface Failed {
   readonly digests: readonly string[];
 }
 
-/** Both CertID hashes of each certificate. `now` is asked once the signatures are there. @throws when the key holder as a whole is gone. */
+/**
+ * Both CertID hashes of each certificate.
+ * @param checks certificates whose answers are checked at once. Reading and linting a whole batch in one turn of the event loop would
+ *   hold up every request for tens of milliseconds, and verifying it at once would keep the store's look-ups waiting for a thread.
+ * @param now asked once the signatures are there.
+ * @throws when the key holder as a whole is gone.
+ */
 export async function signAnswers(
   responder: ActiveResponder,
   work: readonly Work[],
   priority: SignPriority,
+  checks: Turns,
   now: () => EpochMs,
 ): Promise<{ answered: Answered[]; failed: Failed[] }> {
   const { template } = responder.served;
@@ -102,7 +110,9 @@ export async function signAnswers(
     return { signature, digest: digestOf(der) };
   };
   const outcomes = await Promise.allSettled(
-    work.map((one, i) => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
+    work.map((one, i) =>
+      checks.take(priority, () => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
+    ),
   );
   const answered: Answered[] = [];
   const failed: Failed[] = [];

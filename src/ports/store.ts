@@ -259,8 +259,10 @@ export interface Store
   close(): Promise<void>;
 }
 
+export type AnswerTimes = Pick<PublishedResponse, 'issuer' | 'thisUpdate' | 'nextUpdate'>;
+
 /** A store of one process, whose followers count for themselves. */
 export interface Population {
-  /** Every published answer, in pages: for the freshness gauges at start. */
-  published(): AsyncIterable<readonly PublishedResponse[]>;
+  /** The times of every published answer, in pages: for the freshness gauges at start. */
+  published(): AsyncIterable<readonly AnswerTimes[]>;
 }

@@ -25,23 +25,35 @@ import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { CrlArchive } from '../../ports/crl-archive.ts';
-import type { Change, Lookup, Population, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import type {
+  AnswerTimes,
+  Change,
+  Lookup,
+  Population,
+  PublishOutcome,
+  QueueItem,
+  Store,
+  StoreEvent,
+} from '../../ports/store.ts';
 import {
   APPLIED_SEQ_KEY,
   crlKey,
   crlNumberKey,
+  issuerOf,
   LAYOUT_KEY,
   LAYOUT_VERSION,
-  queueItem,
+  queuePlace,
   range,
   serialKey,
   serialOf,
 } from './keys.ts';
+import { pages } from './pages.ts';
 import {
   decodeCertificate,
   decodeCrlRecord,
   decodeEntry,
   decodeResponse,
+  decodeTimes,
   encodeCertificate,
   encodeCrlRecord,
   encodeEntry,
@@ -50,9 +62,7 @@ import {
 import { type Operation, WorkQueue } from './work-queue.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
-
-/** Records per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
-const PAGE = 1000;
+type Snapshot = ReturnType<Database['snapshot']>;
 
 export class EmbeddedStore implements Store, Population {
   /** One process: nobody else can have forgotten, or changed, anything. */
@@ -92,6 +102,8 @@ export class EmbeddedStore implements Store, Population {
       valueEncoding: 'buffer',
       writeBufferSize: 16 << 20,
       cacheSize: 32 << 20,
+      // Ten million certificates are 2.5 GB: files of the default 2 MiB would be more than LevelDB keeps open.
+      maxFileSize: 8 << 20,
     });
     try {
       await db.open();
@@ -120,7 +132,7 @@ export class EmbeddedStore implements Store, Population {
     }
     const store = new EmbeddedStore(db, archive);
     // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
-    void store.#queue.load(store.#scan(range('q'), (key) => queueItem(key))).catch(() => undefined);
+    void store.#queue.load(pages(db.keys(range('q')), queuePlace)).catch(() => undefined);
     return store;
   }
 
@@ -232,17 +244,8 @@ export class EmbeddedStore implements Store, Population {
 
   // IssuedSerials
 
-  async *serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
-    const keys = this.#db.keys(range('c', issuer));
-    try {
-      for (;;) {
-        const page = await keys.nextv(PAGE);
-        if (page.length === 0) return;
-        yield page.map((key) => serialOf(key).serial);
-      }
-    } finally {
-      await keys.close();
-    }
+  serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    return pages(this.#db.keys(range('c', issuer)), (key) => serialOf(key).serial);
   }
 
   // RefreshQueue
@@ -397,8 +400,23 @@ export class EmbeddedStore implements Store, Population {
     return this.#queue.oldest(lane);
   }
 
-  published(): AsyncIterable<readonly PublishedResponse[]> {
-    return this.#scan(range('o'), answerIn);
+  /** Values alone, which is half of the work: so one issuer after the other. */
+  async *published(): AsyncIterable<readonly AnswerTimes[]> {
+    // Of this moment: what is published from here on is told to the followers.
+    const snapshot = this.#db.snapshot();
+    try {
+      let rest = range('o');
+      for (;;) {
+        const [first] = await this.#db.keys({ ...rest, limit: 1, snapshot }).all();
+        if (first === undefined) return;
+        const issuer = issuerOf(first);
+        const own = range('o', issuer);
+        yield* pages(this.#db.values({ ...own, snapshot }), (value) => ({ issuer, ...decodeTimes(value) }));
+        rest = { ...rest, gte: own.lt };
+      }
+    } finally {
+      await snapshot.close();
+    }
   }
 
   // CrlShelf
@@ -525,18 +543,10 @@ export class EmbeddedStore implements Store, Population {
   async *#scan<T>(
     bounds: { gte: Buffer; lt: Buffer },
     decode: (key: Buffer, value: Buffer) => T,
-    snapshot?: ReturnType<Database['snapshot']>,
+    snapshot?: Snapshot,
   ): AsyncGenerator<readonly T[]> {
     const iterator = this.#db.iterator({ ...bounds, ...(snapshot === undefined ? {} : { snapshot }) });
-    try {
-      for (;;) {
-        const entries = await iterator.nextv(PAGE);
-        if (entries.length === 0) return;
-        yield entries.map(([key, value]) => decode(key, value));
-      }
-    } finally {
-      await iterator.close();
-    }
+    yield* pages(iterator, ([key, value]) => decode(key, value));
   }
 }
 
