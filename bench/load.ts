@@ -1,256 +1,160 @@
 /**
- * The load bench: `node dist/bench/load.js [--seconds 3] [--rotations 3] [--connections 64] [--modes keep-alive,close]`.
+ * `npm run bench`: our listeners, those of the whole program `certstatus serve`, and the haproxy edge in front of them against the
+ * bare stack and other responders, on this machine, in turn. Writes the tables and charts of bench/README.md. `--help` says the rest.
  *
- * Each server runs in its own process, on the first CPU; wrk loads it from the last one, with 10,000 different requests. The
- * listeners are those of the whole shipped program, `certstatus serve`, with ledger, signer, intake and all.
- * Servers take turns within a rotation, and figures are compared within their rotation only, because a shared machine
- * drifts. Given are the medians of the rotations. Requests per CPU-second (of the server: user and system time) is what
- * to trust; requests per second depends on what else runs. Ends every process that it starts.
+ * Each server runs in its own process, on the first CPU; the load comes from the last one. Ends every process that it starts.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
-import { loadUws } from '../src/adapters/origin-front/uws.ts';
-import { end, freePorts, prepare, serve, type Sample } from './load/responses.ts';
+import { parseArgs } from 'node:util';
+import { deployFile } from '../src/apps/presets.ts';
+import { startProgress } from '../src/apps/progress.ts';
+import { VERSION } from '../src/apps/version.ts';
+import { certificatesFromFile } from '../src/core/certificate-reader.ts';
+import { loadIssuer, type Issuer } from '../src/core/issuer.ts';
+import { encodeGetPath } from '../src/core/ocsp/get-path.ts';
+import { writeRequest } from '../src/core/ocsp/request-writer.ts';
+import { prepareSet, serialAt, type AnswerSet } from './load/answers.ts';
+import { CELLS, SERVERS, TITLES, type Cell, type ServerName } from './load/cells.ts';
+import { judge, Results } from './load/figures.ts';
+import { installed, untilIdle } from './load/processes.ts';
+import { writeQuestions } from './load/questions.ts';
+import { tables } from './load/report.ts';
+import { heapFor, startPeer, startService, takeSample, type Server } from './load/servers.ts';
+import { saturate } from './load/wrk.ts';
 
-const run = promisify(execFile);
+const HELP = `node dist/bench/load.js [options]
+  --quick              one rotation of one second: does everything work?
+  --only NAMES         servers: ${SERVERS.join(',')}
+  --modes NAMES        cells: ${CELLS.map(({ name }) => name).join(',')}
+  --seconds N          of each measurement (2)
+  --rotations N        of keep-alive and close (5); at most 3 of the rest
+  --scratch DIRECTORY  where answers are kept between runs
+  --edge-config FILE   haproxy.cfg of the edge`;
 
-interface Running {
-  readonly port: number;
-  /** All processes whose CPU time counts. */
-  readonly pids: readonly number[];
-  readonly stop: () => Promise<void>;
-}
-
-interface Figures {
-  readonly perSecond: number;
-  readonly perCpuSecond: number;
-}
-
-const MODES = ['keep-alive', 'close', 'post', 'http10'] as const;
-type Mode = (typeof MODES)[number];
+const OPTIONS = {
+  seconds: { type: 'string', default: '2' },
+  rotations: { type: 'string', default: '5' },
+  only: { type: 'string', default: SERVERS.join(',') },
+  modes: { type: 'string', default: CELLS.map(({ name }) => name).join(',') },
+  scratch: { type: 'string', default: join(tmpdir(), 'certstatus-bench') },
+  'edge-config': { type: 'string', default: deployFile('edge', 'haproxy.cfg') },
+  quick: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '3' },
-      rotations: { type: 'string', default: '3' },
-      connections: { type: 'string', default: '64' },
-      modes: { type: 'string', default: 'keep-alive,close' },
-    },
-  });
-  const modes = MODES.filter((mode) => values.modes.split(',').includes(mode));
-  if (!(await works('wrk', ['--version'])))
+  const { values } = parseArgs({ options: OPTIONS });
+  if (values.help) return say(HELP);
+  const cells = CELLS.filter(({ name }) => values.modes.split(',').includes(name));
+  const only = SERVERS.filter((name) => values.only.split(',').includes(name));
+  if (!(await installed('wrk', '--version')))
     return say('wrk is not installed (Debian: apt install wrk): no load, no figures.');
-  const work = mkdtempSync(join(tmpdir(), 'load-'));
+  mkdirSync(values.scratch, { recursive: true });
+  const run: Run = {
+    only,
+    seconds: values.quick ? 1 : Number(values.seconds),
+    rotations: values.quick ? 1 : Number(values.rotations),
+    scratch: values.scratch,
+    work: mkdtempSync(join(tmpdir(), 'certstatus-load-')),
+    edgeConfig: values['edge-config'],
+    results: new Results(),
+  };
   try {
-    const { samples: all, data } = await prepare(work);
-    for (const mode of modes) writeFileSync(join(work, `${mode}.lua`), lua(mode, all));
-    const servers = await installed(work, data, all);
-    const figures = new Map<string, Figures[]>();
-    for (let rotation = 0; rotation < Number(values.rotations); rotation++) {
-      for (const [name, start] of servers) {
-        const server = await start();
-        try {
-          for (const mode of modes.filter((mode) => serves(name, mode))) {
-            const key = `${name} ${mode}`;
-            const script = join(work, `${mode}.lua`);
-            const measured = await load(server, script, values.connections, Number(values.seconds));
-            figures.set(key, [...(figures.get(key) ?? []), measured]);
-          }
-        } finally {
-          await server.stop();
-        }
-      }
+    for (const phase of PHASES) {
+      const own = cells.filter((cell) => cell.of === phase.of);
+      if (own.length > 0) await measure(run, own, phase);
     }
-    say(
-      `${cpus()[0]?.model}, ${cpus().length} CPUs; Node ${process.version}; ${new Date().toISOString().slice(0, 10)};`,
-    );
-    say(`${values.connections} connections, ${values.seconds} s each, median of ${values.rotations} rotations.\n`);
-    for (const line of table([...servers.keys()], modes, figures)) say(line);
+    for (const line of tables(cells, only, run.results)) say(line);
   } finally {
-    rmSync(work, { recursive: true });
+    rmSync(run.work, { recursive: true });
   }
 }
 
-/** The servers that can run here, in the order of a rotation. The first is what the others are compared with. */
-async function installed(
-  work: string,
-  data: string,
-  all: readonly Sample[],
-): Promise<Map<string, () => Promise<Running>>> {
-  const servers = new Map<string, () => Promise<Running>>();
-  const uws = loadUws();
-  if (uws.ok) {
-    servers.set('bare uWebSockets.js', () => startStub('uws-stub', work));
-    servers.set('certstatus, origin listener', () => startService('origin', data));
-  } else say(`No origin listener: ${uws.reason}.`);
-  servers.set('certstatus, public listener', () => startService('public', data));
-  servers.set('node:http stub', () => startStub('node-stub', work));
-  if (await works('nginx', ['-v'])) servers.set('nginx, static files', await nginx(work, all));
-  else say('No nginx here (Debian: apt install nginx-light): its row is missing.');
-  return servers;
+interface Run {
+  readonly only: readonly ServerName[];
+  readonly seconds: number;
+  readonly rotations: number;
+  /** Where sets are kept for the next run. */
+  readonly scratch: string;
+  /** What goes at the end. */
+  readonly work: string;
+  readonly edgeConfig: string;
+  readonly results: Results;
 }
 
-/** Neither speaks HTTP/1.0 to a client, nor do files take POST. */
-function serves(name: string, mode: Mode): boolean {
-  if (mode === 'http10') return !/uWebSockets|origin/.test(name);
-  return mode !== 'post' || !name.startsWith('nginx');
+interface Phase {
+  readonly of: Cell['of'];
+  readonly count: number;
+  readonly peers: boolean;
+  readonly tableBytes: number;
 }
 
-async function startService(listener: 'public' | 'origin', data: string): Promise<Running> {
-  const ports = await freePorts();
-  const [command, args] = pinned(0, process.execPath, []);
-  const child = await serve(data, ports, command, args);
-  return { port: ports[listener], pids: [child.pid as number], stop: () => end(child) };
-}
+const PHASES: readonly Phase[] = [
+  { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
+  // An entry weighs about 2.1 kB in the table's own reckoning.
+  { of: 'many', count: 1_000_000, peers: false, tableBytes: 2_560 * (1 << 20) },
+];
 
-async function startStub(engine: string, work: string): Promise<Running> {
-  const script = join(import.meta.dirname, 'load', 'server.js');
-  const child = spawn(...pinned(0, process.execPath, [script, engine, join(work, 'samples.json')]), {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const [line] = (await once(child.stdout as NonNullable<ChildProcess['stdout']>, 'data')) as [Buffer];
-  const stop = async (): Promise<void> => {
-    const ended = once(child, 'exit');
-    child.stdin?.end();
-    await ended;
-  };
-  // taskset replaces itself with the command, so its id is the server's.
-  return { port: Number(line.toString()), pids: [child.pid as number], stop };
-}
+/** Cells other than those that are always measured get this many rotations. */
+const FEW_ROTATIONS = 3;
 
-/** One worker, files kept open: the best that a file server does. */
-async function nginx(work: string, all: readonly Sample[]): Promise<() => Promise<Running>> {
-  const root = join(work, 'files');
-  const files = join(root, 'OcspServer');
-  mkdirSync(files, { recursive: true, mode: 0o755 });
-  for (const { file, body } of all) writeFileSync(join(files, file), Buffer.from(body, 'base64'));
-  const port = 20_000 + (process.pid % 10_000);
-  const fields = (all[0] as Sample).headers.match(/^(?:cache-control|expires): .*$/gm) ?? [];
-  const conf = join(work, 'nginx.conf');
-  writeFileSync(
-    conf,
-    `daemon off; user root; worker_processes 1; pid ${work}/nginx.pid; error_log stderr crit;
-    events { worker_connections 4096; }
-    http {
-      access_log off; sendfile on; tcp_nopush off; keepalive_requests 1000000000; default_type application/ocsp-response;
-      open_file_cache max=20000 inactive=10m; open_file_cache_valid 10m;
-      server { listen 127.0.0.1:${port} backlog=4096; root ${root};
-        ${fields.map((field) => `add_header ${field.replace(': ', ' "')}";`).join(' ')} }
-    }`,
-  );
-  return async () => {
-    const child = spawn(...pinned(0, 'nginx', ['-c', conf, '-p', work]), { stdio: ['ignore', 'ignore', 'inherit'] });
-    let workers: number[] = [];
-    for (let i = 0; i < 100 && workers.length === 0; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const children = `/proc/${child.pid}/task/${child.pid}/children`;
-      workers = readFileSync(children, 'latin1').trim().split(' ').filter(Boolean).map(Number);
-    }
-    const stop = async (): Promise<void> => {
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-    };
-    return { port, pids: [child.pid as number, ...workers], stop };
-  };
-}
-
-async function load({ port, pids }: Running, script: string, connections: string, seconds: number): Promise<Figures> {
-  const wrk = async (duration: number): Promise<string> => {
-    const args = ['-t', '1', '-c', connections, '-d', `${duration}s`, '-s', script, `http://127.0.0.1:${port}`];
-    return (await run(...pinned(cpus().length - 1, 'wrk', args))).stdout;
-  };
-  await wrk(1);
-  const before = cpuSeconds(pids);
-  const printed = await wrk(seconds);
-  const used = cpuSeconds(pids) - before;
-  const field = (pattern: RegExp): number => Number(pattern.exec(printed)?.[1] ?? 0);
-  // One per line, as wrk prints them; a reply other than 2xx would be a bench of refusals.
-  if (field(/Non-2xx or 3xx responses: (\d+)/) > 0) throw new Error(`replies other than 200:\n${printed}`);
-  return { perSecond: field(/Requests\/sec:\s*([\d.]+)/), perCpuSecond: field(/(\d+) requests in/) / used };
-}
-
-function cpuSeconds(pids: readonly number[]): number {
-  let clockTicks = 0;
-  for (const pid of pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const [utime, stime] = stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .slice(11, 13);
-    clockTicks += Number(utime) + Number(stime);
-  }
-  // USER_HZ is 100 on every Linux that Node runs on.
-  return clockTicks / 100;
-}
-
-function table(
-  names: readonly string[],
-  modes: readonly Mode[],
-  figures: ReadonlyMap<string, readonly Figures[]>,
-): string[] {
-  const columns = modes.flatMap((mode) => [`${mode}: req/s`, '× of first', 'req/CPU-s', '× of first']);
-  const lines = [`| server | ${columns.join(' | ')} |`, `|---${'|---'.repeat(columns.length)}|`];
-  for (const name of names) {
-    const cells = modes.flatMap((mode) => {
-      const own = figures.get(`${name} ${mode}`);
-      if (own === undefined) return ['–', '–', '–', '–'];
-      return (['perSecond', 'perCpuSecond'] as const).flatMap((figure) => {
-        const ratios = own.flatMap((one, i) => {
-          const first = figures.get(`${names[0]} ${mode}`)?.[i];
-          return first === undefined ? [] : [one[figure] / first[figure]];
-        });
-        const count = Math.round(median(own.map((one) => one[figure])) / 100) * 100;
-        return [count.toLocaleString('en'), ratios.length === 0 ? '–' : median(ratios).toFixed(2)];
-      });
-    });
-    lines.push(`| ${name} | ${cells.join(' | ')} |`);
-  }
-  return lines;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
-/** wrk's script: requests prepared once, sent in turn. */
-function lua(mode: Mode, all: readonly Sample[]): string {
-  const requests = all.map(({ target, request }) => {
-    if (mode === 'http10') return `GET ${target} HTTP/1.0\\r\\nHost: 127.0.0.1\\r\\n\\r\\n`;
-    const fields = `Host: 127.0.0.1\\r\\n${mode === 'close' ? 'Connection: close\\r\\n' : ''}`;
-    if (mode !== 'post') return `GET ${target} HTTP/1.1\\r\\n${fields}\\r\\n`;
-    const octets = Buffer.from(request, 'hex');
-    const body = [...octets].map((octet) => `\\${String(octet).padStart(3, '0')}`).join('');
-    const length = `Content-Type: application/ocsp-request\\r\\nContent-Length: ${octets.length}\\r\\n`;
-    return `POST /OcspServer HTTP/1.1\\r\\n${fields}${length}\\r\\n${body}`;
-  });
-  return `local requests = {\n${requests.map((request) => `"${request}"`).join(',\n')}\n}
-local next = 0
-function request() next = next % #requests + 1; return requests[next] end\n`;
-}
-
-function pinned(cpu: number, command: string, args: readonly string[]): [string, string[]] {
-  return cpus().length > 1 && hasTaskset ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]];
-}
-
-async function works(command: string, args: readonly string[]): Promise<boolean> {
+async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<void> {
+  const set = await prepareSet(run.scratch, phase);
+  const ca = join(set.data, 'issuers/demo/ca.pem');
+  const issuer = loadIssuer(certificatesFromFile(readFileSync(ca)), ca);
+  const heap = phase.of === 'many' ? heapFor(phase.tableBytes) : undefined;
+  const service = await startService(set, VERSION, heap);
+  const servers = new Map<ServerName, Server>();
   try {
-    await run(command, args);
-    return true;
-  } catch (error) {
-    // wrk --version ends with 1; only ENOENT means that it is not there.
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+    const target = `/OcspServer/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, 0)))}`;
+    const sample = await takeSample(service, target);
+    const place = { work: run.work, set, service, sample, edgeConfig: run.edgeConfig };
+    // The stub is what everything is compared with, asked for or not.
+    const wanted = SERVERS.filter((name) => name === 'stub' || run.only.includes(name));
+    for (const name of wanted.filter((name) => cells.some(({ servers }) => servers.includes(name)))) {
+      const started = await startPeer(name, place);
+      if (typeof started === 'string') say(`Without ${TITLES[name]}: ${started}.`);
+      else servers.set(name, started);
+    }
+    await untilIdle(service.public.pids, 60_000);
+    const pairs = Array.from({ length: run.rotations }, (_, rotation) =>
+      cells
+        .filter((cell) => cell.always === true || rotation < FEW_ROTATIONS)
+        .flatMap((cell) => cell.servers.map((name) => ({ cell, name, server: servers.get(name), rotation }))),
+    ).flat();
+    const progress = startProgress('measure', 'cells');
+    let done = 0;
+    for (const { cell, name, server, rotation } of pairs) {
+      progress.update({ items: done, done, total: pairs.length });
+      done += 1;
+      if (server === undefined) continue;
+      const questions = writeQuestions(run.work, cell, set, issuer, etagOf(set, issuer));
+      const start = Math.floor((rotation / run.rotations) * questions.count);
+      if (rotation === 0) await saturate(run.work, server, questions, cell.connections, 1, start);
+      const loaded = await saturate(run.work, server, questions, cell.connections, run.seconds, start);
+      run.results.add(cell.name, name, rotation, judge(loaded));
+    }
+    progress.end();
+  } finally {
+    for (const server of servers.values()) await server.stop();
+    await service.public.stop();
   }
+}
+
+/** As the responder makes it: SHA-256 of the response. */
+function etagOf({ serials, peers }: AnswerSet, issuer: Issuer): (index: number) => string {
+  return (index) => {
+    const file = writeRequest(issuer.hashes, serialAt(serials, index)).toString('base64');
+    const body = readFileSync(join(peers as string, 'files/OcspServer', file));
+    return `"${createHash('sha256').update(body).digest('hex')}"`;
+  };
 }
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const hasTaskset = await works('taskset', ['--version']);
 await main();
