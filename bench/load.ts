@@ -109,7 +109,7 @@ async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<
   const service = await startService(set, VERSION, heap);
   const servers = new Map<ServerName, Server>();
   try {
-    const target = `/OcspServer/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, 0)))}`;
+    const target = `/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, 0)))}`;
     const sample = await takeSample(service, target);
     const place = { work: run.work, set, service, sample, edgeConfig: run.edgeConfig };
     // The stub is what everything is compared with, asked for or not.
@@ -148,7 +148,7 @@ async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<
 function etagOf({ serials, peers }: AnswerSet, issuer: Issuer): (index: number) => string {
   return (index) => {
     const file = writeRequest(issuer.hashes, serialAt(serials, index)).toString('base64');
-    const body = readFileSync(join(peers as string, 'files/OcspServer', file));
+    const body = readFileSync(join(peers as string, 'files', file));
     return `"${createHash('sha256').update(body).digest('hex')}"`;
   };
 }

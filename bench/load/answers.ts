@@ -23,7 +23,7 @@ import type { Store } from '../../src/ports/store.ts';
 import type { SignedPage } from './sign-page.ts';
 
 /** What another version of this file would write differently goes into another directory. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 /** The demo profile signs anew after a day, less a fifth. */
 const LONGEST_USE_MS = 12 * HOUR;
 export const SERIAL_OCTETS = 16;
@@ -37,7 +37,7 @@ export interface AnswerSet {
   readonly data: string;
   /** SERIAL_OCTETS for each certificate, in the order in which they are asked about. */
   readonly serials: Buffer;
-  /** Of a set with peers: `index.txt`, `responses.txt` (base64 lines, as cfssl reads them), `files/OcspServer/<base64>`. */
+  /** Of a set with peers: `index.txt`, `responses.txt` (base64 lines, as cfssl reads them), `files/<base64>`. */
   readonly peers: string | undefined;
 }
 
@@ -98,7 +98,7 @@ async function make(root: string, { count, peers }: SetOptions): Promise<void> {
     const serials = makeSerials(issuer.issuer, count, peers);
     writeFileSync(join(root, 'serials'), serials);
     const to = peers ? join(root, 'peers') : undefined;
-    if (to !== undefined) mkdirSync(join(to, 'files/OcspServer'), { recursive: true, mode: 0o755 });
+    if (to !== undefined) mkdirSync(join(to, 'files'), { recursive: true, mode: 0o755 });
     await publishAll(core.store, issuer, key.file, serials, to);
   } finally {
     await core.close();
@@ -227,7 +227,7 @@ async function publishPage(
   for (const { response } of answers) {
     const { serial } = response;
     const body = responder.template.assemble('sha1', serial, response, response.signatures.sha1);
-    writeFileSync(join(peers, 'files/OcspServer', writeRequest(issuer.hashes, serial).toString('base64')), body);
+    writeFileSync(join(peers, 'files', writeRequest(issuer.hashes, serial).toString('base64')), body);
     index += `V\t391231235959Z\t\t${serial.toUpperCase()}\tunknown\t/CN=${serial}\n`;
     lines += `${body.toString('base64')}\n`;
   }

@@ -1,10 +1,11 @@
 /**
- * The requests of a cell as octets, in a file that wrk's script and the load generator both read: each preceded by its length in
- * two octets, big-endian. A draw is a file of 32-bit little-endian numbers of requests.
+ * The requests of a cell as octets, in a file that wrk's script and the load generator both read. A draw is a file of 32-bit
+ * little-endian numbers of requests.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type PreparedRequest, writeQuestionFile } from '../../src/adapters/load-generator/question-file.ts';
 import { encodeGetPath } from '../../src/core/ocsp/get-path.ts';
 import { writeRequest } from '../../src/core/ocsp/request-writer.ts';
 import type { Issuer } from '../../src/core/issuer.ts';
@@ -32,16 +33,15 @@ export function writeQuestions(
   const requests = join(work, `${cell.of}-${cell.asked}-${cell.connecting}.requests`);
   const serials = cell.asked === 'unknown' ? neverIssued() : set.serials;
   const count = serials.length / SERIAL_OCTETS;
-  if (!existsSync(requests)) {
-    const parts: Buffer[] = [];
+  const one = function* (): Iterable<PreparedRequest> {
     for (let i = 0; i < count; i++) {
       const der = writeRequest(issuer.hashes, serialAt(serials, i));
       const etag = cell.asked === 'not-modified' ? etags(i) : '';
-      const octets = requestOctets(cell.asked, cell.connecting, der, etag);
-      parts.push(Buffer.of(octets.length >> 8, octets.length & 0xff), octets);
+      const serial = serials.subarray(i * SERIAL_OCTETS, (i + 1) * SERIAL_OCTETS);
+      yield { serial, octets: requestOctets(cell.asked, cell.connecting, der, etag) };
     }
-    writeFileSync(requests, Buffer.concat(parts));
-  }
+  };
+  if (!existsSync(requests)) writeQuestionFile(requests, one());
   if (cell.draw === 'turn') return { requests, draw: undefined, count };
   const draw = join(work, `${cell.of}.zipf`);
   if (!existsSync(draw)) writeFileSync(draw, Buffer.from(zipf(count, ZIPF_DRAWS).buffer));
@@ -55,12 +55,12 @@ export function requestOctets(asked: Asked, connecting: Connecting, der: Buffer,
   if (connecting === 'one') head += 'Connection: close\r\n';
   if (asked === 'post') {
     head += `Content-Type: application/ocsp-request\r\nContent-Length: ${der.length}\r\n`;
-    return Buffer.concat([Buffer.from(`POST /OcspServer HTTP/${version}\r\n${head}\r\n`), der]);
+    return Buffer.concat([Buffer.from(`POST / HTTP/${version}\r\n${head}\r\n`), der]);
   }
   if (asked === 'not-modified') head += `If-None-Match: ${etag}\r\n`;
   // Base64 of a request that ends in the middle: long enough that a proxy takes it for OCSP.
   const shown = asked === 'malformed' ? der.subarray(0, -1) : der;
-  return Buffer.from(`GET /OcspServer/${encodeGetPath(shown)} HTTP/${version}\r\n${head}\r\n`);
+  return Buffer.from(`GET /${encodeGetPath(shown)} HTTP/${version}\r\n${head}\r\n`);
 }
 
 function neverIssued(): Buffer {

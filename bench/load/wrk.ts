@@ -95,8 +95,10 @@ end
 function init(args)
   local file = assert(io.open(args[1], 'rb'))
   while true do
+    local serial = file:read(1)
+    if not serial then break end
+    file:read(serial:byte())
     local length = file:read(2)
-    if not length then break end
     local high, low = length:byte(1, 2)
     requests[#requests + 1] = file:read(high * 256 + low)
   end
