@@ -125,8 +125,13 @@ export const CELLS: readonly Cell[] = [
   },
 ];
 
+/** The cell whose saturation a fixed rate is a share of. */
+export function comparedBase({ connecting }: Cell): string {
+  return connecting === 'kept' ? 'keep-alive' : 'close';
+}
+
 /** What a cell's ratios are to: the stub asked in the way that costs the connection as much. It speaks no HTTP/1.0, and answers 200 to everything. */
 export function comparedWith(cell: Cell): string {
   if (cell.load === 'fixed' || cell.servers.includes('stub')) return cell.name;
-  return cell.connecting === 'kept' ? 'keep-alive' : 'close';
+  return comparedBase(cell);
 }

@@ -13,9 +13,23 @@ export interface Figures {
   readonly unsaturated: string | undefined;
 }
 
-/** A cell of one server, in one rotation: figures, or why there are none. */
-export type Outcome = Figures | { readonly refused: string };
+/** At a fixed rate; microseconds from when a request was due. */
+export interface Latencies {
+  /** Requests offered per second. */
+  readonly rate: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly p999: number;
+  /** Why they say nothing of the server. */
+  readonly unsaid: string | undefined;
+}
 
+/** A cell of one server, in one rotation: figures, or why there are none. */
+export type Outcome = Figures | Latencies | { readonly refused: string };
+
+/** Seconds of CPU time, which the kernel tells in hundredths: below this a figure would be a guess. */
+export const LEAST_BUSY = 0.1;
 /** From this share of the time on which a process runs, or is ready to and has to wait, it is what limits. */
 const BUSY = 0.9;
 
@@ -35,6 +49,7 @@ export function judge({ requests, seconds, server, generator }: Saturation): Fig
 /** Outcomes of one run of the bench. */
 export class Results {
   readonly #outcomes = new Map<string, (Outcome | undefined)[]>();
+  readonly #notes = new Map<string, string>();
 
   add(cell: string, server: ServerName, rotation: number, outcome: Outcome): void {
     const key = `${cell} ${server}`;
@@ -60,8 +75,15 @@ export class Results {
     );
   }
 
+  /** Of the rotations in which they say something. */
+  latencies(cell: string, server: ServerName): readonly (Latencies | undefined)[] {
+    return this.of(cell, server).map((outcome) =>
+      outcome !== undefined && 'p50' in outcome && outcome.unsaid === undefined ? outcome : undefined,
+    );
+  }
+
   median(cell: string, server: ServerName, figure: 'perSecond' | 'perCpuSecond'): number | undefined {
-    return median(this.figures(cell, server).flatMap((one) => (one === undefined ? [] : [one[figure]])));
+    return medianOf(this.figures(cell, server), figure);
   }
 
   /** To another cell's server, within each rotation that has both. */
@@ -71,20 +93,56 @@ export class Results {
     to: { readonly cell: string; readonly server: ServerName },
     figure: 'perSecond' | 'perCpuSecond',
   ): number | undefined {
-    const others = this.figures(to.cell, to.server);
-    const ratios = this.figures(cell, server).flatMap((one, rotation) => {
-      const other = others[rotation];
-      return one === undefined || other === undefined ? [] : [one[figure] / other[figure]];
-    });
-    return median(ratios);
+    return ratioOf(this.figures(cell, server), this.figures(to.cell, to.server), figure);
   }
 
   /** In more than half of the rotations. */
   unsaturated(cell: string, server: ServerName): string | undefined {
-    const figures = this.figures(cell, server).flatMap((one) => (one === undefined ? [] : [one]));
-    const reasons = figures.flatMap(({ unsaturated }) => (unsaturated === undefined ? [] : [unsaturated]));
+    const figures = this.figures(cell, server).flatMap((one) => one ?? []);
+    const reasons = figures.flatMap(({ unsaturated }) => unsaturated ?? []);
     return reasons.length * 2 > figures.length ? reasons[0] : undefined;
   }
+
+  /** Why there are no latencies in more than half of the rotations. */
+  unsaid(cell: string, server: ServerName): string | undefined {
+    const all = this.of(cell, server).flatMap((one) => (one !== undefined && 'p50' in one ? one : []));
+    const reasons = all.flatMap(({ unsaid }) => unsaid ?? []);
+    return reasons.length * 2 > all.length ? reasons[0] : undefined;
+  }
+
+  /** What else is to be said of a cell; the last word stands. */
+  note(cell: string, text: string): void {
+    this.#notes.set(cell, text);
+  }
+
+  noteOf(cell: string): string | undefined {
+    return this.#notes.get(cell);
+  }
+
+  /** Everything, for a file. */
+  toJSON(): unknown {
+    return Object.fromEntries(this.#outcomes);
+  }
+}
+
+export function medianOf<K extends string>(
+  values: readonly (Readonly<Record<K, number>> | undefined)[],
+  figure: K,
+): number | undefined {
+  return median(values.flatMap((one) => (one === undefined ? [] : one[figure])));
+}
+
+export function ratioOf<K extends string>(
+  values: readonly (Readonly<Record<K, number>> | undefined)[],
+  others: readonly (Readonly<Record<K, number>> | undefined)[],
+  figure: K,
+): number | undefined {
+  return median(
+    values.flatMap((one, rotation) => {
+      const other = others[rotation];
+      return one === undefined || other === undefined ? [] : one[figure] / other[figure];
+    }),
+  );
 }
 
 export function median(values: readonly number[]): number | undefined {

@@ -63,6 +63,8 @@ export interface Place {
   readonly work: string;
   readonly set: AnswerSet;
   readonly service: Service;
+  /** Path of a GET, and what the program says to it. */
+  readonly target: string;
   readonly sample: Sample;
   /** The haproxy.cfg to run. */
   readonly edgeConfig: string;
@@ -156,14 +158,20 @@ async function startCfssl({ set }: Place): Promise<Server | string> {
 }
 
 /** Signs each answer while the client waits, with the key and the certificate of our responder; one process. */
-async function startOpenssl({ set }: Place): Promise<Server | string> {
+async function startOpenssl({ set, target }: Place): Promise<Server | string> {
   if (!(await installed('openssl', 'version'))) return 'openssl is not installed (Debian: apt install openssl)';
   const [port] = (await freePorts(1)) as [number];
   const issuer = join(set.data, 'issuers/demo');
   const ca = ['-CA', join(issuer, 'ca.pem'), '-index', join(set.peers as string, 'index.txt')];
   const signer = ['-rsigner', join(issuer, 'responder.pem'), '-rkey', join(issuer, 'responder.key')];
   const child = start('openssl', ['ocsp', '-port', String(port), ...ca, ...signer, '-ndays', '1'], 'ignore');
-  await listening(child, port);
+  // By a whole question: on a connection that is closed without one it waits for ever, and serves nobody else.
+  const answers = (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${port}${target}`).then(
+      (response) => response.ok,
+      () => false,
+    );
+  while (child.exitCode === null && !(await answers())) await sleep(20);
   const version = (await run('openssl', ['version'])).stdout.split(' ').slice(0, 2).join(' ');
   return { port, pids: [pidOf(child)], version, stop: () => end(child) };
 }

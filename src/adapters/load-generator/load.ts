@@ -30,7 +30,7 @@ export interface LoadResult {
   /** Replies that were as expected. */
   readonly right: number;
   readonly seconds: number;
-  /** Octets of these replies' bodies. */
+  /** Octets of these replies, heads and bodies. */
   readonly octets: number;
   /** What went wrong, and how often: wrong replies, broken connections, time-outs. */
   readonly failures: ReadonlyMap<string, number>;

@@ -11,6 +11,8 @@ export interface HttpReply {
   readonly status: number;
   /** A view, valid until the next chunk arrives. */
   readonly body: Buffer;
+  /** Of head and body. */
+  readonly octets: number;
   /** The connection is not to be used again (RFC 9112 §9.3). */
   readonly last: boolean;
 }
@@ -51,7 +53,7 @@ export class ReplyReader {
     if (bodyOctets === undefined || octets.length < start + bodyOctets) return this.#wait(octets, chunk);
     if (octets.length > start + bodyOctets)
       return { wrong: `${octets.length - start - bodyOctets} octets after the reply` };
-    return { status, body: octets.subarray(start), last };
+    return { status, body: octets.subarray(start), octets: octets.length, last };
   }
 
   /** The server has closed. Undefined when it had not begun a reply. */
@@ -59,7 +61,7 @@ export class ReplyReader {
     if (this.#held.length === 0) return undefined;
     if (this.#head === undefined || this.#head.bodyOctets !== undefined) return { wrong: 'a reply that was cut off' };
     const { octets, status } = this.#head;
-    return { status, body: this.#held.subarray(octets), last: true };
+    return { status, body: this.#held.subarray(octets), octets: this.#held.length, last: true };
   }
 
   #wait(octets: Buffer, chunk: Buffer): 'more' {

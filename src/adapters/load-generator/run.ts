@@ -178,7 +178,7 @@ class Run {
     if (wrong !== undefined) return this.#fail(wrong);
     this.#latency.record((connection.sentAt - connection.from) * 1000);
     this.#right += 1;
-    this.#octets += reply.body.length;
+    this.#octets += reply.octets;
     // Each of the right replies is kept with the same probability.
     const place = this.#samples.length < SAMPLES ? this.#samples.length : Math.floor(Math.random() * this.#right);
     if (place < SAMPLES) this.#samples[place] = { serial: Buffer.from(serial), body: Buffer.from(reply.body) };
