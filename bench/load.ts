@@ -32,12 +32,14 @@ const HELP = `node dist/bench/load.js [options]
   --modes NAMES        cells: ${CELLS.map(({ name }) => name).join(',')}
   --seconds N          of each measurement (2)
   --rotations N        of keep-alive and close (5); at most 3 of the rest
+  --many N             certificates of the cells many-uniform and many-zipf (1000000)
   --scratch DIRECTORY  where answers are kept between runs
   --edge-config FILE   haproxy.cfg of the edge`;
 
 const OPTIONS = {
   seconds: { type: 'string', default: '2' },
   rotations: { type: 'string', default: '5' },
+  many: { type: 'string', default: '1000000' },
   only: { type: 'string', default: SERVERS.join(',') },
   modes: { type: 'string', default: CELLS.map(({ name }) => name).join(',') },
   scratch: { type: 'string', default: join(tmpdir(), 'certstatus-bench') },
@@ -71,7 +73,7 @@ async function main(): Promise<void> {
     ),
   };
   try {
-    for (const phase of PHASES) {
+    for (const phase of phasesOf(Number(values.many))) {
       const own = cells.filter((cell) => cell.of === phase.of);
       if (own.length > 0) await measure(run, own, phase);
     }
@@ -106,8 +108,8 @@ async function main(): Promise<void> {
 }
 
 /** With another choice than the whole. */
-function narrowed({ only, modes }: { readonly only: string; readonly modes: string }): boolean {
-  return only !== OPTIONS.only.default || modes !== OPTIONS.modes.default;
+function narrowed({ only, modes, many }: Readonly<Record<'only' | 'modes' | 'many', string>>): boolean {
+  return many !== OPTIONS.many.default || only !== OPTIONS.only.default || modes !== OPTIONS.modes.default;
 }
 
 interface Run {
@@ -133,11 +135,14 @@ interface Phase {
   readonly tableBytes: number;
 }
 
-const PHASES: readonly Phase[] = [
-  { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
-  // An entry weighs about 2.1 kB in the table's own reckoning.
-  { of: 'many', count: 1_000_000, peers: false, tableBytes: 2_560 * (1 << 20) },
-];
+/** @param many certificates of the cells that have more than the usual ones. */
+function phasesOf(many: number): readonly Phase[] {
+  return [
+    { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
+    // An entry weighs about 2.1 kB in the table's own reckoning.
+    { of: 'many', count: many, peers: false, tableBytes: Math.max(64 << 20, 2_560 * many) },
+  ];
+}
 
 /** Cells other than those that are always measured get this many rotations. */
 const FEW_ROTATIONS = 3;
@@ -183,7 +188,10 @@ async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<
       else
         run.absent.add(`${TITLES[name]}, ${cell.name}: no CPU to be had in at least one rotation, which is left out.`);
       if (phase.of === 'many' && name === 'origin')
-        run.results.note(cell.name, `The whole service took ${residentMiB(server.pids).toLocaleString('en')} MiB.`);
+        run.results.note(
+          cell.name,
+          `${phase.count.toLocaleString('en')} certificates; the whole service took ${residentMiB(server.pids).toLocaleString('en')} MiB.`,
+        );
     }
     progress.end();
   } finally {

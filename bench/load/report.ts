@@ -24,7 +24,7 @@ export function circumstancesText(of: Circumstances): string[] {
   const versions = [...new Set([...of.versions.values()].filter((version) => /^[a-z]+ \S/i.test(version)))];
   return [
     `Commit ${commit()}, \`${of.command}\`, ${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} CPUs, Linux ${release()}; ` +
-      `Node ${process.version}; ${versions.join(', ')}; ${new Date().toISOString().slice(0, 10)}. ` +
+      `${[`Node ${process.version}`, ...versions].join(', ')}; ${new Date().toISOString().slice(0, 10)}. ` +
       `${of.seconds} s a measurement, ${of.rotations} rotations of the first two tables, at most ${of.few} of the others, medians; ${of.minutes} min altogether.`,
     ...of.absent,
   ];
