@@ -50,12 +50,13 @@ const USUAL = {
 const OURS = ['origin', 'public', 'edge'] as const;
 const FAST = ['stub', ...OURS, 'nginx'] as const;
 
+/** Debian's cfssl (1.2) answers 400 to every GET, because it takes the slash in front for base64: it takes part by POST. */
 export const CELLS: readonly Cell[] = [
   {
     ...USUAL,
     name: 'keep-alive',
     title: 'GET, kept connections',
-    servers: ['stub', ...OURS, 'node-http', 'nginx', 'cfssl'],
+    servers: ['stub', ...OURS, 'node-http', 'nginx'],
     always: true,
   },
   {
@@ -63,7 +64,7 @@ export const CELLS: readonly Cell[] = [
     name: 'close',
     title: 'GET, one request per connection',
     connecting: 'one',
-    servers: SERVERS,
+    servers: ['stub', ...OURS, 'node-http', 'nginx', 'openssl'],
     always: true,
   },
   {
@@ -71,7 +72,7 @@ export const CELLS: readonly Cell[] = [
     name: 'http10',
     title: 'GET, HTTP/1.0',
     connecting: 'http10',
-    servers: ['public', 'edge', 'node-http', 'nginx', 'cfssl', 'openssl'],
+    servers: ['public', 'edge', 'node-http', 'nginx', 'openssl'],
   },
   {
     ...USUAL,
@@ -121,7 +122,7 @@ export const CELLS: readonly Cell[] = [
     title: 'GET, one request per connection',
     connecting: 'one',
     load: 'fixed',
-    servers: ['stub', ...OURS, 'node-http', 'nginx', 'cfssl'],
+    servers: ['stub', ...OURS, 'node-http', 'nginx'],
   },
 ];
 
