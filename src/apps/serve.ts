@@ -11,14 +11,20 @@ import type { TLSSocket } from 'node:tls';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
+import { SECOND } from '../core/time.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
-import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import {
+  registerGauges,
+  registerProcessGauges,
+  servedUntil,
+  type GaugeSources,
+  type UsedToken,
+} from '../flows/gauges.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
-import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
 import type { Listen, Loaded } from './config.ts';
@@ -26,6 +32,7 @@ import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
+import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
 import { openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
@@ -90,9 +97,12 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
   });
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
-  const responder = roles.has('responder')
-    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
-    : undefined;
+  const beside = roles.has('responder') && config.responder.processes > 1;
+  const responder =
+    roles.has('responder') && !beside
+      ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
+      : undefined;
+  let processes: ResponderProcesses | undefined;
   const { freshness } = core;
   const tokens = (): readonly UsedToken[] =>
     (signing?.activation.views ?? []).map((view) => {
@@ -106,6 +116,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     freshness,
     files,
     table: responder?.table,
+    processes: beside ? () => processes?.views() ?? [] : undefined,
     journal,
     publishers: signing?.publishers ?? new Map(),
     signers: signing?.issuers ?? [],
@@ -114,19 +125,32 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
-  const fronts: readonly Front[] = (await responder?.listen()) ?? [];
+  const listening = await responder?.listen();
+  const fronts = listening?.fronts ?? [];
   undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
+  if (listening?.noOrigin !== undefined) sayNoOrigin(log, listening.noOrigin);
+  if (beside) {
+    processes = await openResponderProcesses(core, (...asked) => void signing?.signer.ask(...asked), metrics);
+    undo.push(async () => processes?.close(0));
+    if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
+  }
   const intake = openIntake(core, signing, tokens);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
+    // A process that does not tell is not waited for.
+    counted: async () => {
+      if (processes === undefined) return;
+      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+    },
     status: () => statusOf(sources),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
-    notReady: () => (stopping ? 'stopping' : undefined),
+    notReady: () => (stopping ? 'stopping' : processes?.notReady()),
   });
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
@@ -143,18 +167,20 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   }
 
   let stopped: Promise<void> | undefined;
+  const publicAt = processes?.addresses.public ?? fronts[0]?.address;
+  const originAt = processes?.addresses.origin ?? fronts[1]?.address;
   return {
     core,
     addresses: {
-      public: fronts[0] && addressOf(fronts[0].address),
-      origin: fronts[1] && addressOf(fronts[1].address),
+      public: publicAt && addressOf(publicAt),
+      origin: originAt && addressOf(originAt),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
     },
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
-        await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
+        await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();
         await keeper?.stop();
@@ -196,6 +222,10 @@ function openIntake(
       ca: readFileOr('intake.clientCa', intake.clientCa),
     },
   });
+}
+
+function sayNoOrigin(log: Log, reason: string): void {
+  log.warn({ reason }, 'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody');
 }
 
 function usesToken({ responders, crlKeys = [] }: IssuerSetup, name: string): boolean {

@@ -10,17 +10,36 @@ import type { PublicFiles } from '../../flows/public-files.ts';
 import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
+import type { ResponderStore } from '../../ports/store.ts';
+import type { Config, Listen } from '../config.ts';
 import type { Core } from '../core.ts';
+
+/** What the role needs of the process that it is in. */
+export interface ResponderParts extends Pick<Core, 'config' | 'setups' | 'issuers' | 'urls' | 'clock' | 'log'> {
+  readonly store: ResponderStore;
+}
 
 export interface ResponderRole {
   readonly table: ResponseTable;
   /** Opens the listeners: the public one first, then the origin one, where its binary loads. */
-  listen(): Promise<readonly Front[]>;
+  listen(shared?: SharedPorts): Promise<Listening>;
+}
+
+/** Ports that other processes of the service listen on too. */
+export interface SharedPorts {
+  readonly public: Listen & { readonly handle: object | undefined };
+  readonly origin: Listen | undefined;
+}
+
+export interface Listening {
+  readonly fronts: readonly Front[];
+  /** Why there is no origin listener, where one was to be. */
+  readonly noOrigin: string | undefined;
 }
 
 /** @param ask how something gets signed that a client is waiting for. */
 export function openResponder(
-  core: Core,
+  core: ResponderParts,
   files: PublicFiles,
   news: ResponderNews,
   ask: (issuer: IssuerTag, serial: Serial) => Promise<void> | undefined,
@@ -50,22 +69,19 @@ export function openResponder(
     log,
     metrics: metrics.answer,
   });
-  return { table, listen: () => openFronts(core, answer) };
+  return { table, listen: (shared) => openFronts(config.listen, answer, shared) };
 }
 
-async function openFronts({ config: { listen }, log }: Core, answer: Answer): Promise<readonly Front[]> {
-  const front = await openPublicFront({ ...listen.public, answer });
-  const loaded = listen.origin && loadUws();
-  if (listen.origin === undefined || loaded === undefined) return [front];
-  if (!loaded.ok) {
-    log.warn(
-      { reason: loaded.reason },
-      'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody',
-    );
-    return [front];
-  }
+async function openFronts(listen: Config['listen'], answer: Answer, shared?: SharedPorts): Promise<Listening> {
+  const { hold } = listen.public;
+  const front = await openPublicFront({ ...(shared ?? listen).public, hold, answer, shared: shared?.public });
+  const origin = (shared ?? listen).origin;
+  const loaded = origin && loadUws();
+  if (origin === undefined || loaded === undefined) return { fronts: [front], noOrigin: undefined };
+  if (!loaded.ok) return { fronts: [front], noOrigin: loaded.reason };
   try {
-    return [front, await openOriginFront({ ...listen.origin, uws: loaded.uws, answer })];
+    const second = await openOriginFront({ ...origin, uws: loaded.uws, answer, shared: shared !== undefined });
+    return { fronts: [front, second], noOrigin: undefined };
   } catch (error) {
     await front.close(0);
     throw error;
