@@ -12,6 +12,7 @@ import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
+import { probeCommand } from './commands/probe.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
 
@@ -42,6 +43,7 @@ for (const add of [
   keyCommands,
   explainCommand,
   lintCommand,
+  probeCommand,
   checkConfigCommand,
   auditCommands,
 ]) {

@@ -10,6 +10,7 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
+import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -39,6 +40,7 @@ export interface Config {
   /** `processes`: how many serve. 1: this one; more: so many beside it. */
   readonly responder: { readonly processes: number };
   readonly limits: { readonly responseTableBytes: number };
+  readonly probe: ProbeConfig;
 }
 
 export interface Listen {
@@ -167,6 +169,7 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  probe: probeSchema(duration),
 });
 
 export interface LoadOptions {
@@ -365,6 +368,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     logLevel: overrides.logLevel ?? value.logLevel,
     responder: { processes: processesOf(value.responder.processes) },
     limits: value.limits,
+    probe: { urls: value.probe.urls, everyMs: value.probe.every },
   };
 }
 

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { tcpWire } from '../adapters/probe-client/wire.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
@@ -25,6 +26,7 @@ import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
+import { SelfProbe } from '../flows/self-probe.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
 import type { Listen, Loaded } from './config.ts';
@@ -155,6 +157,14 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
+  const { urls, everyMs } = config.probe;
+  const selfProbe =
+    (fronts.length === 0 && processes === undefined) || urls.length === 0
+      ? undefined
+      : new SelfProbe(urls, everyMs, tcpWire, clock, log, metrics.set);
+  selfProbe?.start();
+  undo.push(async () => selfProbe?.stop());
+
   keeper?.start();
   undo.push(async () => keeper?.stop());
   await signing?.start();
@@ -180,6 +190,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        selfProbe?.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();

@@ -26,6 +26,8 @@ export class RouteTable<File> {
   /** Longest first, so that `/ocsp/ev` wins over `/ocsp`. */
   readonly #mounts: readonly string[];
   readonly #files = new Map<string, File>();
+  /** The mounts themselves, where each POST goes. */
+  readonly #exactly = new Map<string, Route<File>>();
 
   constructor(ocsp: readonly PublicUrl[], files: readonly (PublicUrl & { readonly file: File })[]) {
     const mounts = new Set(ocsp.map(({ path }) => (path.endsWith('/') ? path.slice(0, -1) : path)));
@@ -35,12 +37,21 @@ export class RouteTable<File> {
         if (!this.#files.has(key)) this.#files.set(key, file);
       }
     }
+    for (const mount of this.#mounts) {
+      for (const rest of ['', '/']) {
+        const path = mount + rest;
+        if (path !== '' && !this.#files.has(path))
+          this.#exactly.set(path, { kind: 'ocsp', rest, atRoot: mount === '' });
+      }
+    }
   }
 
-  /** `target` is the raw request-target, origin-form or absolute-form. */
-  find(target: string, host: string): Route<File> {
-    let path = target;
-    let authority = host;
+  /** `target` is the raw request-target, origin-form or absolute-form; `host` is asked for only when it matters. */
+  find(asked: { readonly target: string; readonly host: string }): Route<File> {
+    let path = asked.target;
+    const mount = this.#exactly.get(path);
+    if (mount !== undefined) return mount;
+    let authority: string | undefined;
     if (path.charCodeAt(0) !== SLASH) {
       // RFC 9112 §3.2.2: a server accepts the absolute-form, and its authority counts instead of Host.
       const found = /^https?:\/\/([^/?#]*)/i.exec(path);
@@ -53,7 +64,7 @@ export class RouteTable<File> {
       const plain = end === -1 ? path : path.slice(0, end);
       // Only a known path pays for the look at the host name.
       if (this.#files.has(plain)) {
-        const name = authority.replace(/:\d*$/, '').toLowerCase();
+        const name = (authority ?? asked.host).replace(/:\d*$/, '').toLowerCase();
         return { kind: 'file', file: this.#files.get(name + plain) ?? (this.#files.get(plain) as File) };
       }
     }

@@ -2,6 +2,7 @@
  * From a request to its reply. Synchronous when the answer is at hand; a look into the store, and if need be a signature, when
  * it is not. Never throws, never rejects.
  *
+ *  0. spelling     the very words of a request that was answered before: its entry, if it is ready. Done, nothing decoded.
  *  1. route        OCSP mount, CRL, CA certificate, or 404 (core/route.ts).
  *  2. read         GET path or POST body → OCSPRequest (core/ocsp). Not one → malformedRequest.
  *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
@@ -23,6 +24,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { Log } from './log.ts';
+import { Spellings } from './spellings.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
 import type { Entry, Loaded, ResponseTable } from './response-table.ts';
@@ -31,6 +33,8 @@ import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 const WAIT_MS = 2 * SECOND;
 /** A certificate may change while it is being signed: look again, but not for ever. */
 const ATTEMPTS = 4;
+/** By GET and by POST. */
+const SPELLINGS_PER_ENTRY = 2;
 
 export interface AnswerParts {
   readonly issuers: readonly ServedIssuer[];
@@ -53,26 +57,33 @@ export function makeAnswer(parts: AnswerParts): Answer {
 class Responder {
   readonly #parts: AnswerParts;
   readonly #routes: RouteTable<PublicFile>;
+  readonly #spellings: Spellings;
   readonly #issuers: Record<CertIdHash, ReadonlyMap<string, ServedIssuer>>;
 
   constructor(parts: AnswerParts) {
     this.#parts = parts;
     this.#routes = new RouteTable(parts.ocspUrls, parts.files);
+    this.#spellings = new Spellings(parts.table.expectedEntries * SPELLINGS_PER_ENTRY);
     this.#issuers = { sha1: issuersBy('sha1', parts.issuers), sha256: issuersBy('sha256', parts.issuers) };
   }
 
   answer(question: Question): Reply | Promise<Reply> {
     try {
       const { method } = question;
-      if (method !== 'GET' && method !== 'POST' && method !== 'HEAD')
+      if (method === 'GET') {
+        const entry = this.#spellings.find(question.target);
+        if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
+          return this.#said(question, entry);
+      } else if (method !== 'POST' && method !== 'HEAD')
         return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
-      const route = this.#routes.find(question.target, question.host);
+      const route = this.#routes.find(question);
       if (route.kind === 'ocsp') {
-        if (method === 'POST') return this.#ocsp(question, question.body ?? NOTHING);
+        if (method === 'POST') return this.#posted(question, question.body ?? NOTHING);
         // A load balancer's probe, or a person with a browser: the root is no OCSP request (peers.md Part 2 §4.3).
-        if (route.atRoot && (route.rest === '/' || route.rest === '')) return this.#plain(question, 'root', ROOT);
+        if (route.atRoot && /^\/?(?:\?|$)/.test(route.rest)) return this.#plain(question, 'root', ROOT);
         const der = decodeGetPath(route.rest);
-        if (typeof der !== 'string' && (!route.atRoot || der[0] === SEQUENCE)) return this.#ocsp(question, der);
+        if (typeof der !== 'string' && (!route.atRoot || der[0] === SEQUENCE))
+          return this.#ocsp(question, der, question.target);
         // Mounted at the root, every unknown path would be "OCSP"; what cannot be a request at all is an unknown path.
         if (route.atRoot) return this.#plain(question, 'not-found', plainReplies.notFound);
         return this.#malformed(question, `get-path ${typeof der === 'string' ? der : 'encoding'}`);
@@ -86,7 +97,16 @@ class Responder {
     }
   }
 
-  #ocsp(question: Question, der: Uint8Array): Reply | Promise<Reply> {
+  #posted(question: Question, body: Uint8Array): Reply | Promise<Reply> {
+    const spelling = latin1(body);
+    const entry = this.#spellings.find(spelling);
+    if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
+      return this.#said(question, entry);
+    return this.#ocsp(question, body, spelling);
+  }
+
+  /** @param spelling of the request: what leads to the same entry next time. */
+  #ocsp(question: Question, der: Uint8Array, spelling: string): Reply | Promise<Reply> {
     const { metrics, table, clock } = this.#parts;
     const request = parseRequest(der);
     if (request.kind === 'malformed') return this.#malformed(question, request.reason);
@@ -102,14 +122,23 @@ class Responder {
     const issuer = this.#issuers[asked.hash].get(asked.issuerKey);
     if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
     const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
-    if (entry !== undefined) return this.#entry(question, asked.hash, issuer, entry);
+    if (entry !== undefined) {
+      // What carries a nonce is counted, and comes once.
+      if (request.nonce === undefined) this.#spellings.keep(spelling, entry);
+      return this.#entry(question, issuer, entry);
+    }
     return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
   }
 
-  #entry(question: Question, hash: CertIdHash, issuer: ServedIssuer, entry: Entry): Reply {
+  #entry(question: Question, issuer: ServedIssuer, entry: Entry): Reply {
     // RFC 9919 §3.2.3, T-33: records of expired certificates may be dropped, never before notAfter (B-07).
     if (!answerable(issuer.profile, entry.notAfter, this.#parts.clock.now()))
-      return this.#refused(question, 'unauthorized-expired', hash);
+      return this.#refused(question, 'unauthorized-expired', entry.hash);
+    return this.#said(question, entry);
+  }
+
+  #said(question: Question, entry: Entry): Reply {
+    const { hash } = entry;
     const { ifNoneMatch, ifModifiedSince, method, httpVersion } = question;
     if (
       (ifNoneMatch !== undefined || ifModifiedSince !== undefined) &&
@@ -119,8 +148,8 @@ class Responder {
       this.#parts.metrics.count('not-modified', method, httpVersion, hash);
       return entry.notModified;
     }
-    this.#parts.metrics.count(entry.response.revocation === undefined ? 'good' : 'revoked', method, httpVersion, hash);
-    return entry.reply;
+    this.#parts.metrics.count(entry.outcome, method, httpVersion, hash);
+    return entry;
   }
 
   async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
@@ -167,7 +196,7 @@ class Responder {
       if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;
     }
-    if (loaded.kind === 'entry') return this.#entry(question, hash, issuer, loaded.entry);
+    if (loaded.kind === 'entry') return this.#entry(question, issuer, loaded.entry);
     if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
     if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
       return this.#refused(question, 'unauthorized-expired', hash);
@@ -220,6 +249,10 @@ function issuersBy(hash: CertIdHash, issuers: readonly ServedIssuer[]): Readonly
   return new Map(
     issuers.map((served) => [issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key), served]),
   );
+}
+
+function latin1(octets: Uint8Array): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1');
 }
 
 const NOTHING = Buffer.alloc(0);

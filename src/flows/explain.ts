@@ -156,7 +156,7 @@ function requestOctets(
   const isTarget = /^https?:\/\//i.test(asked) || asked.startsWith('/');
   let rest = asked;
   if (isTarget) {
-    const route = new RouteTable<never>(ocspUrls, []).find(asked, '');
+    const route = new RouteTable<never>(ocspUrls, []).find({ target: asked, host: '' });
     if (route.kind !== 'ocsp') {
       say('path', 'no OCSP service is mounted at this path');
       return '404';

@@ -28,6 +28,9 @@ export const OUTCOMES = [
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
+const OUTCOME_NUMBERS = Object.fromEntries(OUTCOMES.map((outcome, i) => [outcome, i])) as Readonly<
+  Record<Outcome, number>
+>;
 const METHODS = ['GET', 'POST', 'HEAD', 'other'] as const;
 const VERSIONS = ['1.0', '1.1', 'other'] as const;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 60, 300, 900, 3600, 86400];
@@ -66,26 +69,20 @@ export function flowMetrics(): FlowMetrics {
 }
 
 function answerMetrics(set: MetricSet): AnswerMetrics {
-  const slots = new Map<string, Slot>();
+  /** By the numbers of their labels: this is done for each answer. */
+  const slots = new Array<Slot | undefined>(OUTCOMES.length * 4 * 3 * 3).fill(undefined);
   const reasons = new Map<string, Slot>();
   return {
     count(outcome, method, httpVersion, hash) {
-      const labels = {
-        outcome,
-        method: (METHODS as readonly string[]).includes(method) ? method : 'other',
-        http_version: (VERSIONS as readonly string[]).includes(httpVersion) ? httpVersion : 'other',
-        certid_hash: hash ?? 'none',
-      };
-      const key = `${outcome} ${labels.method} ${labels.http_version} ${labels.certid_hash}`;
-      let slot = slots.get(key);
-      if (slot === undefined) {
-        slot = set.counter(
-          'certstatus_answers_total',
-          'Answers on the public and origin listeners, by what was answered and how it was asked.',
-          labels,
-        );
-        slots.set(key, slot);
-      }
+      const m = method === 'GET' ? 0 : method === 'POST' ? 1 : method === 'HEAD' ? 2 : 3;
+      const v = httpVersion === '1.1' ? 1 : httpVersion === '1.0' ? 0 : 2;
+      const h = hash === 'sha1' ? 0 : hash === 'sha256' ? 1 : 2;
+      const at = ((OUTCOME_NUMBERS[outcome] * 4 + m) * 3 + v) * 3 + h;
+      const slot = (slots[at] ??= set.counter(
+        'certstatus_answers_total',
+        'Answers on the public and origin listeners, by what was answered and how it was asked.',
+        { outcome, method: METHODS[m] as string, http_version: VERSIONS[v] as string, certid_hash: hash ?? 'none' },
+      ));
       slot.value += 1;
     },
     malformed(reason) {

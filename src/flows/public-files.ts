@@ -1,8 +1,8 @@
 /** The files of the public port: each issuer's current CRL and its CA certificate, with prebuilt replies. */
 import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
 import { certificateCaching, crlCaching, type CachingBlock } from '../core/policy/caching.ts';
+import { Reply } from '../core/reply.ts';
 import { HOUR, type EpochMs } from '../core/time.ts';
-import type { Reply } from '../ports/front.ts';
 import type { ResponderStore } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
@@ -99,7 +99,7 @@ export class PublicFiles {
 function dress(body: Buffer, block: CachingBlock): Dressed {
   return {
     block,
-    reply: { status: 200, headers: block.headers, body },
-    notModified: { status: 304, headers: block.notModifiedHeaders, body: EMPTY },
+    reply: new Reply(200, block.headers, body),
+    notModified: new Reply(304, block.notModifiedHeaders, EMPTY),
   };
 }

@@ -14,28 +14,69 @@
 import { LRUCache } from 'lru-cache';
 import type { CertIdHash, Certificate, IssuerTag, PublishedResponse } from '../core/certificate.ts';
 import { ocspCaching, type CachingBlock } from '../core/policy/caching.ts';
-import { servable, supersedes } from '../core/policy/freshness.ts';
+import { answerable, servable, supersedes } from '../core/policy/freshness.ts';
 import { sameRevocation } from '../core/precedence.ts';
 import type { Serial } from '../core/serial.ts';
+import { Reply } from '../core/reply.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
-import type { Reply } from '../ports/front.ts';
 import type { ChangeFeed, Lookup, Reliance, ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 /** What an entry weighs beside its body: headers, keys and objects (measured at about 1.4 kB). */
 const ENTRY_OVERHEAD = 1400;
+/** Of an OCSPResponse with its responder certificate, P-256. */
+const TYPICAL_BODY = 900;
 
-export interface Entry {
+/** An answer of the table; it is itself the reply. */
+export class Entry extends Reply<200> {
+  /** In whole seconds, which are small integers to V8 and stand in the object itself. 0 when it is not in the table any more. */
+  readyFromS = 0;
+  readyUntilS = 0;
+  readonly outcome: 'good' | 'revoked';
+  readonly hash: CertIdHash;
   readonly response: PublishedResponse;
   readonly notAfter: EpochMs | undefined;
-  reply: Reply;
-  notModified: Reply;
-  block: CachingBlock;
   readonly maxAgeMs: number;
+  block: CachingBlock;
   /** The issuer's count of gaps when this was loaded. */
   readonly gaps: number;
   /** When to look for its successor. */
   lookAt: EpochMs;
+  #notModified: Reply<304> | undefined = undefined;
+
+  constructor(
+    hash: CertIdHash,
+    certificate: Certificate,
+    response: PublishedResponse,
+    body: Buffer,
+    maxAgeMs: number,
+    gaps: number,
+    nowMs: EpochMs,
+  ) {
+    const block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs }, nowMs);
+    super(200, block.headers, body);
+    this.outcome = response.revocation === undefined ? 'good' : 'revoked';
+    this.hash = hash;
+    this.response = response;
+    this.notAfter = certificate.notAfter;
+    this.maxAgeMs = maxAgeMs;
+    this.block = block;
+    this.gaps = gaps;
+    this.lookAt = Math.max(response.refreshAt, nowMs + LOOK_AGAIN_MS);
+  }
+
+  get notModified(): Reply<304> {
+    return (this.#notModified ??= new Reply(304, this.block.notModifiedHeaders, EMPTY));
+  }
+
+  /** Makes the headers anew where max-age has moved on. */
+  dress(nowMs: EpochMs): void {
+    if (nowMs < this.block.goodUntil && nowMs >= this.block.lastModifiedMs) return;
+    const { body, response, maxAgeMs, block } = this;
+    this.block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs, etag: block.etag }, nowMs);
+    this.renew(this.block.headers);
+    this.#notModified = undefined;
+  }
 }
 
 export type Loaded =
@@ -44,6 +85,8 @@ export type Loaded =
   | { readonly kind: 'entry'; readonly entry: Entry };
 
 const EMPTY = Buffer.alloc(0);
+/** How long an entry is served without a second look; then its place in the table is renewed, too. */
+const READY_MS = 10 * SECOND;
 /** Between two looks for the successor of an answer: signing may be late. */
 const LOOK_AGAIN_MS = 5 * SECOND;
 
@@ -80,9 +123,11 @@ export class ResponseTable {
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#source = store;
     this.#meet = meet;
+    this.expectedEntries = Math.ceil(maxBytes / (TYPICAL_BODY + ENTRY_OVERHEAD));
     this.#entries = new LRUCache({
       maxSize: maxBytes,
-      sizeCalculation: (entry) => entry.reply.body.length + ENTRY_OVERHEAD,
+      sizeCalculation: (entry) => entry.body.length + ENTRY_OVERHEAD,
+      dispose: (entry) => (entry.readyUntilS = 0),
     });
     store.follow((event) => {
       if (event.type === 'recorded') {
@@ -95,6 +140,7 @@ export class ResponseTable {
         this.#forget(event.issuer, event.serial, event.revision);
       } else if (event.type === 'gap') {
         this.#gaps.set(event.issuer, this.#gapsOf(event.issuer) + 1);
+        for (const entry of this.#entries.values()) entry.readyUntilS = 0;
         for (const [key, load] of this.#loads) if (key.startsWith(event.issuer)) load.stale = true;
       } else if (event.type === 'published') {
         const { certificate, response } = event;
@@ -114,6 +160,9 @@ export class ResponseTable {
     });
   }
 
+  /** About how many entries fit. */
+  readonly expectedEntries: number;
+
   get size(): number {
     return this.#entries.size;
   }
@@ -122,7 +171,17 @@ export class ResponseTable {
     return this.#entries.calculatedSize;
   }
 
-  /** The entry, if it is here and may be served; its headers are right for `nowMs`. The hot path: one look-up. */
+  /**
+   * May this entry, once given by get() or load(), be served as it is? The hot path: two comparisons, which stand for all that get()
+   * looks at. An entry that leaves the table, or that a lost event makes doubtful, is not ready from that moment on.
+   */
+  isReady(entry: Entry, nowMs: EpochMs): boolean {
+    const nowS = Math.floor(nowMs / SECOND);
+    // The lower bound is for a clock that was set back.
+    return nowS < entry.readyUntilS && nowS >= entry.readyFromS;
+  }
+
+  /** The entry, if it is here and may be served; its headers are right for `nowMs`. */
   get(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Entry | undefined {
     const key = hash + issuer + serial;
     const entry = this.#entries.get(key);
@@ -131,8 +190,24 @@ export class ResponseTable {
       if (entry.gaps !== this.#gapsOf(issuer) || this.#mute(entry)) return undefined;
       if (nowMs >= entry.lookAt) this.#lookForSuccessor(hash, issuer, serial, entry, nowMs);
     }
-    if (nowMs >= entry.block.goodUntil || nowMs < entry.block.lastModifiedMs) dress(entry, nowMs);
+    entry.dress(nowMs);
+    this.#makeReady(entry, nowMs);
     return entry;
+  }
+
+  /** Until the first instant at which get() could say something else. */
+  #makeReady(entry: Entry, nowMs: EpochMs): void {
+    const { response, block, notAfter } = entry;
+    const profile = this.#issuers.get(response.issuer)?.profile;
+    if (profile === undefined || !answerable(profile, notAfter, nowMs + READY_MS)) return;
+    let until = Math.min(nowMs + READY_MS, response.nextUpdate + 1, block.goodUntil);
+    if (this.#shared !== undefined) {
+      until = Math.min(until, entry.lookAt);
+      if (response.revocation === undefined)
+        until = Math.min(until, nowMs + this.#shared.silenceLimitMs - this.#source.silentMs());
+    }
+    entry.readyFromS = Math.floor(nowMs / SECOND);
+    entry.readyUntilS = Math.floor(until / SECOND);
   }
 
   /**
@@ -158,7 +233,7 @@ export class ResponseTable {
       } catch (error) {
         const held = this.#entries.get(key);
         if (held === undefined || !servable(held.response, nowMs) || this.#mute(held)) throw error;
-        if (nowMs >= held.block.goodUntil) dress(held, nowMs);
+        held.dress(nowMs);
         return { kind: 'entry', entry: held };
       } finally {
         load.readers -= 1;
@@ -196,17 +271,8 @@ export class ResponseTable {
     const responder = issuer?.responders.find(response.responder);
     if (issuer === undefined || responder === undefined) return undefined;
     const body = responder.template.assemble(hash, certificate.serial, response, response.signatures[hash]);
-    const maxAgeMs = issuer.profile.ocsp.maxAgeMs;
-    const block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs }, nowMs);
-    const entry: Entry = {
-      response,
-      notAfter: certificate.notAfter,
-      maxAgeMs,
-      block,
-      ...replies(body, block),
-      gaps: this.#gapsOf(certificate.issuer),
-      lookAt: Math.max(response.refreshAt, nowMs + LOOK_AGAIN_MS),
-    };
+    const { maxAgeMs } = issuer.profile.ocsp;
+    const entry = new Entry(hash, certificate, response, body, maxAgeMs, this.#gapsOf(certificate.issuer), nowMs);
     this.#entries.set(key, entry);
     return entry;
   }
@@ -246,20 +312,6 @@ export class ResponseTable {
     const load = this.#loads.get(issuer + serial);
     if (load !== undefined) load.stale = true;
   }
-}
-
-/** Makes the headers anew: max-age has moved on. */
-function dress(entry: Entry, nowMs: EpochMs): void {
-  const { body } = entry.reply;
-  entry.block = ocspCaching({ body, ...entry.response, maxAgeCapMs: entry.maxAgeMs, etag: entry.block.etag }, nowMs);
-  Object.assign(entry, replies(body, entry.block));
-}
-
-function replies(body: Buffer, block: CachingBlock): { reply: Reply; notModified: Reply } {
-  return {
-    reply: { status: 200, headers: block.headers, body },
-    notModified: { status: 304, headers: block.notModifiedHeaders, body: EMPTY },
-  };
 }
 
 const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];

@@ -2,11 +2,21 @@
  * What an HTTP front hands in, and what it gets back. A front owns sockets, framing, limits and the Date and Connection
  * headers; it knows nothing of OCSP. The rest is decided behind `Answer`.
  */
+import type { Reply } from '../core/reply.ts';
 
-/** A request, whole. `target` is the request-target exactly as received: not decoded, not normalised (T-49). */
+export type { Reply } from '../core/reply.ts';
+
+/**
+ * A request, whole. A front may cut fields out of what it has received when they are asked for, so the hot path asks for as few
+ * as it can.
+ */
 export interface Question {
   /** Upper-case method token as received. */
   readonly method: string;
+  /**
+   * The request-target exactly as received: not decoded, not normalised (T-49). The query may be missing: nothing here depends
+   * on one, and the origin front would pay for it with each request.
+   */
   readonly target: string;
   /** Host header value without normalisation; empty when absent (HTTP/1.0). */
   readonly host: string;
@@ -16,17 +26,6 @@ export interface Question {
   readonly ifModifiedSince: string | undefined;
   /** For metrics: `1.0` or `1.1`. */
   readonly httpVersion: string;
-}
-
-/**
- * A reply. `headers` is a prebuilt block of whole lines (`Name: value\r\n`…), Content-Type and Content-Length included and
- * without Date, Connection or the blank line. It and `body` are shared between requests: a front never changes them.
- * For 304 and HEAD the front sends the headers and no body (a 304 block carries no Content-Length of its own).
- */
-export interface Reply {
-  readonly status: 200 | 304 | 400 | 404 | 405 | 413 | 503;
-  readonly headers: string;
-  readonly body: Buffer;
 }
 
 /**

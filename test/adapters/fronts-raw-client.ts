@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import type { Answer, Question, Reply } from '../../src/ports/front.ts';
+import { Reply } from '../../src/core/reply.ts';
+import type { Answer, Question } from '../../src/ports/front.ts';
 
 export interface Seen {
   readonly status: number;
@@ -110,7 +111,7 @@ export const echo: Answer = (question) => {
   if (question.target.startsWith('/fixed')) return fixed;
   if (question.target.startsWith('/big')) return big;
   if (question.target.startsWith('/304')) {
-    return { status: 304, headers: 'Cache-Control: max-age=1\r\nETag: "a"\r\n', body: Buffer.alloc(0) };
+    return new Reply(304, 'Cache-Control: max-age=1\r\nETag: "a"\r\n', Buffer.alloc(0));
   }
   if (!question.target.startsWith('/late')) return told(question);
   return new Promise((resolve) => setTimeout(() => resolve(told(question)), 1 + (question.target.length % 7)));
@@ -130,7 +131,7 @@ function told({ method, target, host, body, ifNoneMatch, ifModifiedSince }: Ques
 
 export function okReply(body: Buffer): Reply {
   const headers = `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nETag: "x"\r\n`;
-  return { status: 200, headers, body };
+  return new Reply(200, headers, body);
 }
 
 const fixed = okReply(Buffer.from('always the same'));

@@ -185,6 +185,7 @@ const cases: readonly Case[] = [
     send: text('GET /a?b=c?d HTTP/1.1', 'Host: h'),
     ...kept,
     echo: { target: '/a?b=c?d' },
+    notUws: 'it leaves the query off, on which nothing depends',
   },
   {
     why: 'absolute-form from a forward proxy is handed on',

@@ -20,7 +20,8 @@ const ocsp = (rest: string, atRoot = false): unknown => ({ kind: 'ocsp', rest, a
 const file = (name: string): unknown => ({ kind: 'file', file: name });
 
 function finds(table: RouteTable<string>, cases: Record<string, unknown>, host = ''): void {
-  for (const [target, expected] of Object.entries(cases)) assert.deepEqual(table.find(target, host), expected, target);
+  for (const [target, expected] of Object.entries(cases))
+    assert.deepEqual(table.find({ target, host }), expected, target);
 }
 
 describe('RouteTable', () => {
@@ -49,7 +50,7 @@ describe('RouteTable', () => {
       '/',
       '',
     ]) {
-      assert.deepEqual(PREFIXED.find(target, ''), NONE, target);
+      assert.deepEqual(PREFIXED.find({ target: target, host: '' }), NONE, target);
     }
   });
 
@@ -87,7 +88,7 @@ describe('RouteTable', () => {
 
   it('refuses the other forms of a target', () => {
     for (const target of ['*', 'ocsp.example:443', 'ftp://ocsp.example/OcspServer', 'OcspServer', 'http:/OcspServer']) {
-      assert.deepEqual(PREFIXED.find(target, 'ocsp.example'), NONE, target);
+      assert.deepEqual(PREFIXED.find({ target: target, host: 'ocsp.example' }), NONE, target);
     }
   });
 
@@ -101,7 +102,7 @@ describe('RouteTable', () => {
       ['', 'a'],
       ['[::1]:8080', 'a'],
     ] as const) {
-      assert.deepEqual(PREFIXED.find(path, host), file(name), host);
+      assert.deepEqual(PREFIXED.find({ target: path, host }), file(name), host);
     }
   });
 

@@ -142,7 +142,7 @@ describe('ResponseTable: headers', () => {
     for (; clock.now() < nextUpdate; clock.step(7 * MINUTE)) {
       const entry = table.get('sha1', served.tag, serial, clock.now());
       assert.ok(entry !== undefined);
-      const headers = headersOf(entry.reply);
+      const headers = headersOf(entry);
       const maxAge = Number(/^max-age=(\d+),/.exec(headers['cache-control'] ?? '')?.[1]);
       assert.ok(clock.now() + maxAge * SECOND <= Math.max(refreshAt, clock.now()), 'not past the planned refresh');
       assert.ok(maxAge <= served.profile.ocsp.maxAgeMs / SECOND);

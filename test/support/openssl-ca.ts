@@ -30,6 +30,12 @@ export interface IssueOptions {
   readonly kind?: 'leaf' | 'precertificate' | 'responder' | 'client';
 }
 
+export interface ResponderOptions {
+  readonly key?: 'P-256' | 'RSA-2048';
+  /** YYYYMMDDHHMMSSZ, default 60 days from now. */
+  readonly notAfter?: string;
+}
+
 export interface IssuedFile {
   /** As OpenSSL writes it: upper-case hex. */
   readonly serial: string;
@@ -102,11 +108,14 @@ export class OpensslCa {
   }
 
   /** A delegated responder certificate with a key of its own (RFC 6960 §4.2.2.2). @param notBefore YYYYMMDDHHMMSSZ, default now */
-  issueResponder(notBefore?: string): IssuedFile & { readonly keyFile: string } {
+  issueResponder(
+    notBefore?: string,
+    { key = 'P-256', notAfter }: ResponderOptions = {},
+  ): IssuedFile & { readonly keyFile: string } {
     this.#run(
       'req',
       '-new',
-      ...newKey('P-256'),
+      ...newKey(key),
       '-keyout',
       'responder.key',
       '-out',
@@ -116,13 +125,15 @@ export class OpensslCa {
       '-config',
       'ca.cnf',
     );
-    return { ...this.issueResponderFrom('responder.csr', notBefore), keyFile: join(this.directory, 'responder.key') };
+    const issued = this.issueResponderFrom('responder.csr', notBefore, notAfter);
+    return { ...issued, keyFile: join(this.directory, 'responder.key') };
   }
 
   /** The same from somebody else's certification request, a file in this directory. */
-  issueResponderFrom(request: string, notBefore?: string): IssuedFile {
+  issueResponderFrom(request: string, notBefore?: string, notAfter?: string): IssuedFile {
     const start = notBefore === undefined ? [] : ['-startdate', notBefore];
-    const args = ['-rand_serial', '-days', '60', ...start, '-extensions', 'responder'];
+    const end = notAfter === undefined ? ['-days', '60'] : ['-enddate', notAfter];
+    const args = ['-rand_serial', ...start, ...end, '-extensions', 'responder'];
     return this.#issueFrom(request, 1, args, undefined)[0] as IssuedFile;
   }
 
@@ -197,7 +208,7 @@ function configuration({ ocspUrl, crlUrl }: OpensslCaOptions): string {
   ].join('\n');
   const leaf = `basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
+extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1
 authorityKeyIdentifier = keyid
 ${urls}`;

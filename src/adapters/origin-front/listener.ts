@@ -11,6 +11,7 @@
  */
 import { plainReplies } from '../../core/policy/caching.ts';
 import { Problem } from '../../core/problem.ts';
+import { REASON_PHRASES } from '../../core/reply.ts';
 import { MAX_BODY_BYTES, type Answer, type Front, type Question, type Reply } from '../../ports/front.ts';
 import type { ListenToken, Uws, UwsApp, UwsRequest, UwsResponse } from './uws.ts';
 
@@ -41,6 +42,8 @@ class Listener implements Front {
   readonly #host: string;
   #port: number;
   #token: ListenToken | undefined;
+  /** The question of the GET that is being answered, for one after the other. */
+  #reused = new UwsQuestion();
   #closing = false;
   #connections = 0;
   /** Requests whose reply is not written yet. */
@@ -59,7 +62,9 @@ class Listener implements Front {
       .filter((_response, change) => {
         this.#connections += change;
       })
-      .any('/*', (response, request) => this.#serve(response, request));
+      .get('/*', (response, request) => this.#get(response, request))
+      .post('/*', (response, request) => this.#post(response, request))
+      .any('/*', (response, request) => this.#other(response, request));
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -99,44 +104,74 @@ class Listener implements Front {
     this.#app.close();
   }
 
-  #serve(response: UwsResponse, request: UwsRequest): void {
+  /** The hot path: no more calls into the library than what it takes to be right. */
+  #get(response: UwsResponse, request: UwsRequest): void {
     this.#served++;
-    const question = new UwsQuestion(request);
-    if (question.method === 'GET' || question.method === 'HEAD') return this.#reply(response, question);
-    if (Number(request.getHeader('content-length')) === 0 && request.getHeader('transfer-encoding') === '') {
-      // Nothing follows, and onData is not always called to say so (20.51, when the head came in pieces).
-      if (question.method === 'POST') question.body = EMPTY;
+    const question = this.#reused;
+    question.is('GET', request);
+    const reply = this.#answer(question);
+    if (!(reply instanceof Promise)) return write(response, reply, false, this.#closing);
+    this.#reused = new UwsQuestion();
+    this.#replyLate(response, question, reply);
+  }
+
+  #post(response: UwsResponse, request: UwsRequest): void {
+    this.#served++;
+    const question = new UwsQuestion();
+    question.is('POST', request);
+    if (hasNoBody(request)) {
+      question.body = EMPTY;
       return this.#reply(response, question);
     }
+    question.keepAddress();
+    this.#read(response, (body) => {
+      question.body = body;
+      this.#reply(response, question);
+    });
+  }
+
+  #other(response: UwsResponse, request: UwsRequest): void {
+    this.#served++;
+    const question = new UwsQuestion();
+    question.is(request.getCaseSensitiveMethod(), request);
+    if (question.method === 'HEAD' || hasNoBody(request)) return this.#reply(response, question);
     question.settle();
+    this.#read(response, () => this.#reply(response, question));
+  }
+
+  /** Calls back with the whole body, not at all when the client goes away or sends too much. */
+  #read(response: UwsResponse, whole: (body: Buffer) => void): void {
     this.#underWay++;
-    let body: Buffer | undefined = EMPTY;
+    let body: Buffer | undefined;
     let open = true;
-    response.onAborted(() => {
+    const over = (): void => {
       if (open) this.#underWay--;
       open = false;
-    });
+    };
+    response.onAborted(over);
     response.onData((chunk, isLast) => {
-      if (!open || body === undefined) return;
-      if (body.length + chunk.byteLength > MAX_BODY_BYTES) {
-        body = undefined;
-        this.#underWay--;
-        open = false;
+      if (!open) return;
+      if ((body?.length ?? 0) + chunk.byteLength > MAX_BODY_BYTES) {
+        over();
         // Closes before the rest has come: a client still sending may miss the reply.
         return write(response, plainReplies.tooLarge, false, true);
       }
-      body = Buffer.concat([body, new Uint8Array(chunk)]);
+      // The chunk is the library's again when this returns.
+      const copy = Buffer.from(new Uint8Array(chunk));
+      body = body === undefined ? copy : Buffer.concat([body, copy]);
       if (!isLast) return;
-      open = false;
-      this.#underWay--;
-      if (question.method === 'POST') question.body = body;
-      this.#reply(response, question);
+      over();
+      whole(body);
     });
   }
 
   #reply(response: UwsResponse, question: UwsQuestion): void {
     const reply = this.#answer(question);
-    if (!(reply instanceof Promise)) return write(response, reply, question.method === 'HEAD', this.#closing);
+    if (reply instanceof Promise) this.#replyLate(response, question, reply);
+    else write(response, reply, question.method === 'HEAD', this.#closing);
+  }
+
+  #replyLate(response: UwsResponse, question: UwsQuestion, reply: Promise<Reply>): void {
     question.settle();
     this.#underWay++;
     let aborted = false;
@@ -154,34 +189,45 @@ class Listener implements Front {
 
 /** Asks the library for a field only when the answer wants it: each costs a call into C++. */
 class UwsQuestion implements Question {
-  readonly method: string;
+  method = '';
   readonly httpVersion = '1.1';
   body: Uint8Array | undefined = undefined;
-  #request: UwsRequest | undefined;
-  #target: string | undefined;
-  #host: string | undefined;
-  #ifNoneMatch: string | undefined;
-  #ifModifiedSince: string | undefined;
+  #request: UwsRequest | undefined = undefined;
+  #target: string | undefined = undefined;
+  #host: string | undefined = undefined;
+  #ifNoneMatch: string | undefined = undefined;
+  #ifModifiedSince: string | undefined = undefined;
 
-  constructor(request: UwsRequest) {
+  /** Becomes the question that this request asks. */
+  is(method: string, request: UwsRequest): void {
+    this.method = method;
     this.#request = request;
-    this.method = request.getCaseSensitiveMethod();
+    this.#target = undefined;
+    this.#host = undefined;
+    this.#ifNoneMatch = undefined;
+    this.#ifModifiedSince = undefined;
   }
 
   get target(): string {
-    return (this.#target ??= this.#request === undefined ? '' : targetOf(this.#request));
+    return (this.#target ??= this.#request?.getUrl() ?? '');
   }
 
   get host(): string {
-    return (this.#host ??= this.#request?.getHeader('host') ?? '');
+    return (this.#host ??= this.#request?.getHeader(HOST) ?? '');
   }
 
   get ifNoneMatch(): string | undefined {
-    return (this.#ifNoneMatch ??= this.#request?.getHeader('if-none-match') || undefined);
+    return (this.#ifNoneMatch ??= this.#request?.getHeader(IF_NONE_MATCH)) || undefined;
   }
 
   get ifModifiedSince(): string | undefined {
-    return (this.#ifModifiedSince ??= this.#request?.getHeader('if-modified-since') || undefined);
+    return (this.#ifModifiedSince ??= this.#request?.getHeader(IF_MODIFIED_SINCE)) || undefined;
+  }
+
+  /** Reads what counts in a POST: conditions do not (RFC 9110 §13.1). */
+  keepAddress(): void {
+    void [this.target, this.host];
+    this.#request = undefined;
   }
 
   /** Reads everything, for use after the handler has returned and the library's request is gone. */
@@ -191,15 +237,21 @@ class UwsQuestion implements Question {
   }
 }
 
-function targetOf(request: UwsRequest): string {
-  const query = request.getQuery();
-  return query === undefined ? request.getUrl() : `${request.getUrl()}?${query}`;
+/** Then onData is not always called to say so (20.51, when the head came in pieces). */
+function hasNoBody(request: UwsRequest): boolean {
+  const length = request.getHeader(LENGTH);
+  return (length === '' || Number(length) === 0) && request.getHeader(TRANSFER_ENCODING) === '';
+}
+
+/** Not out of Buffer's pool: the library reads it by its whole ArrayBuffer. */
+function octets(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'latin1'));
 }
 
 function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close: boolean): void {
-  const { status, name, rest } = fieldsOf(reply);
-  if (status !== undefined) response.writeStatus(status);
-  response.writeHeader(name, rest);
+  if (reply.status !== 200) response.writeStatus(`${reply.status} ${REASON_PHRASES[reply.status]}`);
+  const first = reply.status === 304 ? CACHE_CONTROL : CONTENT_TYPE;
+  response.writeHeader(first, (reply.originFields ??= fieldsAfter(first, reply.headers)));
   if (close) response.writeHeader(CONNECTION, CLOSE);
   if (reply.status !== 304 && !headersOnly) {
     response.end(reply.body, close);
@@ -211,47 +263,18 @@ function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close:
   response.endWithoutBody();
 }
 
-interface Fields {
-  /** Undefined for 200, which the library writes by itself. */
-  readonly status: string | undefined;
-  readonly name: Buffer;
-  /** The first field's value and all other fields: one call in place of one per field is worth a tenth. */
-  readonly rest: Buffer;
+/** All fields as the value of the first: one call in place of one per field is worth a tenth. */
+function fieldsAfter(first: Uint8Array, headers: string): Buffer {
+  // Content-Length is the library's to write.
+  const lines = headers.replace(/^content-length:[^\r]*\r\n/im, '').slice(0, -2);
+  return Buffer.from(lines.slice(first.length + ': '.length), 'latin1');
 }
-
-const fieldsByReply = new WeakMap<Reply, Fields>();
-
-function fieldsOf(reply: Reply): Fields {
-  let fields = fieldsByReply.get(reply);
-  if (fields === undefined) {
-    // Content-Length is the library's to write.
-    const lines = reply.headers.replace(/^content-length:[^\r]*\r\n/im, '').slice(0, -2);
-    const colon = lines.indexOf(': ');
-    fields = {
-      status: reply.status === 200 ? undefined : `${reply.status} ${REASONS[reply.status]}`,
-      name: Buffer.from(lines.slice(0, colon), 'latin1'),
-      rest: Buffer.from(lines.slice(colon + 2), 'latin1'),
-    };
-    fieldsByReply.set(reply, fields);
-  }
-  return fields;
-}
-
-const REASONS = {
-  200: 'OK',
-  304: 'Not Modified',
-  400: 'Bad Request',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  413: 'Content Too Large',
-  503: 'Service Unavailable',
-} as const;
 
 const EMPTY = Buffer.alloc(0);
-const [CONNECTION, CLOSE, CONTENT_LENGTH] = [
-  Buffer.from('Connection'),
-  Buffer.from('close'),
-  Buffer.from('Content-Length'),
-];
+const [CONNECTION, CLOSE, CONTENT_LENGTH] = [octets('Connection'), octets('close'), octets('Content-Length')];
+/** With one of them every reply begins (core/policy/caching.ts). */
+const [CONTENT_TYPE, CACHE_CONTROL] = [octets('Content-Type'), octets('Cache-Control')];
+const [HOST, LENGTH, TRANSFER_ENCODING] = [octets('host'), octets('content-length'), octets('transfer-encoding')];
+const [IF_NONE_MATCH, IF_MODIFIED_SINCE] = [octets('if-none-match'), octets('if-modified-since')];
 /** No new request for so long, and close() takes the connections for idle. */
 const QUIET_MS = 100;

@@ -16,6 +16,9 @@ export interface Uws {
 export type ListenToken = { readonly brand: 'us_listen_socket' };
 
 export interface UwsApp {
+  get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
+  post(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
+  /** What no handler of its own method takes. */
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
   listen(host: string, port: number, options: number, done: (token: ListenToken | false) => void): UwsApp;
   /** Closes listeners and connections. */
@@ -28,11 +31,9 @@ export interface UwsApp {
 export interface UwsRequest {
   /** Raw path, without the query. */
   getUrl(): string;
-  /** Undefined when there is no `?`, and in versions seen here also when nothing follows it. */
-  getQuery(): string | undefined;
   getCaseSensitiveMethod(): string;
-  /** Lower-case name; empty when absent. */
-  getHeader(name: string): string;
+  /** Lower-case name, octets of its own rather than a string: that saves a conversion. Empty when absent. */
+  getHeader(name: Uint8Array): string;
 }
 
 /** Not to be touched after onAborted has been called. Writing outside the handler goes into cork(). */

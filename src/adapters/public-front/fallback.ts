@@ -24,7 +24,7 @@ export class Fallback {
   readonly #server: Server;
   /** Whole requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the requests before it. */
   readonly #underWay = new WeakMap<Socket, number>();
-  readonly #refused = new WeakMap<Socket, Refusal>();
+  readonly #refused = new WeakMap<Socket, Reply>();
 
   constructor(answer: Answer, { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits) {
     this.#answer = answer;
@@ -114,7 +114,7 @@ export class Fallback {
     else this.#send(request, response, reply, close);
   }
 
-  #send(request: IncomingMessage, response: ServerResponse, reply: Reply | Refusal, close: boolean): void {
+  #send(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): void {
     response.writeHead(reply.status, this.#fields(reply, close));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
   }
@@ -138,7 +138,7 @@ export class Fallback {
   }
 
   /** For node:http: names and values in turn. Without a Connection field it adds its own, keep-alive. */
-  #fields(reply: Reply | Refusal, close: boolean): string[] {
+  #fields(reply: Reply, close: boolean): string[] {
     const fields = reply.headers
       .slice(0, -2)
       .split('\r\n')
@@ -157,22 +157,15 @@ export class Fallback {
   }
 
   /** What follows on the connection is not read as a request any more. */
-  #refuse(socket: Socket, refusal: Refusal): void {
+  #refuse(socket: Socket, refusal: Reply): void {
     if (this.#refused.has(socket)) return;
     this.#refused.set(socket, refusal);
     if ((this.#underWay.get(socket) ?? 0) === 0) writeRefusal(socket, refusal);
   }
 }
 
-/** A reply that the front makes up itself. */
-interface Refusal {
-  readonly status: number;
-  readonly headers: string;
-  readonly body: Buffer;
-}
-
 /** The client's octets go on being read, into nothing, until it has seen the refusal or its time is up. */
-function writeRefusal(socket: Socket, { status, headers, body }: Refusal): void {
+function writeRefusal(socket: Socket, { status, headers, body }: Reply): void {
   if (!socket.writable) return;
   socket.end(
     `${statusLine(status)}Date: ${httpDateNow()}\r\n${headers}Connection: close\r\n\r\n${body.toString('latin1')}`,

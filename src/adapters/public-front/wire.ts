@@ -3,6 +3,7 @@
  * with only the Date to be set when the second has changed: a hit then costs one write and no concatenation.
  */
 import type { Socket } from 'node:net';
+import { REASON_PHRASES, type ReplyStatus } from '../../core/reply.ts';
 import type { Reply } from '../../ports/front.ts';
 
 /**
@@ -25,21 +26,23 @@ export function writeReply(socket: Socket, reply: Reply, keepAlive: boolean): bo
 
 /** The whole reply with the Date of now. Not for a body above MAX_IMAGE_BODY. Changed by the next call for the same reply. */
 export function image(reply: Reply, keepAlive: boolean): Buffer {
-  let images = imagesOf.get(reply);
-  if (images === undefined) imagesOf.set(reply, (images = { keep: undefined, close: undefined }));
-  const found = (keepAlive ? images.keep : images.close) ?? makeImage(images, reply, keepAlive);
   const date = dateNow();
-  if (found.second !== date.second) {
-    found.bytes.set(date.octets, found.dateAt);
-    found.second = date.second;
+  if (keepAlive) {
+    const made = (reply.keptImage ??= makeImage(reply, true));
+    if (reply.keptSecond !== date.second) made.set(date.octets, dateAt(reply));
+    reply.keptSecond = date.second;
+    return made;
   }
-  return found.bytes;
+  const made = (reply.lastImage ??= makeImage(reply, false));
+  if (reply.lastSecond !== date.second) made.set(date.octets, dateAt(reply));
+  reply.lastSecond = date.second;
+  return made;
 }
 
 /** To be called while an image is still to be sent: its Date must not change under way, so it is left to that connection. */
 export function forgetImage(reply: Reply, keepAlive: boolean): void {
-  const images = imagesOf.get(reply);
-  if (images !== undefined) images[keepAlive ? 'keep' : 'close'] = undefined;
+  if (keepAlive) reply.keptImage = undefined;
+  else reply.lastImage = undefined;
 }
 
 /** Head of a reply, blank line included. */
@@ -48,8 +51,8 @@ export function head(reply: Reply, keepAlive: boolean, date: string): string {
 }
 
 /** Status line with its end of line: ours is HTTP/1.1 to HTTP/1.0 as well (RFC 9110 §2.5). */
-export function statusLine(status: number): string {
-  return `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\n`;
+export function statusLine(status: ReplyStatus): string {
+  return `HTTP/1.1 ${status} ${REASON_PHRASES[status]}\r\n`;
 }
 
 /** The Date of this second (RFC 9110 §6.6.1, H-01). */
@@ -57,31 +60,16 @@ export function httpDateNow(): string {
   return dateNow().text;
 }
 
-interface Images {
-  keep: Image | undefined;
-  close: Image | undefined;
-}
-
-interface Image {
-  readonly bytes: Buffer;
-  readonly dateAt: number;
-  /** Which second its Date tells. */
-  second: number;
-}
-
-/** By identity of the reply, and gone with it. */
-const imagesOf = new WeakMap<Reply, Images>();
-
-function makeImage(images: Images, reply: Reply, keepAlive: boolean): Image {
-  const { text, second } = dateNow();
-  const top = head(reply, keepAlive, text);
+function makeImage(reply: Reply, keepAlive: boolean): Buffer {
+  const top = head(reply, keepAlive, dateNow().text);
   const bytes = Buffer.allocUnsafe(top.length + reply.body.length);
   bytes.write(top, 'latin1');
   bytes.set(reply.body, top.length);
-  const made = { bytes, dateAt: statusLine(reply.status).length + 'Date: '.length, second };
-  if (keepAlive) images.keep = made;
-  else images.close = made;
-  return made;
+  return bytes;
+}
+
+function dateAt({ status }: Reply): number {
+  return status === 200 ? DATE_AT_200 : statusLine(status).length + DATE.length;
 }
 
 interface DateOfSecond {
@@ -102,18 +90,8 @@ function dateNow(): DateOfSecond {
   return current;
 }
 
+const DATE = 'Date: ';
+const DATE_AT_200 = statusLine(200).length + DATE.length;
+
 /** A CRL is not copied for the sake of one write. */
 export const MAX_IMAGE_BODY = 16_384;
-
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  304: 'Not Modified',
-  400: 'Bad Request',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  413: 'Content Too Large',
-  417: 'Expectation Failed',
-  431: 'Request Header Fields Too Large',
-  503: 'Service Unavailable',
-};

@@ -7,6 +7,7 @@
  * No Vary (T-55). Made once per block, never per request (design decision 6).
  */
 import { hash } from 'node:crypto';
+import { Reply, type ReplyStatus } from '../reply.ts';
 import { DAY, SECOND, wholeSecond, type EpochMs } from '../time.ts';
 
 /** The bytes to be served and the instants that bound their freshness. */
@@ -170,13 +171,6 @@ const RFC_850 =
 const ASCTIME =
   /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>\d\d:\d\d:\d\d) (?<year>\d{4})$/;
 
-/** Same shape as a front's Reply. Shared and never changed. */
-export interface FixedReply<Status extends number> {
-  readonly status: Status;
-  readonly headers: string;
-  readonly body: Buffer;
-}
-
 /**
  * OCSPResponses without responseBytes (RFC 6960 §4.2.1), each prebuilt. HTTP 200, since clients drop the content of any
  * other status (T-47), and never cached, since they are not authoritative (RFC 9919 §7.2, L-21, T-24).
@@ -188,14 +182,14 @@ export const ocspErrors = {
   unauthorized: ocspError(6),
 } as const;
 
-function ocspError(responseStatus: number): FixedReply<200> {
+function ocspError(responseStatus: number): Reply<200> {
   // SEQUENCE { responseStatus ENUMERATED }
   const body = Buffer.from([0x30, 0x03, 0x0a, 0x01, responseStatus]);
-  return {
-    status: 200,
-    headers: `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n`,
+  return new Reply(
+    200,
+    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n`,
     body,
-  };
+  );
 }
 
 /** For what is not OCSP. Every one says no-store: 404 and 405 are cacheable without it (H-09, T-54). */
@@ -209,11 +203,8 @@ export const plainReplies = {
 } as const;
 
 /** A small text that nobody may cache. `extra`: whole header lines. */
-export function plainReply<const Status extends number>(status: Status, text: string, extra = ''): FixedReply<Status> {
+export function plainReply<const Status extends ReplyStatus>(status: Status, text: string, extra = ''): Reply<Status> {
   const body = Buffer.from(text, 'latin1');
-  return {
-    status,
-    headers: `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n${extra}`,
-    body,
-  };
+  const headers = `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n${extra}`;
+  return new Reply(status, headers, body);
 }

@@ -1,0 +1,112 @@
+/** `probe URL`: a running service as outside clients see it, proxies in front included. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Option, type Command } from 'commander';
+import { tcpWire } from '../../adapters/probe-client/wire.ts';
+import { systemClock } from '../../adapters/system/clock.ts';
+import { accessUrls, certificatesFromFile, readCertificate } from '../../core/certificate-reader.ts';
+import type { CertIdHash } from '../../core/certificate.ts';
+import { isSignedBy, loadIssuer, type Issuer } from '../../core/issuer.ts';
+import { NOBODY, type ProbeSubject } from '../../core/probe/question.ts';
+import { Problem } from '../../core/problem.ts';
+import { serialFromHex, type Serial } from '../../core/serial.ts';
+import { probe, type ProbeReport } from '../../flows/probe.ts';
+import { loadConfig } from '../config.ts';
+import { loadOptions, print } from './context.ts';
+
+interface ProbeOptions {
+  readonly issuer?: string;
+  readonly cert?: string;
+  readonly serial?: string;
+  readonly hash: CertIdHash;
+  readonly ours?: boolean;
+}
+
+export function probeCommand(program: Command): void {
+  program
+    .command('probe')
+    .description(
+      'asks a running service as every kind of client does, and says what a proxy in front breaks; exit 1 when a client is refused or misled',
+    )
+    .argument('[url]', 'as in the AIA extension; default: that of --cert, or probe.urls of the configuration')
+    .option('--issuer <file>', 'CA certificate, PEM or DER: answers are verified with it')
+    .option('--cert <file>', 'certificate of that CA to ask about, PEM or DER')
+    .option('--serial <hex>', 'its serial number instead; without either, one that was never issued')
+    .addOption(new Option('--hash <name>', 'of the CertID').choices(['sha1', 'sha256']).default('sha1'))
+    .option('--ours', 'the responder is certstatus: tries also what it repairs')
+    .action(async (url: string | undefined, options: ProbeOptions, command: Command) => {
+      const issuer =
+        options.issuer === undefined ? undefined : loadIssuer(read('--issuer', options.issuer), '--issuer');
+      const { subject, aia } = subjectOf(options, issuer);
+      const urls = url !== undefined ? [url] : aia.length > 0 ? aia : configured(command);
+      // Between questions nothing but a timer of the clock is left, and that does not keep a process alive.
+      const alive = setInterval(() => undefined, 60_000);
+      const reports: ProbeReport[] = [];
+      try {
+        for (const one of urls) {
+          reports.push(await probe({ url: one, subject, issuer, ours: options.ours === true }, tcpWire, systemClock));
+        }
+      } finally {
+        clearInterval(alive);
+      }
+      print(command, reports, () => reports.map(text).join('\n'));
+      if (reports.some(({ findings }) => findings.some(({ severity }) => severity === 'error'))) process.exitCode = 1;
+    });
+}
+
+function text({ url, answer, asked, findings }: ProbeReport): string {
+  const found =
+    findings.length === 0 ? 'nothing wrong' : `${findings.length} finding${findings.length === 1 ? '' : 's'}`;
+  return [
+    `${url}: ${answer ?? 'no answer'}; asked ${asked} times, ${found}`,
+    ...findings.map(
+      ({ severity, asked: how, message, cause, rule }) =>
+        `${severity.padEnd(7)}  ${how}: ${message}. Usual cause: ${cause} (${rule})`,
+    ),
+  ].join('\n');
+}
+
+/** Whom to ask about, and where its certificate says to ask. */
+function subjectOf(
+  { cert, serial, hash, issuer: file }: ProbeOptions,
+  issuer: Issuer | undefined,
+): { readonly subject: ProbeSubject; readonly aia: readonly string[] } {
+  if (issuer === undefined) {
+    if (cert !== undefined || serial !== undefined) {
+      const why = 'the CA certificate is needed to ask about one of its certificates';
+      throw new Problem('invalid', why, { field: '--issuer', rule: 'RFC 6960 §4.1.1' });
+    }
+    return { subject: { ...NOBODY, ...(hash === 'sha256' && nobodyBySha256) }, aia: [] };
+  }
+  const about = (of: Serial): ProbeSubject => ({ hash, issuer: issuer.hashes[hash], serial: of });
+  if (cert !== undefined) {
+    const [der] = read('--cert', cert);
+    const certificate = readCertificate(der as Buffer, '--cert');
+    if (!isSignedBy(issuer, certificate.der))
+      throw new Problem('invalid', `not signed by the CA of ${file}`, { field: '--cert', value: cert });
+    return { subject: about(certificate.serial), aia: accessUrls(certificate).ocsp };
+  }
+  return { subject: about(serialFromHex(serial ?? `5f${randomBytes(15).toString('hex')}`)), aia: [] };
+}
+
+/** Hashes of SHA-256's length, of nobody. */
+const nobodyBySha256 = {
+  hash: 'sha256' as const,
+  issuer: { name: Buffer.alloc(32, 0x2a), key: Buffer.alloc(32, 0x2b) },
+};
+
+function configured(command: Command): readonly string[] {
+  const { urls } = loadConfig(loadOptions(command)).config.probe;
+  if (urls.length > 0) return urls;
+  throw new Problem('invalid', 'which URL? Give one, or --cert of a certificate that names one, or list them in the configuration', { field: 'probe.urls' }); // prettier-ignore
+}
+
+function read(field: string, file: string): readonly Buffer[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw new Problem('invalid', (error as Error).message, { field, value: file });
+  }
+  return certificatesFromFile(bytes, field);
+}
