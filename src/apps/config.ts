@@ -3,6 +3,7 @@
  * are refused. Environment variables and flags override the few values that differ between machines. Loaded once, before anything starts.
  */
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
@@ -37,6 +38,8 @@ export interface Config {
   /** What the commands present to the intake. Files are absolute. */
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
+  /** `processes`: how many serve. 1: this one; more: so many beside it. */
+  readonly responder: { readonly processes: number };
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
 }
@@ -90,6 +93,8 @@ const maxConnections = (usual: number, beyond: string) =>
     .max(1_000_000)
     .default(usual)
     .describe(`connections at once; beyond it ${beyond}. Each is an open file (ulimit -n)`);
+
+const MAX_PROCESSES = 64;
 
 /** certstatus.yaml. Files are relative to it. */
 export const configSchema = z.strictObject({
@@ -166,6 +171,14 @@ export const configSchema = z.strictObject({
   store: storeSchema(duration),
   tokens: tokensSchema,
   logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
+  responder: z
+    .strictObject({
+      processes: z
+        .union([z.literal('auto'), z.int().min(1).max(MAX_PROCESSES)])
+        .default(1)
+        .describe('processes that answer on the public and origin ports; 1: this one does; auto: one less than CPUs'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       responseTableBytes: z
@@ -384,6 +397,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
       ca: beside(value.cli.ca),
     },
     logLevel: overrides.logLevel ?? value.logLevel,
+    responder: { processes: processesOf(value.responder.processes) },
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
   };
@@ -411,6 +425,11 @@ function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig):
       { field: 'name', value: name, rule: 'P1' },
     );
   }
+}
+
+/** One CPU is left to whatever signs and records. */
+function processesOf(chosen: number | 'auto'): number {
+  return chosen === 'auto' ? Math.min(MAX_PROCESSES, Math.max(1, availableParallelism() - 1)) : chosen;
 }
 
 /** `--origin-port 8082` also switches on what the file has off. */

@@ -12,10 +12,12 @@ import { tcpWire } from '../adapters/probe-client/wire.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
+import type { Serial } from '../core/serial.ts';
+import { SECOND } from '../core/time.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
 import {
-  registerConnectionGauge,
   registerGauges,
+  registerProcessGauges,
   servedUntil,
   type GaugeSources,
   type UsedToken,
@@ -37,7 +39,8 @@ import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
-import { openResponder } from './roles/responder.ts';
+import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
+import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
 import { VERSION } from './version.ts';
@@ -45,8 +48,6 @@ import { VERSION } from './version.ts';
 /** How long requests that have arrived may take to be answered when the service stops. */
 const GRACE_MS = 10_000;
 const CHECKPOINT_MS = 10_000;
-/** In the order in which the responder role opens them. */
-const LISTENERS = ['public', 'origin'] as const;
 
 export interface Service {
   readonly core: Core;
@@ -105,9 +106,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   });
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
   const live = signing?.live ?? new LiveElsewhere(issuers, store, clock, log);
-  const responder = roles.has('responder')
-    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
-    : undefined;
+  const beside = roles.has('responder') && config.responder.processes > 1;
+  const responder =
+    roles.has('responder') && !beside
+      ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
+      : undefined;
+  let processes: ResponderProcesses | undefined;
+  let fronts: readonly Front[] = [];
   const { freshness } = core;
   const tokens = (): readonly UsedToken[] =>
     (signing?.activation.views ?? []).map((view) => {
@@ -122,6 +127,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     files,
     table: responder?.table,
     misses: responder?.misses,
+    connections: responder && (() => connectionsOf(fronts)),
+    processes: beside ? () => processes?.views() ?? [] : undefined,
     journal,
     publishers: signing?.publishers ?? new Map(),
     signers: signing?.issuers ?? [],
@@ -130,26 +137,36 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
   undo.push(() => Promise.resolve(responder?.misses.stop()));
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
-  const fronts: readonly Front[] = (await responder?.listen()) ?? [];
+  const listening = await responder?.listen();
+  fronts = listening?.fronts ?? [];
   undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
+  if (listening?.noOrigin !== undefined) sayNoOrigin(log, listening.noOrigin);
+  if (beside) {
+    const sign = (issuer: IssuerTag, serial: Serial): void => void signing?.signer.ask(issuer, serial);
+    processes = await openResponderProcesses(core, sign, signing?.live, metrics);
+    undo.push(async () => processes?.close(0));
+    if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
+  }
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
   const intake = openIntake(core, signing, tokens, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
-  registerConnectionGauge(
-    metrics.set,
-    () => new Map(fronts.map((front, i) => [LISTENERS[i] as string, front.connections])),
-  );
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
+    // A process that does not tell is not waited for.
+    counted: async () => {
+      if (processes === undefined) return;
+      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+    },
     status: () => statusOf(sources),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
-    notReady: () => (stopping ? 'stopping' : undefined),
+    notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
   });
   undo.push(() => admin.close());
@@ -157,7 +174,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 
   const { urls, everyMs } = config.probe;
   const selfProbe =
-    fronts.length === 0 || urls.length === 0
+    (fronts.length === 0 && processes === undefined) || urls.length === 0
       ? undefined
       : new SelfProbe(urls, everyMs, tcpWire, clock, log, metrics.set);
   selfProbe?.start();
@@ -176,11 +193,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   }
 
   let stopped: Promise<void> | undefined;
+  const publicAt = processes?.addresses.public ?? fronts[0]?.address;
+  const originAt = processes?.addresses.origin ?? fronts[1]?.address;
   return {
     core,
     addresses: {
-      public: fronts[0] && addressOf(fronts[0].address),
-      origin: fronts[1] && addressOf(fronts[1].address),
+      public: publicAt && addressOf(publicAt),
+      origin: originAt && addressOf(originAt),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
     },
@@ -189,7 +208,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         responder?.misses.stop();
         selfProbe?.stop();
-        await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
+        await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();
         await keeper?.stop();
@@ -244,6 +263,10 @@ function openIntake(
     },
     maxConnections,
   });
+}
+
+function sayNoOrigin(log: Log, reason: string): void {
+  log.warn({ reason }, 'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody');
 }
 
 function usesToken({ responders, crlKeys = [] }: IssuerSetup, name: string): boolean {

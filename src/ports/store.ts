@@ -254,6 +254,24 @@ export interface ChangeFeed {
   follow(follower: (event: StoreEvent) => void): void;
 }
 
+/** A store of one process whose answers other processes of the machine serve too. */
+export interface Relay {
+  /**
+   * As `follow`; but what `tell` returns is waited for before the method that caused the event resolves. So nothing is acknowledged
+   * that somebody may still contradict (P2). It is given the events of one change together, and never rejects.
+   */
+  relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void;
+}
+
+/** All that a process with the responder role needs. It writes nothing (P7). */
+export type ResponderStore = ResponseSource &
+  IssuedSerials &
+  Pick<CrlShelf, 'current' | 'body'> &
+  Pick<ResponderShelf, 'responders' | 'retiredResponders'> &
+  Pick<AskLine, 'ask' | 'askLive'> &
+  Reliance &
+  ChangeFeed;
+
 export interface Store
   extends Ledger, ResponseSource, IssuedSerials, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
   close(): Promise<void>;

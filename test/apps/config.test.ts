@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -199,6 +199,24 @@ describe('certstatus.yaml', () => {
       place({ 'certstatus.yaml': `intake: { certificate: a, key: b, clientCa: c, ${clients} }` }),
     );
     assert.match(warnings.map(({ message }) => message).join(), /x names twp/);
+  });
+});
+
+describe('responder.processes', () => {
+  const processes = (yaml: string): number => load(place({ 'certstatus.yaml': yaml })).config.responder.processes;
+
+  it('is a number, or one less than there are CPUs', () => {
+    assert.equal(processes('{}'), 1);
+    assert.equal(processes('responder: { processes: 64 }'), 64);
+    assert.equal(processes('responder: { processes: auto }'), Math.min(64, Math.max(1, availableParallelism() - 1)));
+  });
+
+  it('has its bounds', () => {
+    for (const wrong of ['0', '65', '1.5', 'many'])
+      assert.throws(() => processes(`responder: { processes: ${wrong} }`), {
+        code: 'config',
+        field: /responder.processes/,
+      });
   });
 });
 

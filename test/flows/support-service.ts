@@ -252,6 +252,8 @@ export class TestService {
       freshness,
       files,
       table,
+      misses: undefined,
+      connections: undefined,
       journal,
       publishers,
       signsWith: (issuer) => this.signer.signsWith(issuer),

@@ -32,6 +32,7 @@ import type {
   Population,
   PublishOutcome,
   QueueItem,
+  Relay,
   Store,
   StoreEvent,
 } from '../../ports/store.ts';
@@ -64,7 +65,7 @@ import { type Operation, WorkQueue } from './work-queue.ts';
 type Database = ClassicLevel<Buffer, Buffer>;
 type Snapshot = ReturnType<Database['snapshot']>;
 
-export class EmbeddedStore implements Store, Population {
+export class EmbeddedStore implements Store, Population, Relay {
   /** One process: nobody else can have forgotten, or changed, anything. */
   readonly failure = undefined;
   readonly mustVouch = false;
@@ -72,6 +73,7 @@ export class EmbeddedStore implements Store, Population {
   readonly #db: Database;
   readonly #archive: CrlArchive;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
+  #relay: ((events: readonly StoreEvent[]) => Promise<void> | undefined) | undefined;
   readonly #queue: WorkQueue;
   /** Serialises every read-modify-write, so that compare-and-swap is one. */
   #writing: Promise<unknown> = Promise.resolve();
@@ -159,8 +161,8 @@ export class EmbeddedStore implements Store, Population {
     return 'applied';
   }
 
-  replay(changes: readonly Change[], seq: number): Promise<void> {
-    return this.#exclusively(async () => {
+  async replay(changes: readonly Change[], seq: number): Promise<void> {
+    const told = await this.#exclusively(async () => {
       const keys = changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial));
       const [applied, ...recorded] = await this.#db.getMany([APPLIED_SEQ_KEY, ...keys]);
       const operations: Operation[] = [];
@@ -192,8 +194,10 @@ export class EmbeddedStore implements Store, Population {
         events.push({ type: 'recorded', change });
       });
       await this.#write(operations, [], queued, first);
-      for (const event of events) this.#tell(event);
+      return this.#tell(events);
     });
+    // Not within #exclusively: whoever is slow to hear holds up this change, not the others.
+    await told.heard;
   }
 
   vouch(): Promise<void> {
@@ -311,10 +315,11 @@ export class EmbeddedStore implements Store, Population {
         items,
         [],
       );
-      values.forEach((value, i) => {
+      const events = values.flatMap((value, i): StoreEvent[] => {
         const { issuer, serial } = certificates[i] as QueueItem;
-        if (value !== undefined) this.#tell({ type: 'retired', previous: decodeResponse(issuer, serial, value) });
+        return value === undefined ? [] : [{ type: 'retired', previous: decodeResponse(issuer, serial, value) }];
       });
+      this.#tell(events);
     });
   }
 
@@ -354,7 +359,7 @@ export class EmbeddedStore implements Store, Population {
         return 'published';
       });
       await this.#write(operations, done, queued);
-      for (const event of events) this.#tell(event);
+      this.#tell(events);
       return outcomes;
     });
   }
@@ -440,17 +445,18 @@ export class EmbeddedStore implements Store, Population {
     });
   }
 
-  publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
-    return this.#exclusively(async () => {
+  async publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
+    const told = await this.#exclusively(async () => {
       const current = await this.current(record.issuer);
-      if (current?.number !== previous) return false;
+      if (current?.number !== previous) return undefined;
       // C-10: numbers only grow, whoever asks.
-      if (current !== undefined && record.number <= current.number) return false;
+      if (current !== undefined && record.number <= current.number) return undefined;
       await this.#archive.write(record, der);
       await this.#db.put(crlKey(record.issuer, record.number), encodeCrlRecord(record), { sync: true });
-      this.#tell({ type: 'crl', record, der });
-      return true;
+      return this.#tell([{ type: 'crl', record, der }]);
     });
+    await told?.heard;
+    return told !== undefined;
   }
 
   async *list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
@@ -476,14 +482,12 @@ export class EmbeddedStore implements Store, Population {
     return Promise.resolve([]);
   }
 
-  addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
-    this.#tell({ type: 'responder', issuer, der });
-    return Promise.resolve();
+  async addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
+    await this.#tell([{ type: 'responder', issuer, der }]).heard;
   }
 
-  retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void> {
-    this.#tell({ type: 'responder-retired', issuer, responder, use });
-    return Promise.resolve();
+  async retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void> {
+    await this.#tell([{ type: 'responder-retired', issuer, responder, use }]).heard;
   }
 
   retiredResponders(): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>> {
@@ -512,13 +516,19 @@ export class EmbeddedStore implements Store, Population {
     this.#followers.push(follower);
   }
 
+  relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void {
+    this.#relay = tell;
+  }
+
   async close(): Promise<void> {
     await this.#writing.catch(() => undefined);
     await this.#db.close();
   }
 
-  #tell(event: StoreEvent): void {
-    for (const follower of this.#followers) follower(event);
+  /** `heard`, in an object so that an async function does not wait for it. */
+  #tell(events: readonly StoreEvent[]): { readonly heard: Promise<void> | undefined } {
+    for (const event of events) for (const follower of this.#followers) follower(event);
+    return { heard: events.length === 0 ? undefined : this.#relay?.(events) };
   }
 
   /** One atomic batch: the operations, and the change of the queue (work-queue.ts). Only from within #exclusively. */

@@ -29,6 +29,8 @@ export interface OriginFrontOptions {
   readonly maxConnections?: number;
   /** Told of each connection that is ended before its client ends it; not of the library's own time-outs. */
   readonly shed?: ((reason: Shed) => void) | undefined;
+  /** Other processes listen on the port too, and the kernel spreads connections over them (SO_REUSEPORT). */
+  readonly shared?: boolean;
 }
 
 /** @throws Problem `config` naming host and port when it cannot listen there. */
@@ -43,6 +45,7 @@ class Listener implements Front {
   readonly #uws: Uws;
   readonly #app: UwsApp;
   readonly #answer: Answer;
+  readonly #listenOptions: number;
   readonly #host: string;
   #port: number;
   #token: ListenToken | undefined;
@@ -56,8 +59,17 @@ class Listener implements Front {
   /** Requests ever: close() waits until this stands still. */
   #served = 0;
 
-  constructor({ uws, host, port, answer, maxConnections = 3000, shed = () => undefined }: OriginFrontOptions) {
+  constructor({
+    uws,
+    host,
+    port,
+    answer,
+    shared = false,
+    maxConnections = 3000,
+    shed = () => undefined,
+  }: OriginFrontOptions) {
     this.#uws = uws;
+    this.#listenOptions = shared ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT;
     this.#answer = answer;
     this.#host = host;
     this.#port = port;
@@ -85,7 +97,7 @@ class Listener implements Front {
 
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#app.listen(this.#host, this.#port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
+      this.#app.listen(this.#host, this.#port, this.#listenOptions, (token) => {
         if (token === false) {
           // The library does not say why.
           const at = { field: 'origin listener', value: `${this.#host}:${this.#port}` };

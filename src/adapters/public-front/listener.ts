@@ -22,6 +22,8 @@ export interface PublicFrontOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly answer: Answer;
+  /** Where several processes accept from the port: a listening socket from another of them, or one of each (Node 22.12). */
+  readonly shared?: { readonly handle: object | undefined } | undefined;
   /** Beyond it the longest idle are closed; where none is idle, the newcomer is, unanswered. Keep it below the limit of open files. Default 15000. */
   readonly maxConnections?: number;
   /** How long a kept connection may stay idle, in ms. Default 15 s. */
@@ -42,7 +44,7 @@ export interface PublicFrontOptions {
 /** @throws Problem `config` naming host and port when it cannot listen there. */
 export async function openPublicFront(options: PublicFrontOptions): Promise<Front> {
   const listener = new Listener(options);
-  await listener.listen(options.host, options.port);
+  await listener.listen(options);
   return listener;
 }
 
@@ -141,7 +143,7 @@ class Listener implements Front, BareHost {
     return { host: address, port };
   }
 
-  listen(host: string, port: number): Promise<void> {
+  listen({ host, port, shared }: PublicFrontOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error) => {
         clearInterval(this.#sweeper);
@@ -153,7 +155,8 @@ class Listener implements Front, BareHost {
           }),
         );
       });
-      this.#server.listen({ host, port, backlog: 4096 }, () => {
+      const own = { host, port, backlog: BACKLOG, ...(shared !== undefined && { exclusive: true, reusePort: true }) };
+      this.#server.listen(shared?.handle ?? own, ...(shared?.handle === undefined ? [] : [BACKLOG]), () => {
         this.#server.removeAllListeners('error');
         // From now on an error is one accept() that failed (out of files): its client is lost, the others are not.
         this.#server.on('error', () => undefined);
@@ -216,5 +219,7 @@ class Listener implements Front, BareHost {
  */
 const LEAST_OCTETS_PER_SECOND = 4096;
 
+/** Connections that the kernel has set up and nobody has taken. */
+const BACKLOG = 4096;
 /** How long requests already on their way to an idle connection are waited for when the front closes. */
 const LINGER_MS = 100;

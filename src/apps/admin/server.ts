@@ -7,6 +7,8 @@ import { statusPage } from './page.ts';
 
 export interface AdminParts {
   readonly exporter: Exporter;
+  /** Resolves when what other processes have counted is in the metrics. */
+  readonly counted?: () => Promise<void>;
   readonly status: () => Status;
   /** Why this process should get no traffic; undefined when it should. */
   readonly notReady: () => string | undefined;
@@ -28,9 +30,10 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
       .send(statusPage(parts.status())),
   );
   app.get('/status.json', () => parts.status());
-  app.get('/metrics', async (_request, reply) =>
-    reply.type('text/plain; version=0.0.4; charset=utf-8').send(await parts.exporter.text()),
-  );
+  app.get('/metrics', async (_request, reply) => {
+    await parts.counted?.();
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await parts.exporter.text());
+  });
   // Alive: the event loop answers. Anything more here would have a restart "repair" a broken disk.
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {

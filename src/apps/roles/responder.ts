@@ -13,14 +13,33 @@ import type { PublicFiles } from '../../flows/public-files.ts';
 import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
+import type { ResponderStore } from '../../ports/store.ts';
+import type { Config, Listen } from '../config.ts';
 import type { Core } from '../core.ts';
 import { fittingBounds, openFilesLimit } from '../open-files.ts';
+
+/** What the role needs of the process that it is in. */
+export interface ResponderParts extends Pick<Core, 'config' | 'setups' | 'issuers' | 'urls' | 'clock' | 'log'> {
+  readonly store: ResponderStore;
+}
 
 export interface ResponderRole {
   readonly table: ResponseTable;
   readonly misses: MissBudget;
   /** Opens the listeners: the public one first, then the origin one, where its binary loads. */
-  listen(): Promise<readonly Front[]>;
+  listen(shared?: SharedPorts): Promise<Listening>;
+}
+
+/** Ports that other processes of the service listen on too. */
+export interface SharedPorts {
+  readonly public: Listen & { readonly handle: object | undefined };
+  readonly origin: Listen | undefined;
+}
+
+export interface Listening {
+  readonly fronts: readonly Front[];
+  /** Why there is no origin listener, where one was to be. */
+  readonly noOrigin: string | undefined;
 }
 
 /**
@@ -28,7 +47,7 @@ export interface ResponderRole {
  * @param live likewise what echoes a nonce.
  */
 export function openResponder(
-  core: Core,
+  core: ResponderParts,
   files: PublicFiles,
   news: ResponderNews,
   ask: (issuer: IssuerTag, serial: Serial) => Promise<void> | undefined,
@@ -70,28 +89,46 @@ export function openResponder(
     log,
     metrics: metrics.answer,
   });
-  return { table, misses, listen: () => openFronts(core, answer, metrics) };
+  return { table, misses, listen: (shared) => openFronts(config, answer, metrics, shared) };
 }
 
-async function openFronts({ config, log }: Core, answer: Answer, metrics: FlowMetrics): Promise<readonly Front[]> {
+async function openFronts(
+  config: Config,
+  answer: Answer,
+  metrics: FlowMetrics,
+  shared?: SharedPorts,
+): Promise<Listening> {
   const { listen } = config;
   const bounds = fittingBounds(config, openFilesLimit());
-  const shed = metrics.shed('public');
-  const front = await openPublicFront({ ...listen.public, maxConnections: bounds.public, shed, answer });
-  const loaded = listen.origin && loadUws();
-  if (listen.origin === undefined || loaded === undefined) return [front];
-  if (!loaded.ok) {
-    log.warn(
-      { reason: loaded.reason },
-      'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody',
-    );
-    return [front];
-  }
+  const front = await openPublicFront({
+    ...(shared ?? listen).public,
+    hold: listen.public.hold,
+    maxConnections: bounds.public,
+    shed: metrics.shed('public'),
+    shared: shared?.public,
+    answer,
+  });
+  const origin = (shared ?? listen).origin;
+  const loaded = origin && loadUws();
+  if (origin === undefined || loaded === undefined) return { fronts: [front], noOrigin: undefined };
+  if (!loaded.ok) return { fronts: [front], noOrigin: loaded.reason };
   try {
-    const origin = { ...listen.origin, maxConnections: bounds.origin, shed: metrics.shed('origin') };
-    return [front, await openOriginFront({ ...origin, uws: loaded.uws, answer })];
+    const second = await openOriginFront({
+      ...origin,
+      maxConnections: bounds.origin,
+      shed: metrics.shed('origin'),
+      shared: shared !== undefined,
+      uws: loaded.uws,
+      answer,
+    });
+    return { fronts: [front, second], noOrigin: undefined };
   } catch (error) {
     await front.close(0);
     throw error;
   }
+}
+
+/** By the names of the listeners, which are opened in this order. */
+export function connectionsOf(fronts: readonly Front[]): ReadonlyMap<string, number> {
+  return new Map(fronts.map(({ connections }, i) => [['public', 'origin'][i] as string, connections]));
 }
