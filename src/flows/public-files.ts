@@ -1,6 +1,6 @@
 /** The files of the public port: each issuer's current CRL and its CA certificate, with prebuilt replies. */
 import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
-import { certificateCaching, crlCaching, type CachingBlock } from '../core/policy/caching.ts';
+import { certificateCaching, crlCaching, notModifiedHeaders, type CachingBlock } from '../core/policy/caching.ts';
 import { Reply } from '../core/reply.ts';
 import { HOUR, type EpochMs } from '../core/time.ts';
 import type { ResponderStore } from '../ports/store.ts';
@@ -100,6 +100,6 @@ function dress(body: Buffer, block: CachingBlock): Dressed {
   return {
     block,
     reply: new Reply(200, block.headers, body),
-    notModified: new Reply(304, block.notModifiedHeaders, EMPTY),
+    notModified: new Reply(304, notModifiedHeaders(block), EMPTY),
   };
 }

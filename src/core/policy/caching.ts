@@ -27,8 +27,6 @@ export interface Cacheable {
 export interface CachingBlock {
   /** For 200 (and HEAD). */
   readonly headers: string;
-  /** For 304: the fields that a 200 would have had, without those of the content (RFC 9110 §15.4.5, H-05). */
-  readonly notModifiedHeaders: string;
   /** From then on max-age would promise too much: make a new block. Never later than nextUpdate. */
   readonly goodUntil: EpochMs;
   readonly etag: string;
@@ -82,18 +80,25 @@ function block(contentType: string, directives: string, item: Cacheable, nowMs: 
   // H-02: never later than Date, whatever the signer's clock said; then the block changes once our clock has caught up.
   const early = item.thisUpdate > nowMs;
   const lastModifiedMs = wholeSecond(early ? nowMs : item.thisUpdate);
-  const notModifiedHeaders =
+  const caching =
     `Cache-Control: max-age=${maxAgeS}, ${directives}\r\n` +
     `ETag: ${etag}\r\n` +
     `Expires: ${httpDate(item.nextUpdate)}\r\n` +
     `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
   return {
-    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${notModifiedHeaders}`,
-    notModifiedHeaders,
+    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${caching}`,
     goodUntil: early ? Math.min(goodUntil, item.thisUpdate) : goodUntil,
     etag,
     lastModifiedMs,
   };
+}
+
+/**
+ * For 304: the fields that the 200 with these would have had, without those of the content (RFC 9110 §15.4.5, H-05). Cut out when a
+ * client asks so: kept beside the others they would be a tenth of what an answer takes in memory.
+ */
+export function notModifiedHeaders({ headers }: CachingBlock): string {
+  return headers.slice(headers.indexOf('Cache-Control: '));
 }
 
 /**
