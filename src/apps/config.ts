@@ -10,6 +10,7 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
+import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
@@ -27,12 +28,7 @@ export interface Config {
   readonly dataDir: string;
   readonly store: StoreConfig;
   readonly tokens: readonly TokenConfig[];
-  readonly listen: {
-    readonly public: Listen & { readonly hold: 'bare' | 'socket'; readonly maxConnections: number };
-    readonly origin: (Listen & { readonly maxConnections: number }) | undefined;
-    readonly intake: Listen;
-    readonly admin: Listen;
-  };
+  readonly listen: ListenConfig;
   /** Undefined: no events are taken over the network; the intake role does not start. Files are absolute. */
   readonly intake: IntakeConfig | undefined;
   /** What the commands present to the intake. Files are absolute. */
@@ -42,11 +38,6 @@ export interface Config {
   readonly responder: { readonly processes: number };
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
-}
-
-export interface Listen {
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface IntakeConfig {
@@ -75,25 +66,6 @@ export const ROLES = ['intake', 'signer', 'responder', 'monitor'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
-/** Of CDNs and load balancers, which keep theirs. */
-const ORIGIN_CONNECTIONS = 3000;
-
-const port = z.int().min(0).max(65535).describe('TCP port; 0 takes a free one');
-const listener = (usual: number) =>
-  z
-    .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
-      port: port.default(usual),
-    })
-    .prefault({});
-const maxConnections = (usual: number, beyond: string) =>
-  z
-    .int()
-    .min(1)
-    .max(1_000_000)
-    .default(usual)
-    .describe(`connections at once; beyond it ${beyond}. Each is an open file (ulimit -n)`);
-
 const MAX_PROCESSES = 64;
 
 /** certstatus.yaml. Files are relative to it. */
@@ -113,39 +85,7 @@ export const configSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('ledger, journal, CRLs and issuers; default: the directory of this file'),
-  listen: z
-    .strictObject({
-      public: z
-        .strictObject({
-          host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
-          port: port.default(8080),
-          hold: z
-            .enum(['bare', 'socket'])
-            .default('bare')
-            .describe(
-              'how plain connections are held: bare is faster, and uses what Node does not document; socket is plain node:net',
-            ),
-          maxConnections: maxConnections(15_000, 'those idle for longest are closed'),
-        })
-        .prefault({})
-        .describe('OCSP, CRLs and CA certificates for every client'),
-      origin: z
-        .union([
-          z.literal('off'),
-          z
-            .strictObject({
-              host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
-              port: port.default(8082),
-              maxConnections: maxConnections(ORIGIN_CONNECTIONS, 'new ones are closed'),
-            })
-            .prefault({}),
-        ])
-        .default({ host: '127.0.0.1', port: 8082, maxConnections: ORIGIN_CONNECTIONS })
-        .describe('the same for CDNs and load balancers (HTTP/1.1 only), or off'),
-      intake: listener(8081).describe('events from the CA, with client certificates'),
-      admin: listener(9090).describe('metrics, health and the status page; never public'),
-    })
-    .prefault({}),
+  listen: listenSchema,
   intake: z
     .strictObject({
       certificate: z.string().describe('server certificate and chain, PEM'),
@@ -257,23 +197,6 @@ export function chosenDataDir({ env = {}, cwd = process.cwd(), overrides = {} }:
   return resolve(cwd, overrides.dataDir ?? env['CERTSTATUS_DATA'] ?? DEFAULT_DATA);
 }
 
-/** Likewise the ports. */
-export function chosenPorts({ env = {}, overrides = {} }: Omit<LoadOptions, 'nowMs'>): {
-  public: number;
-  origin: number | 'off';
-  intake: number;
-  admin: number;
-} {
-  return {
-    public: overrides.publicPort ?? portFrom(env, 'CERTSTATUS_PUBLIC_PORT') ?? 8080,
-    origin:
-      overrides.originPort ??
-      (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : (portFrom(env, 'CERTSTATUS_ORIGIN_PORT') ?? 8082)),
-    intake: overrides.intakePort ?? portFrom(env, 'CERTSTATUS_INTAKE_PORT') ?? 8081,
-    admin: overrides.adminPort ?? portFrom(env, 'CERTSTATUS_ADMIN_PORT') ?? 9090,
-  };
-}
-
 /** The file that loadConfig would read. @throws Problem `config` naming every place that was looked at. */
 export function findConfigFile(options: Omit<LoadOptions, 'nowMs'>): string {
   const { env = {}, cwd = process.cwd(), overrides = {} } = options;
@@ -357,13 +280,6 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
   const { value } = read;
   const beside = (name: string): string => resolve(dirname(file), name);
   const chosen = overrides.dataDir ?? env['CERTSTATUS_DATA'];
-  const listen = (from: Listen, flag: number | undefined, variable: string): Listen => ({
-    ...from,
-    port: flag ?? portFrom(env, variable) ?? from.port,
-  });
-  const originPort =
-    overrides.originPort ?? (env['CERTSTATUS_ORIGIN_PORT'] === 'off' ? 'off' : portFrom(env, 'CERTSTATUS_ORIGIN_PORT'));
-  const { origin } = value.listen;
   const store = storeOf(value.store, dirname(file));
   const roles = new Set(overrides.roles ?? value.roles);
   const name = env['CERTSTATUS_NAME'] ?? value.name;
@@ -375,16 +291,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     store,
     tokens: tokensOf(value.tokens, dirname(file)),
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
-    listen: {
-      public: {
-        ...listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
-        hold: value.listen.public.hold,
-        maxConnections: value.listen.public.maxConnections,
-      },
-      origin: originOf(origin, originPort),
-      intake: listen(value.listen.intake, overrides.intakePort, 'CERTSTATUS_INTAKE_PORT'),
-      admin: listen(value.listen.admin, overrides.adminPort, 'CERTSTATUS_ADMIN_PORT'),
-    },
+    listen: listenOf(value.listen, env, overrides),
     intake: value.intake && {
       certificate: beside(value.intake.certificate),
       key: beside(value.intake.key),
@@ -430,24 +337,6 @@ function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig):
 /** One CPU is left to whatever signs and records. */
 function processesOf(chosen: number | 'auto'): number {
   return chosen === 'auto' ? Math.min(MAX_PROCESSES, Math.max(1, availableParallelism() - 1)) : chosen;
-}
-
-/** `--origin-port 8082` also switches on what the file has off. */
-type Origin = NonNullable<Config['listen']['origin']>;
-
-function originOf(origin: 'off' | Origin, chosen: number | 'off' | undefined): Origin | undefined {
-  if (chosen === 'off' || (origin === 'off' && chosen === undefined)) return undefined;
-  const { host, maxConnections } =
-    origin === 'off' ? { host: '127.0.0.1', maxConnections: ORIGIN_CONNECTIONS } : origin;
-  return { host, port: chosen ?? (origin as Origin).port, maxConnections };
-}
-
-function portFrom(env: Readonly<Record<string, string | undefined>>, variable: string): number | undefined {
-  const text = env[variable];
-  if (text === undefined || text === '') return undefined;
-  const number = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
-  if (!(number <= 65535)) throw new Problem('config', 'not a port from 0 to 65535', { field: variable, value: text });
-  return number;
 }
 
 function at({ field, value }: Problem): { field?: string; value?: string } {

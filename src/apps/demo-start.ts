@@ -1,7 +1,8 @@
 /** `serve --demo`: the demo CA of an empty data directory, its three certificates in the ledger, and commands to paste. */
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { chosenDataDir, chosenPorts, type LoadOptions } from './config.ts';
+import { chosenDataDir, type LoadOptions } from './config.ts';
+import { chosenPorts } from './listen-config.ts';
 import { createDemo } from './demo.ts';
 import type { Service } from './serve.ts';
 
@@ -10,7 +11,7 @@ export async function createDemoIfNew(options: LoadOptions): Promise<void> {
   if (options.configFile !== undefined || options.env?.['CERTSTATUS_CONFIG'] !== undefined) return;
   const dataDir = chosenDataDir(options);
   if (existsSync(join(dataDir, 'certstatus.yaml')) && !existsSync(join(dataDir, 'issuers', 'demo'))) return;
-  await createDemo(dataDir, chosenPorts(options), options.nowMs);
+  await createDemo(dataDir, chosenPorts(options.env ?? {}, options.overrides ?? {}), options.nowMs);
 }
 
 /** Records the samples (again without effect) and prints what to try. Nothing when there is no demo issuer. */

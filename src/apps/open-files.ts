@@ -4,7 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Finding } from '../core/lint/finding.ts';
-import type { Config } from './config.ts';
+import type { ListenConfig } from './listen-config.ts';
+import type { StoreConfig } from './store-config.ts';
+
+/** Of the configuration, what takes files. */
+interface Wanted {
+  readonly listen: ListenConfig;
+  readonly store: StoreConfig;
+}
 
 export interface ConnectionBounds {
   readonly public: number;
@@ -24,7 +31,7 @@ export function openFilesLimit(): number | undefined {
 }
 
 /** What the configuration wants, or less: in proportion, so that the rest of the process has the files that it needs. */
-export function fittingBounds(config: Config, limit: number | undefined): ConnectionBounds {
+export function fittingBounds(config: Wanted, limit: number | undefined): ConnectionBounds {
   const wanted = wantedBounds(config);
   if (limit === undefined) return wanted;
   const share = Math.min(PRIVATE_CONNECTIONS, Math.max(16, Math.floor(limit / 32)));
@@ -38,7 +45,10 @@ export function fittingBounds(config: Config, limit: number | undefined): Connec
 }
 
 /** For check-config and the log: bounds that do not fit. */
-export function openFilesFinding(config: Config, limit: number | undefined): Finding | undefined {
+export function openFilesFinding(
+  config: Wanted & { readonly file: string; readonly roles: ReadonlySet<string> },
+  limit: number | undefined,
+): Finding | undefined {
   const [wanted, fitting] = [wantedBounds(config), fittingBounds(config, limit)];
   if (!config.roles.has('responder') || (wanted.public === fitting.public && wanted.origin === fitting.origin))
     return undefined;
@@ -52,7 +62,7 @@ export function openFilesFinding(config: Config, limit: number | undefined): Fin
   };
 }
 
-function wantedBounds({ listen }: Config): ConnectionBounds {
+function wantedBounds({ listen }: Wanted): ConnectionBounds {
   return {
     public: listen.public.maxConnections,
     origin: listen.origin?.maxConnections ?? 0,

@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
-import { chosenDataDir, chosenPorts } from '../config.ts';
+import { chosenDataDir } from '../config.ts';
+import { chosenPorts } from '../listen-config.ts';
 import { createDemo, createIntakeMaterial, exampleConfig } from '../demo.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { loadOptions, print } from './context.ts';
@@ -16,7 +17,7 @@ export function initCommand(program: Command): void {
     .action(async (options: { demo?: boolean }, command: Command) => {
       const load = loadOptions(command);
       const dataDir = chosenDataDir(load);
-      const ports = chosenPorts(load);
+      const ports = chosenPorts(load.env ?? {}, load.overrides ?? {});
       const file = join(dataDir, 'certstatus.yaml');
       if (options.demo) {
         const { created } = await createDemo(dataDir, ports, load.nowMs);

@@ -11,7 +11,8 @@ import type { Serial } from '../../core/serial.ts';
 import type { LiveSource } from '../../flows/live.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { ProcessView } from '../../ports/processes.ts';
-import type { Config, Listen } from '../config.ts';
+import type { Config } from '../config.ts';
+import type { Listen } from '../listen-config.ts';
 import type { Core } from '../core.ts';
 
 /** What a responder process is given to begin with; it goes over the channel. */

@@ -14,7 +14,8 @@ import type { ResponderNews } from '../../flows/responder-news.ts';
 import { ResponseTable } from '../../flows/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
 import type { ResponderStore } from '../../ports/store.ts';
-import type { Config, Listen } from '../config.ts';
+import type { Config } from '../config.ts';
+import type { Listen } from '../listen-config.ts';
 import type { Core } from '../core.ts';
 import { fittingBounds, openFilesLimit } from '../open-files.ts';
 
