@@ -64,7 +64,12 @@ try {
   await issue(serials);
   const requests = serials.map((serial) => ocspRequest(service.demo.issuer, serial));
   // Signed, and in memory: what is asked about does not grow from here on.
-  for (const request of requests) await service.get(`/OcspServer/${encodeURIComponent(request.toString('base64'))}`);
+  // Also in both forms in which a reply goes out, on a connection that is kept and on one that is closed.
+  for (const request of requests) {
+    const path = `/OcspServer/${encodeURIComponent(request.toString('base64'))}`;
+    await service.get(path);
+    await rawExchange(service.ports.public, `GET ${path} HTTP/1.0\r\n\r\n`);
+  }
   const etags = await etagsOf(requests.slice(0, 200));
   const end = performance.now() + minutes * 60_000;
   const rows: { seconds: number; values: Record<string, number> }[] = [];
