@@ -143,7 +143,7 @@ interface Phase {
 function phasesOf(many: number): readonly Phase[] {
   return [
     { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
-    // An entry weighs about 2.1 kB in the table's own reckoning.
+    // An entry weighs about 5 kB in the table's own reckoning.
     { of: 'many', count: many, peers: false, tableBytes: Math.max(64 << 20, 5_200 * many) },
   ];
 }
@@ -161,7 +161,7 @@ async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<
   try {
     const target = `/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, 0)))}`;
     const sample = await takeSample(service, target);
-    const place = { work: run.work, set, service, target, sample, edgeConfig: run.edgeConfig };
+    const place = { work: run.work, set, issuer, service, target, sample, edgeConfig: run.edgeConfig };
     // The stub is what everything is compared with, asked for or not.
     const wanted = SERVERS.filter((name) => name === 'stub' || run.only.includes(name));
     for (const name of wanted.filter((name) => cells.some(({ servers }) => servers.includes(name)))) {

@@ -3,11 +3,22 @@
  * asks (peers.md Part 2 §4), or what an operator must know before going public.
  */
 
-export const SERVERS = ['stub', 'origin', 'public', 'edge', 'node-http', 'nginx', 'cfssl', 'openssl'] as const;
+export const SERVERS = [
+  'stub',
+  'uws-map',
+  'origin',
+  'public',
+  'edge',
+  'node-http',
+  'nginx',
+  'cfssl',
+  'openssl',
+] as const;
 export type ServerName = (typeof SERVERS)[number];
 
 export const TITLES: Readonly<Record<ServerName, string>> = {
   stub: 'bare uWebSockets.js',
+  'uws-map': 'the same, 10,000 answers in a Map',
   origin: 'certstatus, origin listener',
   public: 'certstatus, public listener',
   edge: 'certstatus, haproxy edge',
@@ -56,7 +67,7 @@ export const CELLS: readonly Cell[] = [
     ...USUAL,
     name: 'keep-alive',
     title: 'GET, kept connections',
-    servers: ['stub', ...OURS, 'node-http', 'nginx'],
+    servers: ['stub', 'uws-map', ...OURS, 'node-http', 'nginx'],
     always: true,
   },
   {
@@ -64,7 +75,7 @@ export const CELLS: readonly Cell[] = [
     name: 'close',
     title: 'GET, one request per connection',
     connecting: 'one',
-    servers: ['stub', ...OURS, 'node-http', 'nginx', 'openssl'],
+    servers: ['stub', 'uws-map', ...OURS, 'node-http', 'nginx', 'openssl'],
     always: true,
   },
   {

@@ -10,7 +10,10 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadUws } from '../../src/adapters/origin-front/uws.ts';
-import { CLI, type AnswerSet } from './answers.ts';
+import type { Issuer } from '../../src/core/issuer.ts';
+import { encodeGetPath } from '../../src/core/ocsp/get-path.ts';
+import { writeRequest } from '../../src/core/ocsp/request-writer.ts';
+import { CLI, serialAt, type AnswerSet } from './answers.ts';
 import type { ServerName } from './cells.ts';
 import { end, freePorts, installed, pinned, run, SERVER_CPU } from './processes.ts';
 import type { Sample } from './stub.ts';
@@ -58,10 +61,21 @@ export async function takeSample(service: Service, target: string): Promise<Samp
   return { headers, body: Buffer.from(await response.arrayBuffer()).toString('base64') };
 }
 
+/** What the program says to each of the usual questions, by its path. */
+async function takeSamples({ service, set, issuer }: Place): Promise<Readonly<Record<string, Sample>>> {
+  const samples: Record<string, Sample> = {};
+  for (let i = 0; i < set.count; i++) {
+    const target = `/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, i)))}`;
+    samples[target] = await takeSample(service, target);
+  }
+  return samples;
+}
+
 export interface Place {
   /** Scratch directory of this run. */
   readonly work: string;
   readonly set: AnswerSet;
+  readonly issuer: Issuer;
   readonly service: Service;
   /** Path of a GET, and what the program says to it. */
   readonly target: string;
@@ -76,6 +90,10 @@ export async function startPeer(name: ServerName, place: Place): Promise<Server 
     case 'stub': {
       const loaded = loadUws();
       return loaded.ok ? startStub('uws', place) : loaded.reason;
+    }
+    case 'uws-map': {
+      const loaded = loadUws();
+      return loaded.ok ? startStub('uws-map', place) : loaded.reason;
     }
     case 'node-http':
       return startStub('node-http', place);
@@ -94,9 +112,10 @@ export async function startPeer(name: ServerName, place: Place): Promise<Server 
   }
 }
 
-async function startStub(engine: 'uws' | 'node-http', { work, sample }: Place): Promise<Server> {
-  const file = join(work, 'sample.json');
-  writeFileSync(file, JSON.stringify(sample));
+async function startStub(engine: 'uws' | 'uws-map' | 'node-http', place: Place): Promise<Server> {
+  const { work, sample } = place;
+  const file = join(work, `${engine}.json`);
+  writeFileSync(file, JSON.stringify(engine === 'uws-map' ? await takeSamples(place) : { '': sample }));
   const child = spawn(...onServerCpu(process.execPath, [join(import.meta.dirname, 'stub.js'), engine, file]), {
     stdio: ['pipe', 'pipe', 'inherit'],
   });

@@ -1,6 +1,7 @@
 /**
- * A stub under load, in its own process: `node stub.js uws|node-http sample.json`. One constant answer with the fields of a real
- * one, nothing looked at. Prints its port when it listens, ends with its standard input.
+ * A stub under load, in its own process: `node stub.js uws|uws-map|node-http samples.json`. One constant answer with the fields of a real
+ * one, nothing looked at; `uws-map` looks the path up, nothing else, and so shows what it costs that the answers are not all one: memory
+ * has to bring them. Prints its port when it listens, ends with its standard input.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,10 +17,13 @@ export interface Sample {
 }
 
 const [engine = '', file = ''] = process.argv.slice(2);
-const { headers, body: base64 } = JSON.parse(readFileSync(file, 'utf8')) as Sample;
+/** By path. */
+const samples = new Map(Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, Sample>));
+const { headers, body: base64 } = [...samples.values()][0] as Sample;
 const body = Buffer.from(base64, 'base64');
 
 if (engine === 'uws') uwsStub();
+else if (engine === 'uws-map') uwsMapStub();
 else if (engine === 'node-http') nodeStub();
 else throw new Error(`no such engine: ${engine}`);
 process.stdin.resume().on('end', () => process.exit(0));
@@ -35,6 +39,29 @@ function uwsStub(): void {
   uws
     .App()
     .any('/*', (response) => void response.writeHeader(name, rest).end(body))
+    .listen('127.0.0.1', 0, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
+      if (token !== false) listening(uws.us_socket_local_port(token));
+    });
+}
+
+function uwsMapStub(): void {
+  const loaded = loadUws();
+  if (!loaded.ok) throw new Error(loaded.reason);
+  const { uws } = loaded;
+  const answers = new Map(
+    [...samples].map(([path, { headers: lines, body: octets }]) => {
+      const value = Buffer.from(lines.slice(lines.indexOf(':') + 2, -2));
+      return [path, { value, body: Buffer.from(octets, 'base64') }];
+    }),
+  );
+  const name = Buffer.from(headers.slice(0, headers.indexOf(':')));
+  uws
+    .App()
+    .any('/*', (response, request) => {
+      const answer = answers.get(request.getUrl());
+      if (answer === undefined) response.writeStatus('404 Not Found').end();
+      else response.writeHeader(name, answer.value).end(answer.body);
+    })
     .listen('127.0.0.1', 0, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
       if (token !== false) listening(uws.us_socket_local_port(token));
     });
