@@ -1,256 +1,254 @@
 /**
- * The load bench: `node dist/bench/load.js [--seconds 3] [--rotations 3] [--connections 64] [--modes keep-alive,close]`.
+ * `npm run bench`: our listeners, those of the whole program `certstatus serve`, and the haproxy edge in front of them against the
+ * bare stack and other responders, on this machine, in turn. Writes the tables and charts of bench/README.md. `--help` says the rest.
  *
- * Each server runs in its own process, on the first CPU; wrk loads it from the last one, with 10,000 different requests. The
- * listeners are those of the whole shipped program, `certstatus serve`, with ledger, signer, intake and all.
- * Servers take turns within a rotation, and figures are compared within their rotation only, because a shared machine
- * drifts. Given are the medians of the rotations. Requests per CPU-second (of the server: user and system time) is what
- * to trust; requests per second depends on what else runs. Ends every process that it starts.
+ * Each server runs in its own process, on the first CPU; the load comes from the last one. Ends every process that it starts.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
-import { loadUws } from '../src/adapters/origin-front/uws.ts';
-import { end, freePorts, prepare, serve, type Sample } from './load/responses.ts';
+import { parseArgs } from 'node:util';
+import { deployFile } from '../src/apps/presets.ts';
+import { startProgress } from '../src/apps/progress.ts';
+import { VERSION } from '../src/apps/version.ts';
+import { certificatesFromFile } from '../src/core/certificate-reader.ts';
+import { loadIssuer, type Issuer } from '../src/core/issuer.ts';
+import { encodeGetPath } from '../src/core/ocsp/get-path.ts';
+import { writeRequest } from '../src/core/ocsp/request-writer.ts';
+import { prepareSet, serialAt, type AnswerSet } from './load/answers.ts';
+import { CELLS, comparedBase, SERVERS, TITLES, type Cell, type ServerName } from './load/cells.ts';
+import { Results, type Outcome } from './load/figures.ts';
+import { hasWrk, Meter, type Asking } from './load/measure.ts';
+import { residentMiB, untilIdle } from './load/processes.ts';
+import { writeQuestions } from './load/questions.ts';
+import { writeCharts } from './load/charts.ts';
+import { circumstancesText, tables, writeBetweenMarkers } from './load/report.ts';
+import { heapFor, startPeer, startService, takeSample, type Server } from './load/servers.ts';
 
-const run = promisify(execFile);
+const HELP = `node dist/bench/load.js [options]
+  --quick              one rotation of one second: does everything work?
+  --only NAMES         servers: ${SERVERS.join(',')}
+  --modes NAMES        cells: ${CELLS.map(({ name }) => name).join(',')}
+  --seconds N          of each measurement (2)
+  --rotations N        of keep-alive and close (5); at most 3 of the rest
+  --many N             certificates of the cells many-uniform and many-zipf (1000000)
+  --scratch DIRECTORY  where answers are kept between runs
+  --edge-config FILE   haproxy.cfg of the edge`;
 
-interface Running {
-  readonly port: number;
-  /** All processes whose CPU time counts. */
-  readonly pids: readonly number[];
-  readonly stop: () => Promise<void>;
-}
-
-interface Figures {
-  readonly perSecond: number;
-  readonly perCpuSecond: number;
-}
-
-const MODES = ['keep-alive', 'close', 'post', 'http10'] as const;
-type Mode = (typeof MODES)[number];
+const OPTIONS = {
+  seconds: { type: 'string', default: '2' },
+  rotations: { type: 'string', default: '5' },
+  many: { type: 'string', default: '1000000' },
+  only: { type: 'string', default: SERVERS.join(',') },
+  modes: { type: 'string', default: CELLS.map(({ name }) => name).join(',') },
+  scratch: { type: 'string', default: join(tmpdir(), 'certstatus-bench') },
+  'edge-config': { type: 'string', default: deployFile('edge', 'haproxy.cfg') },
+  quick: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '3' },
-      rotations: { type: 'string', default: '3' },
-      connections: { type: 'string', default: '64' },
-      modes: { type: 'string', default: 'keep-alive,close' },
-    },
-  });
-  const modes = MODES.filter((mode) => values.modes.split(',').includes(mode));
-  if (!(await works('wrk', ['--version'])))
-    return say('wrk is not installed (Debian: apt install wrk): no load, no figures.');
-  const work = mkdtempSync(join(tmpdir(), 'load-'));
+  const { values } = parseArgs({ options: OPTIONS });
+  if (values.help) return say(HELP);
+  const named = CELLS.filter(({ name }) => values.modes.split(',').includes(name));
+  // A fixed rate is a share of what came at saturation.
+  const bases = new Set(named.filter(({ load }) => load === 'fixed').map(comparedBase));
+  const cells = CELLS.filter((cell) => named.includes(cell) || bases.has(cell.name));
+  const only = SERVERS.filter((name) => values.only.split(',').includes(name));
+  mkdirSync(values.scratch, { recursive: true });
+  const startedAt = performance.now();
+  const run: Run = {
+    only,
+    seconds: values.quick ? 1 : Number(values.seconds),
+    rotations: values.quick ? 1 : Number(values.rotations),
+    scratch: values.scratch,
+    work: mkdtempSync(join(tmpdir(), 'certstatus-load-')),
+    edgeConfig: values['edge-config'],
+    results: new Results(),
+    rates: new Map(),
+    versions: new Map(),
+    absent: new Set(
+      hasWrk ? [] : ['Without wrk (Debian: apt install wrk): our own generator is too slow for the fastest rows.'],
+    ),
+  };
   try {
-    const { samples: all, data } = await prepare(work);
-    for (const mode of modes) writeFileSync(join(work, `${mode}.lua`), lua(mode, all));
-    const servers = await installed(work, data, all);
-    const figures = new Map<string, Figures[]>();
-    for (let rotation = 0; rotation < Number(values.rotations); rotation++) {
-      for (const [name, start] of servers) {
-        const server = await start();
-        try {
-          for (const mode of modes.filter((mode) => serves(name, mode))) {
-            const key = `${name} ${mode}`;
-            const script = join(work, `${mode}.lua`);
-            const measured = await load(server, script, values.connections, Number(values.seconds));
-            figures.set(key, [...(figures.get(key) ?? []), measured]);
-          }
-        } finally {
-          await server.stop();
-        }
-      }
+    for (const phase of phasesOf(Number(values.many))) {
+      const own = cells.filter((cell) => cell.of === phase.of);
+      if (own.length === 0) continue;
+      // The table lives in the heap of one process, which shares the machine with the load.
+      if (3 * phase.tableBytes > totalmem())
+        run.absent.add(`Without ${phase.count.toLocaleString('en')} certificates: this machine has too little memory.`);
+      else await measure(run, own, phase);
     }
-    say(
-      `${cpus()[0]?.model}, ${cpus().length} CPUs; Node ${process.version}; ${new Date().toISOString().slice(0, 10)};`,
-    );
-    say(`${values.connections} connections, ${values.seconds} s each, median of ${values.rotations} rotations.\n`);
-    for (const line of table([...servers.keys()], modes, figures)) say(line);
+    const lines = [
+      ...circumstancesText({
+        command:
+          values.quick || narrowed(values)
+            ? `node dist/bench/load.js ${process.argv.slice(2).join(' ')}`
+            : 'npm run bench',
+        seconds: run.seconds,
+        rotations: run.rotations,
+        few: FEW_ROTATIONS,
+        minutes: Math.round((performance.now() - startedAt) / 60_000),
+        versions: run.versions,
+        absent: [...run.absent],
+      }).flatMap((line) => [line, '']),
+      ...tables(cells, only, run.results),
+    ];
+    const out = deployFile('..', 'bench', 'out');
+    mkdirSync(out, { recursive: true });
+    writeFileSync(join(out, 'load.json'), JSON.stringify(run.results));
+    // Part of the bench, or a look whether it works, is no replacement for what stands there.
+    if (!values.quick && !narrowed(values)) {
+      const directory = deployFile('..', 'bench');
+      lines.push(...writeCharts(join(directory, 'charts'), run.results));
+      writeBetweenMarkers(join(directory, 'README.md'), lines);
+    } else writeCharts(out, run.results);
+    for (const line of lines) say(line);
   } finally {
-    rmSync(work, { recursive: true });
+    rmSync(run.work, { recursive: true });
   }
 }
 
-/** The servers that can run here, in the order of a rotation. The first is what the others are compared with. */
-async function installed(
-  work: string,
-  data: string,
-  all: readonly Sample[],
-): Promise<Map<string, () => Promise<Running>>> {
-  const servers = new Map<string, () => Promise<Running>>();
-  const uws = loadUws();
-  if (uws.ok) {
-    servers.set('bare uWebSockets.js', () => startStub('uws-stub', work));
-    servers.set('certstatus, origin listener', () => startService('origin', data));
-  } else say(`No origin listener: ${uws.reason}.`);
-  servers.set('certstatus, public listener', () => startService('public', data));
-  servers.set('node:http stub', () => startStub('node-stub', work));
-  if (await works('nginx', ['-v'])) servers.set('nginx, static files', await nginx(work, all));
-  else say('No nginx here (Debian: apt install nginx-light): its row is missing.');
-  return servers;
+/** With another choice than the whole. */
+function narrowed({ only, modes, many }: Readonly<Record<'only' | 'modes' | 'many', string>>): boolean {
+  return many !== OPTIONS.many.default || only !== OPTIONS.only.default || modes !== OPTIONS.modes.default;
 }
 
-/** Neither speaks HTTP/1.0 to a client, nor do files take POST. */
-function serves(name: string, mode: Mode): boolean {
-  if (mode === 'http10') return !/uWebSockets|origin/.test(name);
-  return mode !== 'post' || !name.startsWith('nginx');
+interface Run {
+  readonly only: readonly ServerName[];
+  readonly seconds: number;
+  readonly rotations: number;
+  /** Where sets are kept for the next run. */
+  readonly scratch: string;
+  /** What goes at the end. */
+  readonly work: string;
+  readonly edgeConfig: string;
+  readonly results: Results;
+  /** Of the cells with a fixed one, by cell and server: the same in every rotation. */
+  readonly rates: Map<string, number>;
+  readonly versions: Map<ServerName, string>;
+  readonly absent: Set<string>;
 }
 
-async function startService(listener: 'public' | 'origin', data: string): Promise<Running> {
-  const ports = await freePorts();
-  const [command, args] = pinned(0, process.execPath, []);
-  const child = await serve(data, ports, command, args);
-  return { port: ports[listener], pids: [child.pid as number], stop: () => end(child) };
+interface Phase {
+  readonly of: Cell['of'];
+  readonly count: number;
+  readonly peers: boolean;
+  readonly tableBytes: number;
 }
 
-async function startStub(engine: string, work: string): Promise<Running> {
-  const script = join(import.meta.dirname, 'load', 'server.js');
-  const child = spawn(...pinned(0, process.execPath, [script, engine, join(work, 'samples.json')]), {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const [line] = (await once(child.stdout as NonNullable<ChildProcess['stdout']>, 'data')) as [Buffer];
-  const stop = async (): Promise<void> => {
-    const ended = once(child, 'exit');
-    child.stdin?.end();
-    await ended;
-  };
-  // taskset replaces itself with the command, so its id is the server's.
-  return { port: Number(line.toString()), pids: [child.pid as number], stop };
+/** @param many certificates of the cells that have more than the usual ones. */
+function phasesOf(many: number): readonly Phase[] {
+  return [
+    { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
+    // An entry weighs about 2.1 kB in the table's own reckoning.
+    { of: 'many', count: many, peers: false, tableBytes: Math.max(64 << 20, 2_560 * many) },
+  ];
 }
 
-/** One worker, files kept open: the best that a file server does. */
-async function nginx(work: string, all: readonly Sample[]): Promise<() => Promise<Running>> {
-  const root = join(work, 'files');
-  const files = join(root, 'OcspServer');
-  mkdirSync(files, { recursive: true, mode: 0o755 });
-  for (const { file, body } of all) writeFileSync(join(files, file), Buffer.from(body, 'base64'));
-  const port = 20_000 + (process.pid % 10_000);
-  const fields = (all[0] as Sample).headers.match(/^(?:cache-control|expires): .*$/gm) ?? [];
-  const conf = join(work, 'nginx.conf');
-  writeFileSync(
-    conf,
-    `daemon off; user root; worker_processes 1; pid ${work}/nginx.pid; error_log stderr crit;
-    events { worker_connections 4096; }
-    http {
-      access_log off; sendfile on; tcp_nopush off; keepalive_requests 1000000000; default_type application/ocsp-response;
-      open_file_cache max=20000 inactive=10m; open_file_cache_valid 10m;
-      server { listen 127.0.0.1:${port} backlog=4096; root ${root};
-        ${fields.map((field) => `add_header ${field.replace(': ', ' "')}";`).join(' ')} }
-    }`,
-  );
-  return async () => {
-    const child = spawn(...pinned(0, 'nginx', ['-c', conf, '-p', work]), { stdio: ['ignore', 'ignore', 'inherit'] });
-    let workers: number[] = [];
-    for (let i = 0; i < 100 && workers.length === 0; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const children = `/proc/${child.pid}/task/${child.pid}/children`;
-      workers = readFileSync(children, 'latin1').trim().split(' ').filter(Boolean).map(Number);
-    }
-    const stop = async (): Promise<void> => {
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-    };
-    return { port, pids: [child.pid as number, ...workers], stop };
-  };
-}
+/** Cells other than those that are always measured get this many rotations. */
+const FEW_ROTATIONS = 3;
 
-async function load({ port, pids }: Running, script: string, connections: string, seconds: number): Promise<Figures> {
-  const wrk = async (duration: number): Promise<string> => {
-    const args = ['-t', '1', '-c', connections, '-d', `${duration}s`, '-s', script, `http://127.0.0.1:${port}`];
-    return (await run(...pinned(cpus().length - 1, 'wrk', args))).stdout;
-  };
-  await wrk(1);
-  const before = cpuSeconds(pids);
-  const printed = await wrk(seconds);
-  const used = cpuSeconds(pids) - before;
-  const field = (pattern: RegExp): number => Number(pattern.exec(printed)?.[1] ?? 0);
-  // One per line, as wrk prints them; a reply other than 2xx would be a bench of refusals.
-  if (field(/Non-2xx or 3xx responses: (\d+)/) > 0) throw new Error(`replies other than 200:\n${printed}`);
-  return { perSecond: field(/Requests\/sec:\s*([\d.]+)/), perCpuSecond: field(/(\d+) requests in/) / used };
-}
-
-function cpuSeconds(pids: readonly number[]): number {
-  let clockTicks = 0;
-  for (const pid of pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const [utime, stime] = stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .slice(11, 13);
-    clockTicks += Number(utime) + Number(stime);
-  }
-  // USER_HZ is 100 on every Linux that Node runs on.
-  return clockTicks / 100;
-}
-
-function table(
-  names: readonly string[],
-  modes: readonly Mode[],
-  figures: ReadonlyMap<string, readonly Figures[]>,
-): string[] {
-  const columns = modes.flatMap((mode) => [`${mode}: req/s`, '× of first', 'req/CPU-s', '× of first']);
-  const lines = [`| server | ${columns.join(' | ')} |`, `|---${'|---'.repeat(columns.length)}|`];
-  for (const name of names) {
-    const cells = modes.flatMap((mode) => {
-      const own = figures.get(`${name} ${mode}`);
-      if (own === undefined) return ['–', '–', '–', '–'];
-      return (['perSecond', 'perCpuSecond'] as const).flatMap((figure) => {
-        const ratios = own.flatMap((one, i) => {
-          const first = figures.get(`${names[0]} ${mode}`)?.[i];
-          return first === undefined ? [] : [one[figure] / first[figure]];
-        });
-        const count = Math.round(median(own.map((one) => one[figure])) / 100) * 100;
-        return [count.toLocaleString('en'), ratios.length === 0 ? '–' : median(ratios).toFixed(2)];
-      });
-    });
-    lines.push(`| ${name} | ${cells.join(' | ')} |`);
-  }
-  return lines;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
-/** wrk's script: requests prepared once, sent in turn. */
-function lua(mode: Mode, all: readonly Sample[]): string {
-  const requests = all.map(({ target, request }) => {
-    if (mode === 'http10') return `GET ${target} HTTP/1.0\\r\\nHost: 127.0.0.1\\r\\n\\r\\n`;
-    const fields = `Host: 127.0.0.1\\r\\n${mode === 'close' ? 'Connection: close\\r\\n' : ''}`;
-    if (mode !== 'post') return `GET ${target} HTTP/1.1\\r\\n${fields}\\r\\n`;
-    const octets = Buffer.from(request, 'hex');
-    const body = [...octets].map((octet) => `\\${String(octet).padStart(3, '0')}`).join('');
-    const length = `Content-Type: application/ocsp-request\\r\\nContent-Length: ${octets.length}\\r\\n`;
-    return `POST /OcspServer HTTP/1.1\\r\\n${fields}${length}\\r\\n${body}`;
-  });
-  return `local requests = {\n${requests.map((request) => `"${request}"`).join(',\n')}\n}
-local next = 0
-function request() next = next % #requests + 1; return requests[next] end\n`;
-}
-
-function pinned(cpu: number, command: string, args: readonly string[]): [string, string[]] {
-  return cpus().length > 1 && hasTaskset ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]];
-}
-
-async function works(command: string, args: readonly string[]): Promise<boolean> {
+async function measure(run: Run, cells: readonly Cell[], phase: Phase): Promise<void> {
+  const set = await prepareSet(run.scratch, phase);
+  const ca = join(set.data, 'issuers/demo/ca.pem');
+  const issuer = loadIssuer(certificatesFromFile(readFileSync(ca)), ca);
+  const heap = phase.of === 'many' ? heapFor(phase.tableBytes) : undefined;
+  const service = await startService(set, VERSION, heap);
+  const servers = new Map<ServerName, Server>();
   try {
-    await run(command, args);
-    return true;
-  } catch (error) {
-    // wrk --version ends with 1; only ENOENT means that it is not there.
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+    const target = `/${encodeGetPath(writeRequest(issuer.hashes, serialAt(set.serials, 0)))}`;
+    const sample = await takeSample(service, target);
+    const place = { work: run.work, set, service, target, sample, edgeConfig: run.edgeConfig };
+    // The stub is what everything is compared with, asked for or not.
+    const wanted = SERVERS.filter((name) => name === 'stub' || run.only.includes(name));
+    for (const name of wanted.filter((name) => cells.some(({ servers }) => servers.includes(name)))) {
+      const started = await startPeer(name, place);
+      if (typeof started === 'string') run.absent.add(`Without ${TITLES[name]}: ${started}.`);
+      else servers.set(name, started);
+    }
+    for (const [name, { version }] of servers) run.versions.set(name, version);
+    await untilIdle(service.public.pids, 60_000);
+    const meter = new Meter(run.work, issuer, Buffer.from(sample.body, 'base64'));
+    const plan = Array.from({ length: run.rotations }, (_, rotation) =>
+      cells
+        .filter((cell) => cell.always === true || rotation < FEW_ROTATIONS)
+        .flatMap((cell) => cell.servers.map((name) => ({ cell, name, server: servers.get(name), rotation }))),
+    ).flat();
+    const progress = startProgress('measure', 'cells');
+    let done = 0;
+    for (const { cell, name, server, rotation } of plan) {
+      progress.update({ items: done, done, total: plan.length });
+      done += 1;
+      // One wrong reply is enough: the rest of the rotations has nothing to add.
+      if (server === undefined || run.results.refusal(cell.name, name) !== undefined) continue;
+      const questions = writeQuestions(run.work, cell, set, issuer, etagOf(set, issuer));
+      const first = Math.floor((rotation / run.rotations) * questions.count);
+      const asking = { cell, name, server, questions, first, seconds: run.seconds };
+      const outcome = await outcomeOf(run, meter, asking, rotation);
+      if (outcome !== undefined) run.results.add(cell.name, name, rotation, outcome);
+      else
+        run.absent.add(`${TITLES[name]}, ${cell.name}: no CPU to be had in at least one rotation, which is left out.`);
+      if (phase.of === 'many' && name === 'origin')
+        run.results.note(
+          cell.name,
+          `${phase.count.toLocaleString('en')} certificates; the whole service took ${residentMiB(server.pids).toLocaleString('en')} MiB.`,
+        );
+    }
+    progress.end();
+  } finally {
+    for (const server of servers.values()) await server.stop();
+    await service.public.stop();
   }
+}
+
+async function outcomeOf(run: Run, meter: Meter, asking: Asking, rotation: number): Promise<Outcome | undefined> {
+  const { cell, name, questions } = asking;
+  const wrong = await meter.check(asking, rotation === 0 ? checkedOf(cell, name, questions.count) : CHECKED_AGAIN);
+  if (wrong !== undefined) return { refused: wrong };
+  if (cell.load === 'saturation') {
+    // What a server compiles and caches under load it has by now.
+    if (rotation === 0) await meter.saturated({ ...asking, seconds: 1 });
+    return meter.saturated(asking);
+  }
+  const base = comparedBase(cell);
+  const rates = [name, 'origin' as const].flatMap((one) => run.results.median(base, one, 'perSecond') ?? []);
+  const rate = run.rates.get(`${cell.name} ${name}`) ?? rateOf(cell, rates);
+  run.rates.set(`${cell.name} ${name}`, rate);
+  return meter.fixed({ ...asking, seconds: 2 * asking.seconds }, rate);
+}
+
+/** Each reply is looked at: of the usual set all, and of many all once, which also brings them into the table. */
+function checkedOf(cell: Cell, name: ServerName, count: number): number {
+  if (name === 'openssl') return 1000;
+  return cell.name === 'many-uniform' && name === 'origin' ? count : Math.min(count, 10_000);
+}
+const CHECKED_AGAIN = 200;
+
+/** Half of what the slower one of the server and our origin listener does, so that most of them get the same. */
+function rateOf(cell: Cell, saturations: readonly number[]): number {
+  const most = cell.connecting === 'kept' ? MOST_KEPT : MOST_CLOSED;
+  return Math.max(100, Math.floor(Math.min(most, ...saturations.map((rate) => rate / 2)) / 100) * 100);
+}
+/** What the generator offers on time with one CPU. */
+const MOST_KEPT = 40_000;
+const MOST_CLOSED = 6000;
+
+/** As the responder makes it: SHA-256 of the response. */
+function etagOf({ serials, peers }: AnswerSet, issuer: Issuer): (index: number) => string {
+  return (index) => {
+    const file = writeRequest(issuer.hashes, serialAt(serials, index)).toString('base64');
+    const body = readFileSync(join(peers as string, 'files', file));
+    return `"${createHash('sha256').update(body).digest('hex')}"`;
+  };
 }
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const hasTaskset = await works('taskset', ['--version']);
+// Ended early, it leaves no server behind: each ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 await main();

@@ -33,7 +33,7 @@ import { ResponseTable } from '../src/flows/response-table.ts';
 import type { Answer, Question } from '../src/ports/front.ts';
 import { makeIssuer, OCSP_PATH } from '../test/flows/support-service.ts';
 import { hasRedis, startRedis, type RedisServer } from '../test/support/redis.ts';
-import { ocspRequest } from './load/responses.ts';
+import { writeRequest } from '../src/core/ocsp/request-writer.ts';
 
 const PAGE = 1000;
 const SERIAL_OCTETS = 16;
@@ -282,7 +282,7 @@ function lookupWay({ store }: Open, serials: readonly Serial[]): Way {
 async function responderWay({ store }: Open, serials: readonly Serial[]): Promise<Way> {
   const answer = await makeResponder(store);
   const questions = serials.map((serial): Question => {
-    const request = ocspRequest(served.issuer, Buffer.from(serial, 'hex')).toString('base64');
+    const request = writeRequest(served.issuer.hashes, serial).toString('base64');
     return {
       method: 'GET',
       target: `${OCSP_PATH}/${encodeURIComponent(request)}`,

@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
+import type { ImportRow } from '../core/import/row.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
+import { rfc3339 } from '../core/time.ts';
 import type { Log } from '../flows/log.ts';
 import type { Loaded } from './config.ts';
 import { openCore } from './core.ts';
@@ -18,9 +20,17 @@ import { Keyring } from './signing-keys.ts';
 export interface Api {
   /** The JSON of the answer. @throws Problem as the intake says it. */
   call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
+  /** Rows of an existing CA's records. In process they need not be written and read once more: this program has read them. */
+  importRows(issuer: string, source: string, rows: readonly ImportRow[]): Promise<ImportAnswer>;
   /** Where the answers come from, for people. */
   readonly where: string;
   close(): Promise<void>;
+}
+
+export interface ImportAnswer {
+  readonly accepted: number;
+  readonly unchanged: number;
+  readonly rejected: readonly { readonly line: number; readonly problem: string }[];
 }
 
 const TIMEOUT_MS = 30_000;
@@ -92,52 +102,56 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
     ca: read('ca', cli.ca),
     timeout: TIMEOUT_MS,
   });
+  const call: Api['call'] = (method, path, body) =>
+    new Promise((resolve, reject) => {
+      const payload = body === undefined ? undefined : JSON.stringify(body);
+      const outgoing = request(
+        {
+          agent,
+          host,
+          port,
+          method,
+          path,
+          headers:
+            payload === undefined
+              ? {}
+              : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('end', () => settle(response.statusCode ?? 0, Buffer.concat(chunks).toString(), resolve, reject));
+          response.on('error', reject);
+        },
+      );
+      outgoing.on('timeout', () =>
+        outgoing.destroy(
+          new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, {
+            field: 'intake',
+            value: `${host}:${port}`,
+          }),
+        ),
+      );
+      outgoing.on('error', (error) =>
+        reject(
+          error instanceof Problem
+            ? error
+            : new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
+                field: 'intake',
+                value: `${host}:${port}`,
+              }),
+        ),
+      );
+      outgoing.end(payload);
+    });
   return {
     where: `https://${host}:${port}`,
-    call: (method, path, body) =>
-      new Promise((resolve, reject) => {
-        const payload = body === undefined ? undefined : JSON.stringify(body);
-        const outgoing = request(
-          {
-            agent,
-            host,
-            port,
-            method,
-            path,
-            headers:
-              payload === undefined
-                ? {}
-                : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
-          },
-          (response) => {
-            const chunks: Buffer[] = [];
-            response.on('data', (chunk: Buffer) => chunks.push(chunk));
-            response.on('end', () =>
-              settle(response.statusCode ?? 0, Buffer.concat(chunks).toString(), resolve, reject),
-            );
-            response.on('error', reject);
-          },
-        );
-        outgoing.on('timeout', () =>
-          outgoing.destroy(
-            new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, {
-              field: 'intake',
-              value: `${host}:${port}`,
-            }),
-          ),
-        );
-        outgoing.on('error', (error) =>
-          reject(
-            error instanceof Problem
-              ? error
-              : new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
-                  field: 'intake',
-                  value: `${host}:${port}`,
-                }),
-          ),
-        );
-        outgoing.end(payload);
-      }),
+    call,
+    importRows: async (issuer, source, rows) =>
+      (await call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/import`, {
+        source,
+        rows: rows.map(wireRow),
+      })) as ImportAnswer,
     close: () => Promise.resolve(agent.destroy()),
   };
 }
@@ -166,11 +180,31 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
       const response = await app.inject({ method, url: path, ...(body !== undefined && { payload: body }) });
       return new Promise((resolve, reject) => settle(response.statusCode, response.payload, resolve, reject));
     },
+    async importRows(issuer, source, rows) {
+      const served = core.issuers.get(issuer);
+      if (core.recorder === undefined || served === undefined)
+        throw new Problem('unavailable', 'no events are taken here', { field: 'issuer', value: issuer });
+      const { accepted, unchanged, rejected } = await core.recorder.import(served, rows, client.actor, source);
+      return { accepted, unchanged, rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })) };
+    },
     async close() {
       await app.close();
       await keyring.close();
       await core.close();
     },
+  };
+}
+
+function wireRow(row: ImportRow): object {
+  return {
+    line: row.line,
+    serial: row.serial,
+    ...(row.notBefore !== undefined && { notBefore: rfc3339(row.notBefore) }),
+    ...(row.notAfter !== undefined && { notAfter: rfc3339(row.notAfter) }),
+    ...(row.precertificate && { precertificate: true }),
+    ...(row.crlShard !== undefined && { crlShard: row.crlShard }),
+    ...(row.revocation !== undefined && { revokedAt: rfc3339(row.revocation.revokedAt) }),
+    ...(row.revocation?.reason !== undefined && { reason: row.revocation.reason }),
   };
 }
 

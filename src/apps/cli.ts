@@ -3,6 +3,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { Problem } from '../core/problem.ts';
 import { auditCommands } from './commands/audit.ts';
+import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
 import { eventCommands } from './commands/events.ts';
@@ -46,6 +47,7 @@ for (const add of [
   probeCommand,
   checkConfigCommand,
   auditCommands,
+  benchCommand,
 ]) {
   add(program);
 }

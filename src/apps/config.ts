@@ -3,12 +3,14 @@
  * are refused. Environment variables and flags override the few values that differ between machines. Loaded once, before anything starts.
  */
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
+import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
@@ -26,8 +28,8 @@ export interface Config {
   readonly store: StoreConfig;
   readonly tokens: readonly TokenConfig[];
   readonly listen: {
-    readonly public: Listen & { readonly hold: 'bare' | 'socket' };
-    readonly origin: Listen | undefined;
+    readonly public: Listen & { readonly hold: 'bare' | 'socket'; readonly maxConnections: number };
+    readonly origin: (Listen & { readonly maxConnections: number }) | undefined;
     readonly intake: Listen;
     readonly admin: Listen;
   };
@@ -36,7 +38,9 @@ export interface Config {
   /** What the commands present to the intake. Files are absolute. */
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
-  readonly limits: { readonly responseTableBytes: number };
+  /** `processes`: how many serve. 1: this one; more: so many beside it. */
+  readonly responder: { readonly processes: number };
+  readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
 }
 
@@ -71,6 +75,9 @@ export const ROLES = ['intake', 'signer', 'responder', 'monitor'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
+/** Of CDNs and load balancers, which keep theirs. */
+const ORIGIN_CONNECTIONS = 3000;
+
 const port = z.int().min(0).max(65535).describe('TCP port; 0 takes a free one');
 const listener = (usual: number) =>
   z
@@ -79,6 +86,15 @@ const listener = (usual: number) =>
       port: port.default(usual),
     })
     .prefault({});
+const maxConnections = (usual: number, beyond: string) =>
+  z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(usual)
+    .describe(`connections at once; beyond it ${beyond}. Each is an open file (ulimit -n)`);
+
+const MAX_PROCESSES = 64;
 
 /** certstatus.yaml. Files are relative to it. */
 export const configSchema = z.strictObject({
@@ -109,12 +125,22 @@ export const configSchema = z.strictObject({
             .describe(
               'how plain connections are held: bare is faster, and uses what Node does not document; socket is plain node:net',
             ),
+          maxConnections: maxConnections(15_000, 'those idle for longest are closed'),
         })
         .prefault({})
         .describe('OCSP, CRLs and CA certificates for every client'),
       origin: z
-        .union([z.literal('off'), listener(8082)])
-        .default({ host: '127.0.0.1', port: 8082 })
+        .union([
+          z.literal('off'),
+          z
+            .strictObject({
+              host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
+              port: port.default(8082),
+              maxConnections: maxConnections(ORIGIN_CONNECTIONS, 'new ones are closed'),
+            })
+            .prefault({}),
+        ])
+        .default({ host: '127.0.0.1', port: 8082, maxConnections: ORIGIN_CONNECTIONS })
         .describe('the same for CDNs and load balancers (HTTP/1.1 only), or off'),
       intake: listener(8081).describe('events from the CA, with client certificates'),
       admin: listener(9090).describe('metrics, health and the status page; never public'),
@@ -145,6 +171,14 @@ export const configSchema = z.strictObject({
   store: storeSchema(duration),
   tokens: tokensSchema,
   logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
+  responder: z
+    .strictObject({
+      processes: z
+        .union([z.literal('auto'), z.int().min(1).max(MAX_PROCESSES)])
+        .default(1)
+        .describe('processes that answer on the public and origin ports; 1: this one does; auto: one less than CPUs'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       responseTableBytes: z
@@ -153,6 +187,14 @@ export const configSchema = z.strictObject({
         .default(256 << 20)
         .describe(
           'memory for OCSP answers that are ready to send, in bytes; the rest is read from the store when asked for',
+        ),
+      lookupsPerSecond: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(2000)
+        .describe(
+          'reads of the store a second that may find nothing, because nobody issued what was asked for; beyond it tryLater',
         ),
     })
     .prefault({}),
@@ -275,7 +317,8 @@ function review(options: LoadOptions): Review {
   problems.push(...reviews.flatMap((review) => review.problems));
   // Whoever does not sign has the same issuers and no tokens (P7).
   if (config.roles.has('signer')) problems.push(...checkTokens(config.tokens, issuers));
-  const warnings = reviews.flatMap((review) => review.warnings);
+  const tooMany = openFilesFinding(config, openFilesLimit());
+  const warnings = [...(tooMany === undefined ? [] : [tooMany]), ...reviews.flatMap((review) => review.warnings)];
   // A client may be set up before its issuer is, but a typing error must not go unseen.
   const known = new Set(['*', ...issuers.map(({ id }) => id)]);
   for (const client of config.intake?.clients ?? []) {
@@ -336,6 +379,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
       public: {
         ...listen(value.listen.public, overrides.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
         hold: value.listen.public.hold,
+        maxConnections: value.listen.public.maxConnections,
       },
       origin: originOf(origin, originPort),
       intake: listen(value.listen.intake, overrides.intakePort, 'CERTSTATUS_INTAKE_PORT'),
@@ -353,6 +397,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
       ca: beside(value.cli.ca),
     },
     logLevel: overrides.logLevel ?? value.logLevel,
+    responder: { processes: processesOf(value.responder.processes) },
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
   };
@@ -382,11 +427,19 @@ function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig):
   }
 }
 
+/** One CPU is left to whatever signs and records. */
+function processesOf(chosen: number | 'auto'): number {
+  return chosen === 'auto' ? Math.min(MAX_PROCESSES, Math.max(1, availableParallelism() - 1)) : chosen;
+}
+
 /** `--origin-port 8082` also switches on what the file has off. */
-function originOf(origin: 'off' | Listen, chosen: number | 'off' | undefined): Listen | undefined {
+type Origin = NonNullable<Config['listen']['origin']>;
+
+function originOf(origin: 'off' | Origin, chosen: number | 'off' | undefined): Origin | undefined {
   if (chosen === 'off' || (origin === 'off' && chosen === undefined)) return undefined;
-  const host = origin === 'off' ? '127.0.0.1' : origin.host;
-  return { host, port: chosen ?? (origin as Listen).port };
+  const { host, maxConnections } =
+    origin === 'off' ? { host: '127.0.0.1', maxConnections: ORIGIN_CONNECTIONS } : origin;
+  return { host, port: chosen ?? (origin as Origin).port, maxConnections };
 }
 
 function portFrom(env: Readonly<Record<string, string | undefined>>, variable: string): number | undefined {

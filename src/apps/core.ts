@@ -9,13 +9,13 @@ import type { PublicUrl } from '../core/route.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
-import { Responders, servedResponder } from '../flows/responders.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { Freshness, Store } from '../ports/store.ts';
+import type { Freshness, Relay, Store } from '../ports/store.ts';
 import type { Config, Loaded } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
+import { servedIssuer } from './served-issuer.ts';
 
 export interface Core {
   readonly config: Config;
@@ -24,6 +24,8 @@ export interface Core {
   /** OCSP mounts of all issuers. */
   readonly urls: readonly PublicUrl[];
   readonly store: Store;
+  /** Of a store that only this process may open; undefined for a shared one. */
+  readonly relay: Relay | undefined;
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
@@ -45,7 +47,7 @@ export interface Core {
  */
 export async function openCore({ config, issuers: setups }: Loaded, log: Log): Promise<Core> {
   const clock = systemClock;
-  const issuers = new Map(setups.map((setup) => [setup.id, serve(setup)]));
+  const issuers = new Map(setups.map((setup) => [setup.id, servedIssuer(setup)]));
   // The store first: its lock is what keeps a second process out of the journal too.
   const { close: closeStore, ...opened } = await openStore(
     config,
@@ -87,11 +89,4 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
 
 export function auditDir(config: Config): string {
   return join(config.dataDir, 'audit');
-}
-
-function serve(setup: IssuerSetup): ServedIssuer {
-  const { id, issuer, profile } = setup;
-  const responders = new Responders(setup.responders.map(({ certificate }) => servedResponder(issuer, certificate)));
-  for (const { certificate, use } of setup.responders) if (use !== 'signing') responders.retire(certificate.id, use);
-  return { id, tag: issuer.tag, issuer, profile, responders };
 }

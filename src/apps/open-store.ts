@@ -12,12 +12,14 @@ import { Problem } from '../core/problem.ts';
 import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Log } from '../flows/log.ts';
-import type { Freshness, Store } from '../ports/store.ts';
+import type { Freshness, Relay, Store } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import type { RedisConfig } from './store-config.ts';
 
 export interface OpenedStore {
   readonly store: Store;
+  /** Undefined for a shared one, which every process opens itself. */
+  readonly relay: Relay | undefined;
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
@@ -38,7 +40,18 @@ export function openStore(config: Config, issuers: readonly IssuerTag[], log: Lo
 async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
   const store = await EmbeddedStore.open(dataDir, archiveOf(dataDir));
   const freshness = new FreshnessGauges(store);
-  return { store, freshness, countFreshness: () => freshness.load(), close: () => store.close() };
+  let counting = Promise.resolve();
+  return {
+    store,
+    relay: store,
+    freshness,
+    countFreshness: () => (counting = freshness.load()),
+    async close() {
+      freshness.stop();
+      await counting.catch(() => undefined);
+      await store.close();
+    },
+  };
 }
 
 async function openShared(
@@ -85,6 +98,7 @@ async function openShared(
     undo.push(() => store.close());
     return {
       store,
+      relay: undefined,
       freshness: store.freshness,
       countFreshness: () => Promise.resolve(),
       close: () => inReverse(undo),

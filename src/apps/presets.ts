@@ -27,7 +27,10 @@ const REASONS = Object.keys(REASON_CODES).filter(
   (name): name is Reason => name !== 'unspecified' && name !== 'removeFromCRL',
 );
 
-/** OCSP timing; also the overrides of issuer.yaml. */
+/** A key that makes 200 signatures a second keeps nine tenths of them for the rest. */
+const LIVE_LIMITS = { perSecond: 20, waiting: 64 };
+
+/** OCSP timing and what becomes of nonces; also the overrides of issuer.yaml. */
 export const ocspTiming = {
   validity: duration.optional().describe('v: nextUpdate = thisUpdate + v − 1 s (the bound is inclusive, T-01)'),
   refreshAfter: duration.optional().describe('planned age at re-signing; a jitter by serial takes off up to a fifth'),
@@ -35,6 +38,29 @@ export const ocspTiming = {
     .optional()
     .describe('longest HTTP max-age of an answer: bounds how long a cache shows an old status'),
   afterExpiry: duration.optional().describe('how long after its notAfter a certificate is still answered for'),
+  nonce: z
+    .enum(['ignore', 'live'])
+    .optional()
+    .describe(
+      'ignore (when nothing is said): the pre-signed answer, without nonce. live: one signed for the request, within `live`',
+    ),
+  live: z
+    .strictObject({
+      perSecond: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(LIVE_LIMITS.perSecond)
+        .describe('signatures for nonces per second and process; each is up to 600 octets of audit log'),
+      waiting: z
+        .int()
+        .min(1)
+        .max(4096)
+        .default(LIVE_LIMITS.waiting)
+        .describe('requests that wait for one at the same time, per process'),
+    })
+    .optional()
+    .describe('beyond it a request with a nonce gets the pre-signed answer at once'),
 };
 
 /** CRL timing; also the overrides of issuer.yaml. */
@@ -113,7 +139,7 @@ const presetSchema = z.strictObject({
 });
 export type Preset = z.output<typeof presetSchema>;
 
-/** Timing as issuer.yaml may override it. */
+/** What issuer.yaml may override. */
 export interface TimingOverrides {
   readonly ocsp: Preset['ocsp'];
   readonly crl: Preset['crl'];
@@ -169,6 +195,8 @@ export function profileOf(
       refreshAfterMs: given(ocsp.refreshAfter, 'ocsp', 'refreshAfter'),
       maxAgeMs: given(ocsp.maxAge, 'ocsp', 'maxAge'),
       afterExpiryMs: given(ocsp.afterExpiry, 'ocsp', 'afterExpiry'),
+      nonce: ocsp.nonce ?? 'ignore',
+      live: ocsp.live ?? LIVE_LIMITS,
     },
     crl: {
       periodMs: given(crl.period, 'crl', 'period'),

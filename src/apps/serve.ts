@@ -12,12 +12,22 @@ import { tcpWire } from '../adapters/probe-client/wire.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
+import type { Serial } from '../core/serial.ts';
+import { SECOND } from '../core/time.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
-import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import {
+  registerGauges,
+  registerProcessGauges,
+  servedUntil,
+  type GaugeSources,
+  type UsedToken,
+} from '../flows/gauges.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
+import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
 import { SelfProbe } from '../flows/self-probe.ts';
 import type { Front } from '../ports/front.ts';
@@ -28,13 +38,16 @@ import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
-import { openResponder } from './roles/responder.ts';
+import { fittingBounds, openFilesLimit } from './open-files.ts';
+import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
+import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
 const GRACE_MS = 10_000;
+const CHECKPOINT_MS = 10_000;
 
 export interface Service {
   readonly core: Core;
@@ -92,9 +105,14 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
   });
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
-  const responder = roles.has('responder')
-    ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), metrics)
-    : undefined;
+  const live = signing?.live ?? new LiveElsewhere(issuers, store, clock, log);
+  const beside = roles.has('responder') && config.responder.processes > 1;
+  const responder =
+    roles.has('responder') && !beside
+      ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
+      : undefined;
+  let processes: ResponderProcesses | undefined;
+  let fronts: readonly Front[] = [];
   const { freshness } = core;
   const tokens = (): readonly UsedToken[] =>
     (signing?.activation.views ?? []).map((view) => {
@@ -108,6 +126,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     freshness,
     files,
     table: responder?.table,
+    misses: responder?.misses,
+    connections: responder && (() => connectionsOf(fronts)),
+    processes: beside ? () => processes?.views() ?? [] : undefined,
     journal,
     publishers: signing?.publishers ?? new Map(),
     signers: signing?.issuers ?? [],
@@ -116,26 +137,44 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
+  responder?.misses.start();
+  undo.push(() => Promise.resolve(responder?.misses.stop()));
   // Listeners before signing: an occupied port is found before anything is signed.
   let stopping = false;
-  const fronts: readonly Front[] = (await responder?.listen()) ?? [];
+  const listening = await responder?.listen();
+  fronts = listening?.fronts ?? [];
   undo.push(() => Promise.all(fronts.map((front) => front.close(0))));
-  const intake = openIntake(core, signing, tokens);
+  if (listening?.noOrigin !== undefined) sayNoOrigin(log, listening.noOrigin);
+  if (beside) {
+    const sign = (issuer: IssuerTag, serial: Serial): void => void signing?.signer.ask(issuer, serial);
+    processes = await openResponderProcesses(core, sign, signing?.live, metrics);
+    undo.push(async () => processes?.close(0));
+    if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
+  }
+  const { private: maxConnections } = fittingBounds(config, openFilesLimit());
+  const intake = openIntake(core, signing, tokens, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
+    // A process that does not tell is not waited for.
+    counted: async () => {
+      if (processes === undefined) return;
+      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+    },
     status: () => statusOf(sources),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
-    notReady: () => (stopping ? 'stopping' : undefined),
+    notReady: () => (stopping ? 'stopping' : processes?.notReady()),
+    maxConnections,
   });
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
   const { urls, everyMs } = config.probe;
   const selfProbe =
-    fronts.length === 0 || urls.length === 0
+    (fronts.length === 0 && processes === undefined) || urls.length === 0
       ? undefined
       : new SelfProbe(urls, everyMs, tcpWire, clock, log, metrics.set);
   selfProbe?.start();
@@ -143,6 +182,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
 
   keeper?.start();
   undo.push(async () => keeper?.stop());
+  if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
@@ -153,19 +193,22 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   }
 
   let stopped: Promise<void> | undefined;
+  const publicAt = processes?.addresses.public ?? fronts[0]?.address;
+  const originAt = processes?.addresses.origin ?? fronts[1]?.address;
   return {
     core,
     addresses: {
-      public: fronts[0] && addressOf(fronts[0].address),
-      origin: fronts[1] && addressOf(fronts[1].address),
+      public: publicAt && addressOf(publicAt),
+      origin: originAt && addressOf(originAt),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
     },
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        responder?.misses.stop();
         selfProbe?.stop();
-        await Promise.all(fronts.map((front) => front.close(GRACE_MS)));
+        await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();
         await keeper?.stop();
@@ -173,7 +216,6 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
-        await loadingGauges.catch(() => undefined);
         await core.close();
       })();
       return stopped;
@@ -181,11 +223,24 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   };
 }
 
+/** What a start after a crash has to read is what was journalled since: less than a second of reading. */
+function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean): void {
+  const { clock, log } = core;
+  clock.after(CHECKPOINT_MS, () => {
+    if (stopped()) return;
+    void recorder
+      .checkpoint()
+      .catch((error: unknown) => log.warn({ err: error }, 'the ledger could not note how far it has followed'))
+      .then(() => keepCheckpoints(recorder, core, stopped));
+  });
+}
+
 /** Events of the CA, and what operators ask of the signer. Undefined when this process has neither role, or no intake section. */
 function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
+  maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
   const { intake } = config;
@@ -206,7 +261,12 @@ function openIntake(
       cert: readFileOr('intake.certificate', intake.certificate),
       ca: readFileOr('intake.clientCa', intake.clientCa),
     },
+    maxConnections,
   });
+}
+
+function sayNoOrigin(log: Log, reason: string): void {
+  log.warn({ reason }, 'no origin listener: uWebSockets.js cannot be loaded; the public listener serves everybody');
 }
 
 function usesToken({ responders, crlKeys = [] }: IssuerSetup, name: string): boolean {

@@ -20,6 +20,11 @@ export type Route<File> =
   | { readonly kind: 'file'; readonly file: File }
   | { readonly kind: 'none' };
 
+/** `/`, with or without a query: no request but a load balancer's probe, or a person with a browser (peers.md Part 2 §4.3). */
+export function isRootPage(route: { readonly rest: string; readonly atRoot: boolean }): boolean {
+  return route.atRoot && /^\/?(?:\?|$)/.test(route.rest);
+}
+
 const NONE = { kind: 'none' } as const;
 
 export class RouteTable<File> {

@@ -51,10 +51,15 @@ export function issue(
     });
   }
   if (current === undefined) {
+    // Field by field: an import hands in rows that have more, millions of them.
     const certificate: Certificate = {
-      ...event,
       issuer,
+      serial: event.serial,
       revision: 1,
+      notBefore: event.notBefore,
+      notAfter: event.notAfter,
+      precertificate: event.precertificate,
+      crlShard: event.crlShard,
       revocation: undefined,
       recordedAt: nowMs,
       recordedSeq: 0,

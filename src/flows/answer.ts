@@ -6,9 +6,11 @@
  *  1. route        OCSP mount, CRL, CA certificate, or 404 (core/route.ts).
  *  2. read         GET path or POST body → OCSPRequest (core/ocsp). Not one → malformedRequest.
  *  3. whose        issuer by (name hash, key hash) in the hash asked. Not ours → unauthorized.
+ *     live         a nonce, where the profile answers it: an answer for this request alone (live.ts), else as without one.
  *  4. table hit    prebuilt reply, or 304. Done, no await.
- *  5. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
- *  6. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
+ *  5. admit        a question that needs the store, and there is no budget for it (miss-budget.ts) → tryLater.
+ *  6. store        never issued → unauthorized, never `good` (P3); past its life → unauthorized.
+ *  7. sign         issued but not signed yet, or nothing servable: the signer is asked and waited for, within bounds;
  *                  beyond them tryLater. A store that cannot be read, likewise.
  */
 import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
@@ -17,15 +19,16 @@ import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/req
 import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
 import { answerable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
-import { RouteTable, type PublicUrl } from '../core/route.ts';
+import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Answer, Question, Reply } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { LiveAnswers, LiveReply } from './live.ts';
 import type { Log } from './log.ts';
-import { Spellings } from './spellings.ts';
 import type { AnswerMetrics, Outcome } from './metrics.ts';
+import type { Admitted, MissBudget } from './miss-budget.ts';
 import type { PublicFile, PublicFiles } from './public-files.ts';
 import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 
@@ -33,8 +36,6 @@ import type { Entry, Loaded, ResponseTable } from './response-table.ts';
 const WAIT_MS = 2 * SECOND;
 /** A certificate may change while it is being signed: look again, but not for ever. */
 const ATTEMPTS = 4;
-/** By GET and by POST. */
-const SPELLINGS_PER_ENTRY = 2;
 
 export interface AnswerParts {
   readonly issuers: readonly ServedIssuer[];
@@ -42,8 +43,12 @@ export interface AnswerParts {
   readonly files: readonly (PublicUrl & { readonly file: PublicFile })[];
   readonly publicFiles: PublicFiles;
   readonly table: ResponseTable;
+  /** Absent: whatever is not in the table is looked up. */
+  readonly misses?: MissBudget;
   /** Of this process, or elsewhere (ask-elsewhere.ts). Undefined when nobody can be asked; its answer, when too much is waiting. */
   readonly ask: ((issuer: IssuerTag, serial: Serial) => Promise<void> | undefined) | undefined;
+  /** Undefined: no nonce is answered. */
+  readonly live?: LiveAnswers | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AnswerMetrics;
@@ -57,13 +62,11 @@ export function makeAnswer(parts: AnswerParts): Answer {
 class Responder {
   readonly #parts: AnswerParts;
   readonly #routes: RouteTable<PublicFile>;
-  readonly #spellings: Spellings;
   readonly #issuers: Record<CertIdHash, ReadonlyMap<string, ServedIssuer>>;
 
   constructor(parts: AnswerParts) {
     this.#parts = parts;
     this.#routes = new RouteTable(parts.ocspUrls, parts.files);
-    this.#spellings = new Spellings(parts.table.expectedEntries * SPELLINGS_PER_ENTRY);
     this.#issuers = { sha1: issuersBy('sha1', parts.issuers), sha256: issuersBy('sha256', parts.issuers) };
   }
 
@@ -71,16 +74,14 @@ class Responder {
     try {
       const { method } = question;
       if (method === 'GET') {
-        const entry = this.#spellings.find(question.target);
-        if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
-          return this.#said(question, entry);
+        const entry = this.#parts.table.spelled(question.target, this.#parts.clock.now());
+        if (entry !== undefined) return this.#said(question, entry);
       } else if (method !== 'POST' && method !== 'HEAD')
         return this.#plain(question, 'method-not-allowed', plainReplies.methodNotAllowed);
       const route = this.#routes.find(question);
       if (route.kind === 'ocsp') {
         if (method === 'POST') return this.#posted(question, question.body ?? NOTHING);
-        // A load balancer's probe, or a person with a browser: the root is no OCSP request (peers.md Part 2 §4.3).
-        if (route.atRoot && /^\/?(?:\?|$)/.test(route.rest)) return this.#plain(question, 'root', ROOT);
+        if (isRootPage(route)) return this.#plain(question, 'root', ROOT);
         const der = decodeGetPath(route.rest);
         if (typeof der !== 'string' && (!route.atRoot || der[0] === SEQUENCE))
           return this.#ocsp(question, der, question.target);
@@ -99,15 +100,14 @@ class Responder {
 
   #posted(question: Question, body: Uint8Array): Reply | Promise<Reply> {
     const spelling = latin1(body);
-    const entry = this.#spellings.find(spelling);
-    if (entry !== undefined && this.#parts.table.isReady(entry, this.#parts.clock.now()))
-      return this.#said(question, entry);
+    const entry = this.#parts.table.spelled(spelling, this.#parts.clock.now());
+    if (entry !== undefined) return this.#said(question, entry);
     return this.#ocsp(question, body, spelling);
   }
 
   /** @param spelling of the request: what leads to the same entry next time. */
   #ocsp(question: Question, der: Uint8Array, spelling: string): Reply | Promise<Reply> {
-    const { metrics, table, clock } = this.#parts;
+    const { metrics, live } = this.#parts;
     const request = parseRequest(der);
     if (request.kind === 'malformed') return this.#malformed(question, request.reason);
     const asked = request.kind === 'request' && request.certIds.length === 1 ? request.certIds[0] : undefined;
@@ -116,18 +116,66 @@ class Responder {
       return this.#refused(question, 'unauthorized-many', undefined);
     // O-19: a critical extension that is not understood gets no successful response.
     if (request.criticalUnknown) return this.#refused(question, 'unauthorized-extension', asked.hash);
-    if (request.nonce !== undefined) metrics.withNonce.value += 1; // L-08: answered without it
+    if (request.nonce !== undefined) metrics.withNonce.value += 1;
     // T-09: never an answer in another hash than the one asked.
     if (asked.hash === undefined) return this.#refused(question, 'unauthorized-hash', undefined);
     const issuer = this.#issuers[asked.hash].get(asked.issuerKey);
     if (issuer === undefined) return this.#refused(question, 'unauthorized-issuer', asked.hash);
-    const entry = table.get(asked.hash, issuer.tag, asked.serial, clock.now());
+    if (request.nonce !== undefined && live !== undefined && issuer.profile.ocsp.nonce === 'live') {
+      const reply = this.#nonced(question, asked, asked.hash, issuer, live, Uint8Array.from(request.nonce));
+      return reply instanceof Promise ? reply.catch((error: unknown) => this.#broken(question, error)) : reply;
+    }
+    // What carries a nonce is counted, and comes once.
+    return this.#presigned(question, asked, asked.hash, issuer, request.nonce === undefined ? spelling : undefined);
+  }
+
+  /** L-08: what carries a nonce that is not answered gets the same. */
+  #presigned(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    spelling: string | undefined,
+  ): Reply | Promise<Reply> {
+    const { table, misses, clock } = this.#parts;
+    const entry = table.get(hash, issuer.tag, asked.serial, clock.now());
     if (entry !== undefined) {
-      // What carries a nonce is counted, and comes once.
-      if (request.nonce === undefined) this.#spellings.keep(spelling, entry);
+      if (spelling !== undefined) table.keepSpelling(spelling, entry);
       return this.#entry(question, issuer, entry);
     }
-    return this.#miss(question, asked, asked.hash, issuer).catch((error: unknown) => this.#broken(question, error));
+    const admitted = misses?.admit(issuer.tag, asked.serial);
+    if (admitted === 'never-issued') return this.#refused(question, 'unauthorized-serial', hash);
+    if (admitted === 'try-later') return this.#tryLater(question, hash);
+    return this.#miss(question, asked, hash, issuer, admitted).catch((error: unknown) => this.#broken(question, error));
+  }
+
+  /** RFC 9654: an answer signed for this request alone. @param nonce not a view of the question, which the front may use again. */
+  #nonced(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    live: LiveAnswers,
+    nonce: Uint8Array,
+  ): Reply | Promise<Reply> {
+    const sign = (): Promise<LiveReply | undefined> | undefined => live.answer(issuer, hash, asked.serial, nonce);
+    // Looked up when it is given, not before: what was pre-signed then may have been revoked since (P2).
+    const presigned = (): Reply | Promise<Reply> => this.#presigned(question, asked, hash, issuer, undefined);
+    const signing = sign();
+    if (signing !== undefined) {
+      return signing.then((signed) => {
+        if (signed === undefined) return presigned();
+        this.#parts.metrics.count(signed.status, question.method, question.httpVersion, hash);
+        return signed.reply;
+      });
+    }
+    const reply = presigned();
+    if (!(reply instanceof Promise)) return reply;
+    // It was not in memory. Now it is, and counted, unless it was never issued: then nothing is signed for it (P3).
+    return reply.then(async (first) => {
+      const late = sign();
+      return late === undefined ? first : ((await late)?.reply ?? presigned());
+    });
   }
 
   #entry(question: Question, issuer: ServedIssuer, entry: Entry): Reply {
@@ -152,9 +200,15 @@ class Responder {
     return entry;
   }
 
-  async #miss(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
+  async #miss(
+    question: Question,
+    asked: AskedCertificate,
+    hash: CertIdHash,
+    issuer: ServedIssuer,
+    admitted: Admitted | undefined,
+  ): Promise<Reply> {
     // Nearly always it is in the store: then nothing is set up to wait for.
-    const found = await this.#lookUp(question, asked, hash, issuer);
+    const found = await this.#lookUp(question, asked, hash, issuer, admitted);
     if (found !== 'pending') return found;
     this.#parts.metrics.signOnMiss.value += 1;
     const { clock, ask } = this.#parts;
@@ -186,12 +240,15 @@ class Responder {
     asked: AskedCertificate,
     hash: CertIdHash,
     issuer: ServedIssuer,
+    admitted?: Admitted,
   ): Promise<Reply | 'pending'> {
     const now = this.#parts.clock.now();
     let loaded: Loaded;
     try {
       loaded = await this.#parts.table.load(hash, issuer.tag, asked.serial, now);
+      admitted?.settle(loaded.kind === 'unknown' ? 'never-issued' : 'found');
     } catch (error) {
+      admitted?.settle('failed');
       // A store that cannot be relied on is said by the gauges, once, and not here for each request.
       if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;

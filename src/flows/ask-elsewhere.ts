@@ -6,7 +6,7 @@ import type { IssuerTag } from '../core/certificate.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AskLine, ChangeFeed } from '../ports/store.ts';
+import type { ResponderStore } from '../ports/store.ts';
 
 /** Beyond this many a client gets tryLater at once. */
 const MAX_WAITING = 4096;
@@ -19,11 +19,11 @@ const CALL_LASTS_MS = 5 * SECOND;
 const LOOK_MS = 0.6 * SECOND;
 
 export class AskElsewhere {
-  readonly #line: AskLine;
+  readonly #line: Pick<ResponderStore, 'ask'>;
   readonly #clock: Clock;
   readonly #waiting = new Map<string, { readonly since: number; done: Promise<void>; wake: () => void }>();
 
-  constructor(store: AskLine & ChangeFeed, clock: Clock) {
+  constructor(store: Pick<ResponderStore, 'ask' | 'follow'>, clock: Clock) {
     this.#line = store;
     this.#clock = clock;
     store.follow((event) => {

@@ -36,7 +36,7 @@ import type { KeyHolder } from '../ports/key-holder.ts';
 import type { RefreshQueue, ResponderShelf } from '../ports/store.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import { servedResponder } from './responders.ts';
-import { verified } from './sign-answers.ts';
+import { verified } from './check-answer.ts';
 
 /** The issuers' directories. Synchronous and durable: each call is done when it returns, or throws and has changed nothing. */
 export interface ResponderFiles {

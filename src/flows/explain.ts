@@ -6,7 +6,7 @@ import { decodeGetPath } from '../core/ocsp/get-path.ts';
 import { issuerKey, parseRequest } from '../core/ocsp/request.ts';
 import { answerable, servable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
-import { RouteTable, type PublicUrl } from '../core/route.ts';
+import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
@@ -55,7 +55,7 @@ export async function explain(
   }
   const extras = [
     request.signed ? 'signed (the signature is ignored)' : '',
-    request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets (answered without)`,
+    request.nonce === undefined ? '' : `nonce of ${request.nonce.length} octets`,
   ].filter(Boolean);
   say(
     'request',
@@ -89,6 +89,18 @@ export async function explain(
     return end('unauthorized');
   }
   say('issuer', `${issuer.id}: ${issuer.issuer.name} (CertID with ${hash})`);
+  if (request.nonce !== undefined) {
+    const { nonce, live } = issuer.profile.ocsp;
+    if (nonce === 'ignore') say('nonce', 'answered without it: ocsp.nonce is ignore', 'RFC 9919 §3.2.1');
+    else {
+      const most = `${live.perSecond} a second, ${live.waiting} waiting`;
+      say(
+        'nonce',
+        `an answer signed for this request alone while the budget lasts (${most}), else as follows`,
+        'RFC 9654 §2.1',
+      );
+    }
+  }
 
   const found = await source.lookup(issuer.tag, certId.serial);
   if (found.kind === 'unknown') {
@@ -165,7 +177,7 @@ function requestOctets(
     if (route.atRoot) {
       // As in answer.ts: at the root only what can be a request is one.
       const found = decodeGetPath(rest);
-      if (rest === '/' || rest === '') {
+      if (isRootPage(route)) {
         say('path', 'the root: a page for people and load balancers');
         return '200';
       }

@@ -2,9 +2,9 @@
  * How fresh the whole population of published answers is, not only what is asked for (peers.md Part 1 §5.11): counts per issuer
  * and minute of thisUpdate and nextUpdate, loaded by one scan at start and kept by the change feed.
  */
-import type { IssuerTag, PublishedResponse } from '../core/certificate.ts';
+import type { IssuerTag } from '../core/certificate.ts';
 import { MINUTE, type EpochMs } from '../core/time.ts';
-import type { ChangeFeed, Freshness, Population } from '../ports/store.ts';
+import type { AnswerTimes, ChangeFeed, Freshness, Population } from '../ports/store.ts';
 
 interface Counts {
   readonly thisUpdate: Map<number, number>;
@@ -16,6 +16,7 @@ export class FreshnessGauges implements Freshness {
   readonly #populations = new Map<IssuerTag, Counts>();
   readonly #store: Population & ChangeFeed;
   #complete = false;
+  #stopped = false;
 
   constructor(store: Population & ChangeFeed) {
     this.#store = store;
@@ -29,8 +30,16 @@ export class FreshnessGauges implements Freshness {
 
   /** One scan of a snapshot of this moment; call it before anything publishes. Until it ends, `complete` is false. */
   async load(): Promise<void> {
-    for await (const page of this.#store.published()) for (const response of page) this.#add(response, 1);
+    for await (const page of this.#store.published()) {
+      if (this.#stopped) return;
+      for (const response of page) this.#add(response, 1);
+    }
     this.#complete = true;
+  }
+
+  /** Ends a scan that is under way: a stop does not wait for ten million answers to be counted. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   get complete(): boolean {
@@ -51,7 +60,7 @@ export class FreshnessGauges implements Freshness {
     };
   }
 
-  #add(response: Pick<PublishedResponse, 'issuer' | 'thisUpdate' | 'nextUpdate'>, count: 1 | -1): void {
+  #add(response: AnswerTimes, count: 1 | -1): void {
     let population = this.#populations.get(response.issuer);
     if (population === undefined) {
       population = { thisUpdate: new Map(), nextUpdate: new Map(), count: 0 };

@@ -6,9 +6,11 @@ import { successorDue, type ResponderSpan } from '../core/policy/responder-choic
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
+import type { ProcessTold, ProcessView } from '../ports/processes.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { MissBudget } from './miss-budget.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
@@ -22,6 +24,11 @@ export interface GaugeSources {
   readonly files: PublicFiles;
   /** Undefined in a process that serves nobody. */
   readonly table: ResponseTable | undefined;
+  readonly misses: MissBudget | undefined;
+  /** Connections by the name of the listener; undefined in a process that serves nobody. */
+  readonly connections: (() => ReadonlyMap<string, number>) | undefined;
+  /** Those that serve beside this one; undefined where there are none. */
+  readonly processes?: (() => readonly ProcessView[]) | undefined;
   /** Undefined in a process that records nothing. */
   readonly journal: Journal | undefined;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
@@ -55,7 +62,7 @@ export function servedUntil(
 }
 
 export function registerGauges(set: MetricSet, sources: GaugeSources): void {
-  const { issuers, store, freshness, files, table, journal, publishers, signers, tokens, clock } = sources;
+  const { issuers, store, freshness, files, journal, publishers, signers, tokens, clock } = sources;
   const age = (instant: EpochMs): number => (clock.now() - instant) / SECOND;
 
   const perIssuer = (name: string, help: string, read: (issuer: ServedIssuer) => number | undefined): void => {
@@ -154,16 +161,7 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  single(
-    'certstatus_store_usable',
-    '0 while nothing can be read from the store or written to it, and answers come from memory alone.',
-    () => (store.failure === undefined ? 1 : 0),
-  );
-  single(
-    'certstatus_feed_silent_seconds',
-    'For how long nothing has proved that changes made by other processes reach this one. Beyond store.redis.silenceLimit no good is served.',
-    () => store.silentMs() / SECOND,
-  );
+  registerServingGauges(set, sources, sources.processes);
   if (journal !== undefined) {
     single('certstatus_audit_records', 'Sequence number of the last audit record.', () => journal.head.seq);
     single(
@@ -172,14 +170,90 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
       () => (journal.failure === undefined ? 1 : 0),
     );
   }
-  if (table !== undefined) {
-    single('certstatus_response_table_entries', 'OCSP answers held in memory by this process.', () => table.size);
-    single(
-      'certstatus_response_table_bytes',
-      'Bytes of the OCSP answers held in memory by this process.',
-      () => table.bytes,
-    );
-  }
+}
+
+/** What every process that serves has of its own; undefined in one that does not. */
+export interface ServingSources {
+  readonly store: Reliance;
+  readonly table: ResponseTable | undefined;
+  readonly misses: MissBudget | undefined;
+  /** Connections by the name of the listener. */
+  readonly connections: (() => ReadonlyMap<string, number>) | undefined;
+}
+
+/** @param processes that serve in place of this one: theirs come with a label each. */
+export function registerServingGauges(
+  set: MetricSet,
+  { store, table, misses, connections }: ServingSources,
+  processes?: () => readonly ProcessView[],
+): void {
+  const each = (name: string, help: string, own: (() => Iterable<Sample>) | undefined): void => {
+    if (own === undefined && processes === undefined) return;
+    set.gauge(name, help, function* () {
+      if (own !== undefined) yield* own();
+      for (const { index, told } of processes?.() ?? [])
+        for (const [said, , labels, value] of told?.changes.gauges ?? [])
+          if (said === name) yield [{ ...labels, process: String(index) }, value] as const;
+    });
+  };
+  const one = (read: () => number) => (): Iterable<Sample> => [[{}, read()]];
+  each(
+    'certstatus_store_usable',
+    '0 while nothing can be read from the store or written to it, and answers come from memory alone.',
+    one(() => (store.failure === undefined ? 1 : 0)),
+  );
+  each(
+    'certstatus_feed_silent_seconds',
+    'For how long nothing has proved that changes made by other processes reach this one. Beyond store.redis.silenceLimit no good is served.',
+    one(() => store.silentMs() / SECOND),
+  );
+  each(
+    'certstatus_response_table_entries',
+    'OCSP answers held in memory by this process.',
+    table && one(() => table.size),
+  );
+  each(
+    'certstatus_response_table_bytes',
+    'Bytes of the OCSP answers held in memory by this process.',
+    table && one(() => table.bytes),
+  );
+  each(
+    'certstatus_issued_filter_serials',
+    'Serials that this process knows to be issued, and looks up before others when look-ups are short.',
+    misses && one(() => misses.known.count),
+  );
+  each('certstatus_issued_filter_bytes', 'Memory that these serials take.', misses && one(() => misses.known.bytes));
+  each(
+    'certstatus_connections',
+    'Connections that a listener holds.',
+    connections && (() => [...connections()].map(([listener, count]): Sample => [{ listener }, count])),
+  );
+}
+
+type Sample = readonly [labels: Labels, value: number];
+
+/** The processes themselves. */
+export function registerProcessGauges(set: MetricSet, processes: () => readonly ProcessView[]): void {
+  set.gauge('certstatus_responder_processes', 'Responder processes, by state; all of them should serve.', function* () {
+    const views = processes();
+    for (const state of ['serving', 'starting', 'waiting'] as const)
+      yield [{ state }, views.filter((view) => view.state === state).length] as const;
+  });
+  const each = (name: string, help: string, read: (told: ProcessTold) => number): void =>
+    set.gauge(name, help, function* () {
+      for (const { index, told } of processes())
+        if (told !== undefined) yield [{ process: String(index) }, read(told)] as const;
+    });
+  each(
+    'certstatus_responder_process_resident_bytes',
+    'Memory of a responder process.',
+    ({ residentBytes }) => residentBytes,
+  );
+  each(
+    'certstatus_responder_process_cpu_seconds',
+    'CPU time of a responder process since it was started.',
+    ({ cpuSeconds }) => cpuSeconds,
+  );
 }
 
 function spans(responders: readonly ServedResponder[]): readonly ResponderSpan[] {

@@ -4,6 +4,7 @@
  */
 import type { Lane } from '../core/certificate.ts';
 import { MetricSet, type Histogram, type Slot } from '../core/metric.ts';
+import { SHED, type Shed } from '../ports/front.ts';
 import type { PublishOutcome } from '../ports/store.ts';
 
 /** What a client was told, or why not. The word is the same in metrics, logs and `explain`. */
@@ -44,10 +45,25 @@ export interface AnswerMetrics {
   readonly withNonce: Slot;
 }
 
+/** What became of a nonce where the profile says `live`; all but `signed`: the pre-signed answer was given. */
+export const LIVE_OUTCOMES = ['signed', 'over-budget', 'late', 'not-signed', 'overtaken'] as const;
+
+export interface LiveMetrics {
+  answers(outcome: (typeof LIVE_OUTCOMES)[number]): Slot;
+}
+
+/** Every way that the question about a certificate that is not in memory can go. */
+export const LOOKUPS = ['found', 'never-issued', 'failed', 'remembered', 'refused', 'crowded'] as const;
+
+export interface LookupMetrics {
+  count(result: (typeof LOOKUPS)[number]): void;
+}
+
 export interface SignerMetrics {
   answers(lane: Lane, outcome: PublishOutcome): Slot;
   refused(reason: 'audit-log' | 'responder-certificate' | 'check' | 'key-holder'): Slot;
   recordedToPublished(lane: 'revocation' | 'issue', seconds: number): void;
+  readonly live: Slot;
 }
 
 export interface CrlMetrics {
@@ -59,13 +75,25 @@ export interface CrlMetrics {
 export interface FlowMetrics {
   readonly set: MetricSet;
   readonly answer: AnswerMetrics;
+  readonly live: LiveMetrics;
+  readonly lookups: LookupMetrics;
+  /** Of a listener: called for each connection that it ends before the client does. */
+  shed(listener: string): (reason: Shed) => void;
   readonly signer: SignerMetrics;
   crl(issuer: string): CrlMetrics;
 }
 
 export function flowMetrics(): FlowMetrics {
   const set = new MetricSet();
-  return { set, answer: answerMetrics(set), signer: signerMetrics(set), crl: crlMetrics(set) };
+  return {
+    set,
+    answer: answerMetrics(set),
+    live: liveMetrics(set),
+    lookups: lookupMetrics(set),
+    shed: (listener) => shedMetrics(set, listener),
+    signer: signerMetrics(set),
+    crl: crlMetrics(set),
+  };
 }
 
 function answerMetrics(set: MetricSet): AnswerMetrics {
@@ -103,8 +131,46 @@ function answerMetrics(set: MetricSet): AnswerMetrics {
     ),
     withNonce: set.counter(
       'certstatus_nonce_requests_total',
-      'Requests that carried a nonce; they are answered without one (RFC 9919 §3.2.1).',
+      'Requests that carried a nonce: answered without one (RFC 9919 §3.2.1), unless the issuer has ocsp.nonce: live.',
     ),
+  };
+}
+
+function liveMetrics(set: MetricSet): LiveMetrics {
+  const slots = new Map(
+    LIVE_OUTCOMES.map((outcome) => [
+      outcome,
+      set.counter(
+        'certstatus_live_answers_total',
+        'Nonces of issuers with ocsp.nonce: live, by what became of them; all but `signed` got the pre-signed answer (over-budget: or nobody could sign).',
+        { outcome },
+      ),
+    ]),
+  );
+  return { answers: (outcome) => slots.get(outcome) as Slot };
+}
+
+function lookupMetrics(set: MetricSet): LookupMetrics {
+  const help =
+    'Questions about certificates that were not in memory. found, never-issued, failed: what a read of the store said. Without one: remembered, found unissued a moment ago; refused, over limits.lookupsPerSecond; crowded, too many reads under way.';
+  const slots = new Map<string, Slot>(
+    LOOKUPS.map((result) => [result, set.counter('certstatus_lookups_total', help, { result })]),
+  );
+  return {
+    count: (result) => {
+      (slots.get(result) as Slot).value += 1;
+    },
+  };
+}
+
+function shedMetrics(set: MetricSet, listener: string): (reason: Shed) => void {
+  const help =
+    'Connections ended by a listener before their client ended them. full: no place was left; room: closed to make room for a newcomer; idle; slow-request: a request took too long to arrive; slow-reader: a reply took too long to be read.';
+  const slots = new Map<Shed, Slot>(
+    SHED.map((reason) => [reason, set.counter('certstatus_connections_shed_total', help, { listener, reason })]),
+  );
+  return (reason) => {
+    (slots.get(reason) as Slot).value += 1;
   };
 }
 
@@ -152,6 +218,10 @@ function signerMetrics(set: MetricSet): SignerMetrics {
     recordedToPublished(lane, seconds) {
       clocks[lane].observe(seconds);
     },
+    live: set.counter(
+      'certstatus_live_signatures_total',
+      'Answers signed for one request each, because of its nonce (RFC 9654).',
+    ),
   };
 }
 

@@ -3,8 +3,7 @@ import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
 import { certificateCaching, crlCaching, type CachingBlock } from '../core/policy/caching.ts';
 import { Reply } from '../core/reply.ts';
 import { HOUR, type EpochMs } from '../core/time.ts';
-
-import type { ChangeFeed, CrlShelf } from '../ports/store.ts';
+import type { ResponderStore } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 export type PublicFile = { readonly kind: 'crl' | 'ca-certificate'; readonly issuer: IssuerTag };
@@ -48,7 +47,7 @@ export class PublicFiles {
   /** Loads the current CRLs and follows the feed. A CRL that cannot be read is reported and left out, not fatal: OCSP goes on. */
   static async open(
     issuers: readonly ServedIssuer[],
-    store: CrlShelf & ChangeFeed,
+    store: Pick<ResponderStore, 'current' | 'body' | 'follow'>,
     nowMs: EpochMs,
     unreadable: (issuer: ServedIssuer, error: unknown) => void,
   ): Promise<PublicFiles> {

@@ -17,10 +17,11 @@
  * what it has published, and what it has not: when it is gone they have the claim, and the same revocations waiting.
  */
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
 import { assembleCrl, CrlBuilder } from '../core/crl/crl.ts';
 import { readCrl } from '../core/crl/crl-reader.ts';
-import { lintCrlView } from '../core/lint/lint.ts';
+import { lintCrlInSteps } from '../core/lint/lint.ts';
 import { mayLeaveCrl, planCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
@@ -31,7 +32,7 @@ import type { ChangeFeed, CrlShelf, Ledger, Reliance } from '../ports/store.ts';
 import type { Log } from './log.ts';
 import type { CrlMetrics } from './metrics.ts';
 import type { SignerIssuer } from './sign.ts';
-import { verified } from './sign-answers.ts';
+import { verified } from './check-answer.ts';
 
 /** Without the claim to build: how soon to ask for it again. */
 const CLAIM_AGAIN_MS = 5 * SECOND;
@@ -43,6 +44,8 @@ const RETRY_MS = 10 * SECOND;
  */
 const PAUSE_BUILDS = 4;
 const MAX_PAUSE_MS = 60 * SECOND;
+/** Of a large CRL that is checked, between two turns of the event loop. */
+const ENTRIES_PER_STEP = 1000;
 /** Revocations that wait for a CRL, remembered one by one. */
 const MAX_UNLISTED = 1024;
 /** How long a timer is trusted: the wall clock may be set, or the machine may sleep, while it runs. */
@@ -397,14 +400,15 @@ export class CrlPublisher {
   ): Promise<void> {
     const { served, keys } = this.#at;
     const view = readCrl(der);
-    const findings = lintCrlView(view, {
+    const linting = lintCrlInSteps(view, {
       authorities: served.profile.authorities,
       subject: served.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
       issuer: { name: served.issuer.nameDer, keyIdentifier: served.issuer.subjectKeyIdentifier },
       maxValidityMs: served.profile.crl.validityMs,
       expected,
       ...(previous !== undefined && { previous }),
-    }).filter((finding) => finding.severity === 'error');
+    });
+    const findings = (await inTurns(linting)).filter((finding) => finding.severity === 'error');
     if (findings.length > 0) {
       throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
         field: 'CertificateList',
@@ -419,7 +423,8 @@ export class CrlPublisher {
     }
     if (previous === undefined) return;
     for (const lost of missing(readCrl(await this.#store.body(previous)).entries(), view.entries())) {
-      if (dropped.has(lost)) continue;
+      if (lost === undefined) await nextTurn();
+      if (lost === undefined || dropped.has(lost)) continue;
       // A hold that was released leaves the full CRL at once (RFC 5280 §5.3.1, T-29).
       if (served.profile.reasons.hold === 'allow') {
         const [certificate] = await this.#store.find(this.issuer, [lost]);
@@ -471,17 +476,29 @@ class UnlistedRevocations {
   }
 }
 
-/** Serials of the old list that are not on the new one. Both lists ascend (ours always do). */
+/** Serials of the old list that are not on the new one; undefined every thousand entries, for a pause. Both lists ascend (ours always do). */
 function* missing(
   before: Iterable<{ readonly serial: Serial | undefined }>,
   now: Iterable<{ readonly serial: Serial | undefined }>,
-): Generator<Serial> {
+): Generator<Serial | undefined> {
   const rest = now[Symbol.iterator]();
   let next = rest.next();
+  let entries = 0;
   for (const { serial } of before) {
+    entries += 1;
+    if (entries % ENTRIES_PER_STEP === 0) yield undefined;
     if (serial === undefined) continue; // lint has refused it before it could be published
     while (next.done !== true && (next.value.serial ?? '') < serial) next = rest.next();
     if (next.done === true || next.value.serial !== serial) yield serial;
+  }
+}
+
+/** Runs it to its end, with a turn of the event loop for everybody else between its steps. */
+async function inTurns<T>(steps: Generator<undefined, T>): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    await nextTurn();
   }
 }
 

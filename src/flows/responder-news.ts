@@ -8,7 +8,7 @@ import { Problem } from '../core/problem.ts';
 import { checkResponderCertificate, loadResponderCertificate } from '../core/responder-certificate.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { ChangeFeed, ResponderShelf } from '../ports/store.ts';
+import type { ResponderStore } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { Log } from './log.ts';
 import { servedResponder } from './responders.ts';
@@ -19,12 +19,17 @@ const LOOK_AGAIN_MS = 5 * SECOND;
 /** Keeps the issuers' responders as the shelf and the feed have them. */
 export class ResponderNews {
   readonly #issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
-  readonly #shelf: ResponderShelf;
+  readonly #shelf: Pick<ResponderStore, 'responders' | 'retiredResponders'>;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #looks = new Map<IssuerTag, { readonly at: EpochMs; readonly done: Promise<void> }>();
 
-  constructor(issuers: readonly ServedIssuer[], store: ResponderShelf & ChangeFeed, clock: Clock, log: Log) {
+  constructor(
+    issuers: readonly ServedIssuer[],
+    store: Pick<ResponderStore, 'responders' | 'retiredResponders' | 'follow'>,
+    clock: Clock,
+    log: Log,
+  ) {
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#shelf = store;
     this.#clock = clock;

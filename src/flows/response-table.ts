@@ -21,15 +21,18 @@ import { Reply } from '../core/reply.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
 import type { ChangeFeed, Lookup, Reliance, ResponseSource } from '../ports/store.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import { Spellings, type Spelled } from './spellings.ts';
 
 /** What an entry weighs beside its body: headers, keys and objects (measured at about 1.4 kB). */
 const ENTRY_OVERHEAD = 1400;
 /** Of an OCSPResponse with its responder certificate, P-256. */
 const TYPICAL_BODY = 900;
+/** By GET and by POST. */
+const SPELLINGS_PER_ENTRY = 2;
 
 /** An answer of the table; it is itself the reply. */
-export class Entry extends Reply<200> {
-  /** In whole seconds, which are small integers to V8 and stand in the object itself. 0 when it is not in the table any more. */
+export class Entry extends Reply<200> implements Spelled {
+  /** See ResponseTable.spelled. In whole seconds, which are small integers to V8 and stand in the object itself. 0 when it is not in the table any more. */
   readyFromS = 0;
   readyUntilS = 0;
   readonly outcome: 'good' | 'revoked';
@@ -44,6 +47,7 @@ export class Entry extends Reply<200> {
   lookAt: EpochMs;
   /** When `block` was made. */
   #dressedAt: EpochMs;
+  spelledIn: number[] | undefined = undefined;
   #notModified: Reply<304> | undefined = undefined;
 
   constructor(
@@ -109,6 +113,7 @@ export interface SharedStore {
 
 export class ResponseTable {
   readonly #entries: LRUCache<string, Entry>;
+  readonly #spellings: Spellings<Entry>;
   readonly #issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
   readonly #source: ResponseSource & Reliance;
   readonly #shared: SharedStore | undefined;
@@ -135,11 +140,14 @@ export class ResponseTable {
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
     this.#source = store;
     this.#meet = meet;
-    this.expectedEntries = Math.ceil(maxBytes / (TYPICAL_BODY + ENTRY_OVERHEAD));
+    this.#spellings = new Spellings((maxBytes / (TYPICAL_BODY + ENTRY_OVERHEAD)) * SPELLINGS_PER_ENTRY);
     this.#entries = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (entry) => entry.body.length + ENTRY_OVERHEAD,
-      dispose: (entry) => (entry.readyUntilS = 0),
+      dispose: (entry) => {
+        entry.readyUntilS = 0;
+        this.#spellings.forget(entry);
+      },
     });
     store.follow((event) => {
       if (event.type === 'recorded') {
@@ -172,9 +180,6 @@ export class ResponseTable {
     });
   }
 
-  /** About how many entries fit. */
-  readonly expectedEntries: number;
-
   get size(): number {
     return this.#entries.size;
   }
@@ -184,13 +189,21 @@ export class ResponseTable {
   }
 
   /**
-   * May this entry, once given by get() or load(), be served as it is? The hot path: two comparisons, which stand for all that get()
-   * looks at. An entry that leaves the table, or that a lost event makes doubtful, is not ready from that moment on.
+   * What these very words were answered with, if it may be served as it is. The hot path: two comparisons, which stand for all that
+   * get() looks at. An entry that leaves the table, or that a lost event makes doubtful, is not ready from that moment on.
    */
-  isReady(entry: Entry, nowMs: EpochMs): boolean {
+  spelled(spelling: string, nowMs: EpochMs): Entry | undefined {
+    const entry = this.#spellings.find(spelling);
+    if (entry === undefined) return undefined;
     const nowS = Math.floor(nowMs / SECOND);
     // The lower bound is for a clock that was set back.
-    return nowS < entry.readyUntilS && nowS >= entry.readyFromS;
+    return nowS < entry.readyUntilS && nowS >= entry.readyFromS ? entry : undefined;
+  }
+
+  /** From now on these words, of a GET's target or a POST's body, mean this entry. */
+  keepSpelling(spelling: string, entry: Entry): void {
+    // It may have left the table since it was looked up.
+    if (entry.readyUntilS !== 0) this.#spellings.keep(spelling, entry);
   }
 
   /** The entry, if it is here and may be served; its headers are right for `nowMs`. */

@@ -1,23 +1,26 @@
 /**
- * From certificates and times to signed answers: which key signs now, the signatures, and the gate that each answer must
- * pass before it is published (P6). One certificate that fails keeps no other from its answer.
+ * From certificates and times to signed answers: which key signs now, the signatures, and what the journal says of them. Each
+ * answer passes check-answer.ts before it is published (P6). One certificate that fails keeps no other from its answer.
  */
-import { createHash, verify as verifySignature, type KeyObject } from 'node:crypto';
-import { LANES, type Certificate, type CertIdHash, type Lane, type PublishedResponse } from '../core/certificate.ts';
+import type { KeyObject } from 'node:crypto';
+import {
+  LANES,
+  type Certificate,
+  type CertIdHash,
+  type Lane,
+  type PublishedResponse,
+  type Revocation,
+} from '../core/certificate.ts';
 import type { JournalEntry } from '../core/journal-record.ts';
-import { lintDecodedResponse } from '../core/lint/lint.ts';
-import { compareResponse } from '../core/lint/oracle.ts';
-import { decodeResponse, type DecodedResponse } from '../core/ocsp/response-reader.ts';
-import { MIN_VALIDITY_MS, type ResponseTimes } from '../core/policy/freshness.ts';
+import type { ResponseTimes } from '../core/policy/freshness.ts';
 import { chooseResponder, lastsLongEnough } from '../core/policy/responder-choice.ts';
-import { Problem } from '../core/problem.ts';
-import type { Serial } from '../core/serial.ts';
-import { algorithmOf } from '../core/signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { KeyHolder, SignPriority } from '../ports/key-holder.ts';
 import type { QueueItem } from '../ports/store.ts';
+import { checkAnswer, digestOf } from './check-answer.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { ServedResponder } from './responders.ts';
+import type { Turns } from './turns.ts';
 
 export interface ActiveResponder {
   readonly served: ServedResponder;
@@ -75,11 +78,18 @@ export interface Failed {
   readonly digests: readonly string[];
 }
 
-/** Both CertID hashes of each certificate. `now` is asked once the signatures are there. @throws when the key holder as a whole is gone. */
+/**
+ * Both CertID hashes of each certificate.
+ * @param checks certificates whose answers are checked at once. Reading and linting a whole batch in one turn of the event loop would
+ *   hold up every request for tens of milliseconds, and verifying it at once would keep the store's look-ups waiting for a thread.
+ * @param now asked once the signatures are there.
+ * @throws when the key holder as a whole is gone.
+ */
 export async function signAnswers(
   responder: ActiveResponder,
   work: readonly Work[],
   priority: SignPriority,
+  checks: Turns,
   now: () => EpochMs,
 ): Promise<{ answered: Answered[]; failed: Failed[] }> {
   const { template } = responder.served;
@@ -92,14 +102,17 @@ export async function signAnswers(
     const result = signatures[at];
     if (result === undefined || !result.ok) throw result?.error ?? new Error('the key holder returned no signature');
     const { signature } = result;
-    const der = template.assemble(hash, subject.serial, { revocation: subject.revocation, ...times }, signature);
+    const { serial, revocation } = subject;
+    const der = template.assemble(hash, serial, { revocation, ...times }, signature);
+    const made = { der, tbs: tbs[at] as Buffer, signature, hash, serial, revocation, ...times };
     // The third opinion is too slow for every answer: the first certificate of each batch stands for the rest.
-    const decoded = decodeAnswer(der, subject.serial, at < HASHES.length);
-    await checkAnswer(decoded, tbs[at] as Buffer, signature, responder, subject, times, hash);
+    await checkAnswer(made, responder, { compared: at < HASHES.length });
     return { signature, digest: digestOf(der) };
   };
   const outcomes = await Promise.allSettled(
-    work.map((one, i) => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
+    work.map((one, i) =>
+      checks.take(priority, () => Promise.all(HASHES.map((hash, h) => signed(one, hash, HASHES.length * i + h)))),
+    ),
   );
   const answered: Answered[] = [];
   const failed: Failed[] = [];
@@ -136,68 +149,6 @@ interface Signed {
   readonly digest: string;
 }
 
-/** Read back by the reader and, if `compared`, by another library's decoder, which must see the same. @throws Problem `corrupt` */
-function decodeAnswer(der: Buffer, serial: Serial, compared: boolean): DecodedResponse {
-  const decoded = decodeResponse(der);
-  const differences = compared ? compareResponse(decoded) : [];
-  if (differences.length > 0) {
-    throw new Problem('corrupt', `two decoders disagree: ${differences.join('; ')}`, {
-      field: 'OCSPResponse',
-      value: serial,
-      rule: 'P6',
-    });
-  }
-  return decoded;
-}
-
-/** The gate (P6): linted and verified. @throws Problem `corrupt` with the findings. */
-async function checkAnswer(
-  decoded: DecodedResponse,
-  tbs: Buffer,
-  signature: Buffer,
-  responder: ActiveResponder,
-  subject: Certificate,
-  times: ResponseTimes,
-  hash: CertIdHash,
-): Promise<void> {
-  const { served, publicKey, issuer } = responder;
-  const findings = lintDecodedResponse(decoded, {
-    authorities: issuer.profile.authorities,
-    subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
-    issuer: issuer.issuer.hashes,
-    responder: { ...served.certificate, certificate: served.certificate.der },
-    validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
-    expected: { hash, serial: subject.serial, answer: { revocation: subject.revocation, ...times } },
-  }).filter((finding) => finding.severity === 'error');
-  if (findings.length > 0) {
-    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
-      field: 'OCSPResponse',
-      value: subject.serial,
-    });
-  }
-  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
-    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', {
-      field: 'OCSPResponse',
-      value: subject.serial,
-      rule: 'RFC 6960 §4.2.1',
-    });
-  }
-}
-
-/** On the libuv pool, so that verifying does not hold up answering. */
-export function verified(
-  tbs: Uint8Array,
-  signature: Uint8Array,
-  publicKey: KeyObject,
-  identifier: Uint8Array,
-): Promise<boolean> {
-  const algorithm = algorithmOf(identifier);
-  if (algorithm === undefined) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    verifySignature(algorithm.hash, tbs, publicKey, signature, (error, valid) => resolve(error === null && valid));
-  });
-}
-
 /** The journal's record of a batch (P8). */
 export function signedRecord(
   issuer: ServedIssuer,
@@ -217,9 +168,7 @@ export function signedRecord(
       responses: answered.map(({ response, digests }) => [
         response.serial,
         response.revision,
-        response.revocation === undefined
-          ? 'good'
-          : `revoked ${rfc3339(response.revocation.revokedAt)} ${response.revocation.reason ?? ''}`.trimEnd(),
+        statusText(response.revocation),
         rfc3339(response.thisUpdate),
         rfc3339(response.nextUpdate),
         ...digests,
@@ -258,8 +207,11 @@ export function refusedRecord(
   };
 }
 
-function digestOf(octets: Uint8Array): string {
-  return createHash('sha256').update(octets).digest('hex');
+/** As journal records say it. */
+export function statusText(revocation: Revocation | undefined): string {
+  return revocation === undefined
+    ? 'good'
+    : `revoked ${rfc3339(revocation.revokedAt)} ${revocation.reason ?? ''}`.trimEnd();
 }
 
 const HASHES = ['sha1', 'sha256'] as const satisfies readonly CertIdHash[];

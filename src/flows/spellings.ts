@@ -4,14 +4,22 @@
  *
  * A cache of sets: each spelling belongs to one set of WAYS places, and a new one pushes the oldest of its set out. So it needs no
  * bookkeeping, is of one size whatever is sent, and a client that sends thousands of spellings of one request only sends others
- * the longer way. Whether the entry may still be served is not known here (ResponseTable.isReady).
+ * the longer way. Whether an entry may still be served is not known here (ResponseTable.spelled); one that has left the table is to
+ * be forgotten, or its memory would go on being held.
  */
-import type { Entry } from './response-table.ts';
+
+/** What a spelling leads to. */
+export interface Spelled {
+  /** The sets in which it stands, at most MAX_OF_ONE. For Spellings alone. */
+  spelledIn: number[] | undefined;
+}
 
 /** With one place per set every thirteenth spelling would share it with another, with four none in thousands does. */
 const WAYS = 4;
+/** By GET and by POST, and two odd ones. */
+const MAX_OF_ONE = 4;
 
-export class Spellings {
+export class Spellings<Entry extends Spelled> {
   /** The hash of what is in each place: a wrong spelling is rarely looked at. */
   readonly #hashes: Int32Array;
   /** Spelling and entry of each place side by side, so that memory brings both at once. */
@@ -41,6 +49,11 @@ export class Spellings {
     if (spelling.length > MAX_SPELLING) return;
     const hash = hashOf(spelling);
     const set = hash & this.#mask;
+    const sets = (entry.spelledIn ??= []);
+    if (!sets.includes(set)) {
+      if (sets.length === MAX_OF_ONE) this.#clear(sets.shift() as number, entry);
+      sets.push(set);
+    }
     // The place it has already, or the oldest one; what is newer moves up.
     let place = set;
     while (place < set + WAYS - 1 && this.#places[2 * place] !== spelling) place++;
@@ -49,6 +62,19 @@ export class Spellings {
     this.#hashes[set] = hash;
     this.#places[2 * set] = spelling;
     this.#places[2 * set + 1] = entry;
+  }
+
+  forget(entry: Entry): void {
+    for (const set of entry.spelledIn ?? []) this.#clear(set, entry);
+    entry.spelledIn = undefined;
+  }
+
+  #clear(set: number, entry: Entry): void {
+    for (let place = set; place < set + WAYS; place++) {
+      if (this.#places[2 * place + 1] !== entry) continue;
+      this.#places[2 * place] = undefined;
+      this.#places[2 * place + 1] = undefined;
+    }
   }
 }
 

@@ -39,11 +39,20 @@ export const MAX_BODY_BYTES = 8192;
 /** Request line plus header fields. A GET of 2 kB must pass (L-15); nginx and NSS send less than 1 kB. */
 export const MAX_HEAD_BYTES = 16_384;
 
+/**
+ * Why a front ends a connection before its client does: no place for another (`full`); longest idle, when a place was needed
+ * (`room`); idle for too long; a request, or the reading of a reply, that takes too long.
+ */
+export type Shed = (typeof SHED)[number];
+export const SHED = ['full', 'room', 'idle', 'slow-request', 'slow-reader'] as const;
+
 export interface Front {
   /** Where it listens. */
   readonly address: { readonly host: string; readonly port: number };
   /** Which engine answers: the metric label `listener`. */
   readonly engine: string;
+  /** Connections that it holds. */
+  readonly connections: number;
   /**
    * Stops accepting, answers every request that has arrived whole or in part within `graceMs`, then closes the rest.
    * Resolves when the port is free.

@@ -12,7 +12,7 @@ export interface KeyHolder {
   /**
    * Signs each to-be-signed structure. Order is kept; each item succeeds or fails alone. An ECDSA signature comes as the DER
    * of ECDSA-Sig-Value. The caller bounds how many calls are under way.
-   * @param priority `urgent` work is done before all `bulk` work that has not reached the key yet.
+   * @param priority `urgent` work is done before all other that has not reached the key yet, and `live` before `bulk`.
    * @throws Problem `unavailable` when the holder as a whole is gone; always settles within the holder's deadline.
    */
   sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]>;
@@ -20,7 +20,9 @@ export interface KeyHolder {
   close(): Promise<void>;
 }
 
-export type SignPriority = 'urgent' | 'bulk';
+/** In this order. `live` is what one client waits for (RFC 9654): its caller bounds it, so that it never keeps `bulk` from the key. */
+export type SignPriority = (typeof PRIORITIES)[number];
+export const PRIORITIES = ['urgent', 'live', 'bulk'] as const;
 
 export type SignResult =
   { readonly ok: true; readonly signature: Buffer } | { readonly ok: false; readonly error: Error };

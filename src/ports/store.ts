@@ -4,6 +4,7 @@
  * first and replayed at start.
  */
 import type { Certificate, CrlRecord, IssuerTag, Lane, PublishedResponse, RevokedEntry } from '../core/certificate.ts';
+import type { LiveQuestion, LiveSignature } from '../core/ocsp/live.ts';
 import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import type { Serial } from '../core/serial.ts';
 import type { EpochMs } from '../core/time.ts';
@@ -70,6 +71,11 @@ export type Lookup =
 export interface ResponseSource {
   /** Never returns a response of an older revision than the certificate's (P2). Freshness is for the caller to judge. */
   lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup>;
+}
+
+export interface IssuedSerials {
+  /** Serials of the issuer in any order, in pages; what is recorded or forgotten while it runs may be missing. */
+  serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]>;
 }
 
 export interface QueueItem {
@@ -180,12 +186,27 @@ export interface ResponderShelf {
   retiredResponders(issuer: IssuerTag): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>>;
 }
 
-/** How a responder that cannot sign gets something signed: a call without an answer; the feed tells when it is published. */
+/** How a responder that cannot sign gets something signed. In a store of one process nobody calls. */
 export interface AskLine {
-  /** Never rejects; what cannot be sent is lost. */
+  /** A call without an answer; the feed tells when it is published. Never rejects; what cannot be sent is lost. */
   ask(issuer: IssuerTag, serial: Serial): void;
-  /** Called in a process that signs. In a store of one process nobody calls. */
+  /** Called in a process that signs. */
   onAsk(listener: (issuer: IssuerTag, serial: Serial) => void): void;
+  /**
+   * A call for an answer to one request (RFC 9654), which comes back to the caller alone and is kept nowhere. Whoever is on the line
+   * can send anything: the caller checks what comes. Never rejects.
+   * @returns `refused` by a signer that has no room; `silence` when nobody has answered within `withinMs`.
+   */
+  askLive(question: LiveQuestion, withinMs: number): Promise<LiveSignature | 'refused' | 'silence'>;
+  /** Called in a process that signs: one of those that are able answers each call. */
+  onLive(signer: LiveListener): void;
+}
+
+export interface LiveListener {
+  /** From memory. False: the call is left to others. */
+  able(issuer: IssuerTag): boolean;
+  /** Never rejects; undefined, at once or later: refused. */
+  answer(question: LiveQuestion): Promise<LiveSignature | undefined> | undefined;
 }
 
 /** Whether the store can be relied on. A store of one process always can. */
@@ -233,13 +254,33 @@ export interface ChangeFeed {
   follow(follower: (event: StoreEvent) => void): void;
 }
 
+/** A store of one process whose answers other processes of the machine serve too. */
+export interface Relay {
+  /**
+   * As `follow`; but what `tell` returns is waited for before the method that caused the event resolves. So nothing is acknowledged
+   * that somebody may still contradict (P2). It is given the events of one change together, and never rejects.
+   */
+  relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void;
+}
+
+/** All that a process with the responder role needs. It writes nothing (P7). */
+export type ResponderStore = ResponseSource &
+  IssuedSerials &
+  Pick<CrlShelf, 'current' | 'body'> &
+  Pick<ResponderShelf, 'responders' | 'retiredResponders'> &
+  Pick<AskLine, 'ask' | 'askLive'> &
+  Reliance &
+  ChangeFeed;
+
 export interface Store
-  extends Ledger, ResponseSource, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
+  extends Ledger, ResponseSource, IssuedSerials, RefreshQueue, CrlShelf, ResponderShelf, AskLine, Reliance, ChangeFeed {
   close(): Promise<void>;
 }
 
+export type AnswerTimes = Pick<PublishedResponse, 'issuer' | 'thisUpdate' | 'nextUpdate'>;
+
 /** A store of one process, whose followers count for themselves. */
 export interface Population {
-  /** Every published answer, in pages: for the freshness gauges at start. */
-  published(): AsyncIterable<readonly PublishedResponse[]>;
+  /** The times of every published answer, in pages: for the freshness gauges at start. */
+  published(): AsyncIterable<readonly AnswerTimes[]>;
 }

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { openOriginFront } from '../../src/adapters/origin-front/listener.ts';
 import { loadUws, whyNot } from '../../src/adapters/origin-front/uws.ts';
 import { openPublicFront, type PublicFrontOptions } from '../../src/adapters/public-front/listener.ts';
-import type { Front } from '../../src/ports/front.ts';
+import type { Front, Shed } from '../../src/ports/front.ts';
 import { bodyHash, echo, RawClient, type Echo, type Seen } from './fronts-raw-client.ts';
 
 const loaded = loadUws();
@@ -133,18 +133,95 @@ describe('public front: clients that do not play along', () => {
     await front.close(1000);
   });
 
-  it('takes no more connections than it is told', async () => {
-    const front = await openPublic({ maxConnections: 2 });
-    const two = [new RawClient(front.address.port), new RawClient(front.address.port)];
-    for (const client of two) {
-      await client.send(get('/a'));
-      assert.equal(told(await client.reply()).target, '/a');
+  it('takes no more connections than it is told: who has been idle for longest makes room', async () => {
+    const shed: Shed[] = [];
+    const front = await openPublic({ maxConnections: 2, shed: (reason) => shed.push(reason) });
+    const clients: RawClient[] = [];
+    try {
+      for (let i = 0; i < 3; i++) {
+        const client = new RawClient(front.address.port);
+        clients.push(client);
+        await client.send(get('/a'));
+        assert.equal(told(await client.reply()).target, '/a');
+        assert.ok(front.connections <= 2);
+        // It is newer than the one before.
+        await pause(1100);
+      }
+      const [first, second] = clients as [RawClient, RawClient];
+      await within(1000, first.closed);
+      assert.deepEqual(shed, ['room']);
+      await second.send(get('/b'));
+      assert.equal(told(await second.reply()).target, '/b');
+    } finally {
+      for (const client of clients) client.socket.destroy();
+      await front.close(1000);
     }
-    const third = new RawClient(front.address.port);
-    await third.send(get('/a'));
-    assert.equal(await third.reply(), undefined);
-    for (const client of two) client.socket.destroy();
-    await front.close(1000);
+  });
+
+  it('turns a newcomer away when everybody is being answered, and nobody else', async () => {
+    const shed: Shed[] = [];
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const front = await openPublic({
+      maxConnections: 2,
+      shed: (reason) => shed.push(reason),
+      answer: (question) => released.then(() => echo(question)),
+    });
+    const [first, second] = [new RawClient(front.address.port), new RawClient(front.address.port)];
+    let third: RawClient | undefined;
+    try {
+      await first.send(get('/a'));
+      // In two pieces: for node:http.
+      await second.send(get('/b').slice(0, 9));
+      await pause(50);
+      await second.send(get('/b').slice(9));
+      await pause(50);
+      third = new RawClient(front.address.port);
+      await third.send(get('/c'));
+      assert.equal(await third.reply(), undefined);
+      assert.deepEqual(shed, ['full']);
+      release();
+      assert.equal(told(await first.reply()).target, '/a');
+      assert.equal(told(await second.reply()).target, '/b');
+    } finally {
+      for (const client of [first, second, third]) client?.socket.destroy();
+      await front.close(1000);
+    }
+  });
+
+  it('makes room at the expense of requests that drip and of readers that dawdle', async () => {
+    const shed: Shed[] = [];
+    const front = await openPublic({ maxConnections: 3, writeMs: 2000, shed: (reason) => shed.push(reason) });
+    const clients: RawClient[] = [];
+    const open = (): RawClient => {
+      const client = new RawClient(front.address.port);
+      clients.push(client);
+      return client;
+    };
+    try {
+      const reader = open();
+      reader.socket.pause();
+      await reader.send(get('/big'));
+      const dripping = [open(), open()];
+      for (const client of dripping) await client.send('GET /a HTTP/1.1\r\nHost: h\r\nX: y');
+      // Before the reader is given up on by itself.
+      await pause(1200);
+      for (const [target, room] of [
+        ['/1', 1],
+        ['/2', 2],
+      ] as const) {
+        // prettier-ignore
+        const client = open();
+        await client.send(get(target) + 'GET /unfinished HTTP/1.1');
+        assert.equal(told(await client.reply()).target, target);
+        assert.deepEqual(shed, Array(room).fill('room'));
+      }
+      for (const client of dripping) await within(1000, client.closed);
+      assert.ok(!reader.socket.destroyed);
+    } finally {
+      for (const client of clients) client.socket.destroy();
+      await front.close(1000);
+    }
   });
 
   it('puts a refusal behind the replies that are due before it', async () => {

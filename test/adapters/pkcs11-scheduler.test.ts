@@ -122,6 +122,15 @@ describe('Scheduler', () => {
     assert.deepEqual(await Promise.all(calls), ['0123456789abcdef', 'U', 'V']);
   });
 
+  it('sends what a client waits for before bulk work, and after what is urgent', async () => {
+    const { lane, sign } = begin();
+    const calls = [sign('0123456789abcdef'), sign('L', 'live'), sign('U', 'urgent'), sign('M', 'live')];
+    const chunks: string[] = [];
+    while (lane.chunks.length > 0) chunks.push(await lane.answerOne());
+    assert.deepEqual(chunks, ['01234', '56789', 'U', 'LM', 'abcde', 'f']);
+    assert.deepEqual(await Promise.all(calls), ['0123456789abcdef', 'L', 'U', 'M']);
+  });
+
   it('shares a call among sessions', async () => {
     const { scheduler, key } = begin();
     const two = [new TestLane(), new TestLane()];

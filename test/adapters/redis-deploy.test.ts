@@ -175,6 +175,11 @@ describe('deploy/redis/redis.conf and users.acl', { skip: needsRedis }, () => {
   holds(readers, false, ["EVAL_RO return(redis.call('HSET',KEYS[1],'f','v')) 1 cs1:{t}:b:0", 'EVAL return(1) 0']);
   holds(['intake', 'signer', 'responder'], true, ['PUBLISH cs1:ask x']);
   holds(['monitor'], false, ['PUBLISH cs1:ask x']);
+  // A responder calls for answers to nonces and hears its own; it can answer nobody, and hear no calls.
+  holds(['signer'], true, ['SUBSCRIBE cs1:live', 'PUBLISH cs1:live:00 x']);
+  holds(['intake', 'responder', 'monitor'], false, ['SUBSCRIBE cs1:live', 'PUBLISH cs1:live:00 x']);
+  holds(['signer', 'responder'], true, ['PUBLISH cs1:live x', 'SUBSCRIBE cs1:live:00', 'UNSUBSCRIBE cs1:live:00']);
+  holds(['intake', 'monitor'], false, ['PUBLISH cs1:live x', 'SUBSCRIBE cs1:live:00']);
   holds(everybody, false, [
     'PUBLISH other x',
     'SUBSCRIBE other',

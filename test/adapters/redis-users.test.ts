@@ -114,6 +114,17 @@ describe('the store with the users of deploy/redis/users.acl', { skip: needsRedi
     assert.equal(await heard.finally(() => clearInterval(calling)), first);
   });
 
+  it('a responder is answered when it brings a nonce', async () => {
+    const nonce = Buffer.alloc(32, 1);
+    const { responder: by, signatures, ...said } = response(first);
+    const answer = { ...said, responder: by, signature: signatures.sha1 };
+    stores.signer.onLive({ able: () => true, answer: () => Promise.resolve(answer) });
+    await until('it is answered', async () => {
+      const found = await stores.responder.askLive({ issuer: tag, serial: first, hash: 'sha1', nonce }, 200);
+      return typeof found === 'object' && signatures.sha1.every((octet, i) => found.signature[i] === octet);
+    });
+  });
+
   const take = (lane: Lane): Promise<readonly QueueItem[]> => stores.signer.takeDue(lane, NOW + HOUR, 10);
 });
 

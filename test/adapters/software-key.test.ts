@@ -65,6 +65,19 @@ describe('openSoftwareKey', () => {
     await assert.rejects(openSoftwareKey(ed25519), refused(ed25519));
   });
 
+  it('makes urgent signatures before all of a batch that have not begun', async () => {
+    const key = await openSoftwareKey(keyFile('priorities', rsa));
+    const order: string[] = [];
+    const tbs = [Buffer.from('to be signed')];
+    const bulk = Promise.all(Array.from({ length: 40 }, () => key.sign(tbs, 'bulk').then(() => order.push('bulk'))));
+    await key.sign(tbs, 'urgent').then(() => order.push('urgent'));
+    await bulk;
+    await key.close();
+    // Four were under way when it came, and as many may end with it.
+    assert.ok(order.indexOf('urgent') <= 8, order.join());
+    assert.equal(order.length, 41);
+  });
+
   it('neither waits for a FIFO nor reads a device to its end: the path may have come with a request', async () => {
     const fifo = join(directory, 'fifo');
     execFileSync('mkfifo', [fifo]);

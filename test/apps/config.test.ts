@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -81,8 +81,8 @@ describe('certstatus.yaml', () => {
     const { config, issuers } = load(directory);
     assert.deepEqual(issuers, []);
     assert.deepEqual(config.listen, {
-      public: { host: '127.0.0.1', port: 8080, hold: 'bare' },
-      origin: { host: '127.0.0.1', port: 8082 },
+      public: { host: '127.0.0.1', port: 8080, hold: 'bare', maxConnections: 15_000 },
+      origin: { host: '127.0.0.1', port: 8082, maxConnections: 3000 },
       intake: { host: '127.0.0.1', port: 8081 },
       admin: { host: '127.0.0.1', port: 9090 },
     });
@@ -121,8 +121,8 @@ describe('certstatus.yaml', () => {
     const { config } = loadConfig({ env, cwd: root, nowMs: NOW });
     assert.equal(config.dataDir, join(root, 'elsewhere'));
     assert.deepEqual(config.listen, {
-      public: { host: '0.0.0.0', port: 2, hold: 'bare' },
-      origin: { host: '127.0.0.1', port: 3 },
+      public: { host: '0.0.0.0', port: 2, hold: 'bare', maxConnections: 15_000 },
+      origin: { host: '127.0.0.1', port: 3, maxConnections: 3000 },
       intake: { host: '127.0.0.1', port: 4 },
       admin: { host: '127.0.0.1', port: 5 },
     });
@@ -202,6 +202,24 @@ describe('certstatus.yaml', () => {
   });
 });
 
+describe('responder.processes', () => {
+  const processes = (yaml: string): number => load(place({ 'certstatus.yaml': yaml })).config.responder.processes;
+
+  it('is a number, or one less than there are CPUs', () => {
+    assert.equal(processes('{}'), 1);
+    assert.equal(processes('responder: { processes: 64 }'), 64);
+    assert.equal(processes('responder: { processes: auto }'), Math.min(64, Math.max(1, availableParallelism() - 1)));
+  });
+
+  it('has its bounds', () => {
+    for (const wrong of ['0', '65', '1.5', 'many'])
+      assert.throws(() => processes(`responder: { processes: ${wrong} }`), {
+        code: 'config',
+        field: /responder.processes/,
+      });
+  });
+});
+
 describe('deploy/certstatus.example.yaml', () => {
   const text = readFileSync(deployFile('certstatus.example.yaml'), 'utf8');
   const example = parse(text) as Record<string, unknown>;
@@ -262,7 +280,7 @@ describe('deploy/certstatus.example.yaml', () => {
     assert.deepEqual(parse(other), {
       ...example,
       listen: {
-        public: { host: '127.0.0.1', port: 1, hold: 'bare' },
+        public: { host: '127.0.0.1', port: 1, hold: 'bare', maxConnections: 15_000 },
         origin: 'off',
         intake: { host: '127.0.0.1', port: 3 },
         admin: { host: '127.0.0.1', port: 4 },
@@ -356,6 +374,8 @@ describe('issuer.yaml', () => {
       {},
       /issuer\.yaml:5: ocsp\.validity = 4: a duration in words/,
     ],
+    ['a nonce policy that there is not', `${ISSUER}ocsp: { nonce: echo }`, {}, /ocsp\.nonce/],
+    ['a budget of nothing', `${ISSUER}ocsp: { nonce: live, live: { perSecond: 0 } }`, {}, /ocsp\.live\.perSecond/],
     ['a duration in unknown words', `${ISSUER}ocsp: { validity: 4w }`, {}, /ocsp\.validity = 4w: not a duration/],
     [
       'a validity over the limit',

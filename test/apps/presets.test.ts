@@ -71,6 +71,19 @@ describe('the presets', () => {
     assert.equal(profile.crl.invalidityDate, 'revocation-date');
   });
 
+  it('leave nonces unanswered until issuer.yaml says otherwise (N-08)', () => {
+    const of = (ocsp: Parameters<typeof profileOf>[1]['ocsp']): unknown => {
+      const { nonce, live } = profileOf(loadPreset('baseline', 'preset'), { ocsp, crl: {} }, at).ocsp;
+      return [nonce, live];
+    };
+    for (const id of presetIds()) assert.equal(loadPreset(id, 'preset').ocsp.nonce, undefined);
+    assert.deepEqual(of({}), ['ignore', { perSecond: 20, waiting: 64 }]);
+    assert.deepEqual(of({ nonce: 'live', live: { perSecond: 100, waiting: 8 } }), [
+      'live',
+      { perSecond: 100, waiting: 8 },
+    ]);
+  });
+
   it('are refused by any other name, path tricks included', () => {
     for (const id of ['basline', '../presets/baseline', '']) {
       assert.throws(

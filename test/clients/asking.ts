@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runProgram } from '../support/service.ts';
-import { CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
+import { asksForNonce, CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
 import { describeRow, serving, type Judged, type Row } from './row.ts';
 import { startNginx, startVerifyingApache, startVerifyingNginx, type Running } from './servers.ts';
 import type { Subject, SubjectName, World } from './world.ts';
@@ -20,7 +20,7 @@ export function describeAskers(world: () => World): void {
 }
 
 async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
-  const how = [...(scenario === 'nonce' ? [] : ['-no_nonce']), ...(scenario === 'sha256' ? ['-sha256'] : [])];
+  const how = [...(asksForNonce(scenario) ? [] : ['-no_nonce']), ...(scenario === 'sha256' ? ['-sha256'] : [])];
   const { code, stdout, stderr } = await runProgram('openssl', [
     ...['ocsp', '-issuer', ca, '-CAfile', ca, '-url', url, '-req_text', ...how, '-cert', certificate],
   ]).done;
@@ -38,7 +38,7 @@ async function openssl(scenario: ScenarioId, { certificate, ca, url }: Subject):
 async function ocsptool(scenario: ScenarioId, { certificate, ca, url }: Subject): Promise<Judged> {
   const { code, stdout, stderr } = await runProgram('ocsptool', [
     ...[`--ask=${url}`, '--load-issuer', ca, '--load-cert', certificate, '--load-trust', ca],
-    ...(scenario === 'nonce' ? ['--nonce'] : []),
+    ...(asksForNonce(scenario) ? ['--nonce'] : []),
   ]).done;
   const said = stdout + stderr;
   if (stderr.includes("could not read response's nonce")) return { verdict: 'no nonce: refused', said };
@@ -87,7 +87,7 @@ function apacheClients(world: () => World): Row {
     },
     ask: async (scenario, subject, of) => {
       const { status, log, said } = await show(
-        running.get(scenario === 'nonce' ? 'on' : 'off') as Running,
+        running.get(asksForNonce(scenario) ? 'on' : 'off') as Running,
         subject,
         of,
       );
@@ -162,7 +162,7 @@ function java(world: () => World, client: Client, options: readonly string[]): R
       const { subjects } = world();
       const questions = SCENARIOS.filter(({ id }) => client.verdicts[id] !== undefined).map(({ id, subject }) => {
         const { certificate, ca } = subjects[subject];
-        return [id, certificate, ca, id === 'nonce' ? 'nonce' : 'plain'].join('\t');
+        return [id, certificate, ca, asksForNonce(id) ? 'nonce' : 'plain'].join('\t');
       });
       const source = resolve(import.meta.dirname, '../../../test/clients/Ask.java');
       const args = [...options, source];

@@ -21,12 +21,17 @@ export const SCENARIOS = [
   { id: 'rollOverOld', title: 'roll-over: by the old certificate', subject: 'rollOverOld' },
   { id: 'rollOverNew', title: 'roll-over: by the new one', subject: 'rollOverNew' },
   { id: 'sha256', title: 'SHA-256 CertID', subject: 'p256Good' },
-  { id: 'nonce', title: 'nonce asked for', subject: 'p256Good' },
+  { id: 'nonce', title: 'nonce asked for, `ignore`', subject: 'p256Good' },
+  { id: 'nonceLive', title: 'nonce asked for, `live`', subject: 'liveNonce' },
   { id: 'neverIssued', title: 'never issued', subject: 'neverIssued' },
   { id: 'expiredResponder', title: 'responder certificate expired', subject: 'expiredResponder' },
 ] as const satisfies readonly Scenario[];
 
 export type ScenarioId = (typeof SCENARIOS)[number]['id'];
+
+export function asksForNonce(scenario: ScenarioId): boolean {
+  return scenario === 'nonce' || scenario === 'nonceLive';
+}
 
 /**
  * What a client ends with, in one word where it has one. `no status`: it refuses the certificate because it learnt nothing.
@@ -77,6 +82,7 @@ export const CLIENTS = {
       ...BELIEVED,
       sha256: 'good',
       nonce: 'good',
+      nonceLive: 'good',
       neverIssued: 'unauthorized',
       expiredResponder: 'tryLater',
     },
@@ -90,6 +96,7 @@ export const CLIENTS = {
     verdicts: {
       ...BELIEVED,
       nonce: 'no nonce: refused',
+      nonceLive: 'good',
       neverIssued: 'unauthorized',
       expiredResponder: 'tryLater',
     },
@@ -100,7 +107,13 @@ export const CLIENTS = {
     program: 'gnutls-cli',
     asks: ['POST 1.0'],
     // Always asks for a nonce, and believes an answer without one (measured).
-    verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'no status', expiredResponder: 'no status' },
+    verdicts: {
+      ...BELIEVED,
+      nonce: 'good',
+      nonceLive: 'good',
+      neverIssued: 'no status',
+      expiredResponder: 'no status',
+    },
   },
   javaGet: {
     id: 'javaGet',
@@ -108,14 +121,26 @@ export const CLIENTS = {
     program: 'javac',
     asks: ['GET 1.1'],
     // Says UNSPECIFIED and UNDETERMINED_REVOCATION_STATUS for the two errors (peers.md Part 2 §4.2).
-    verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
+    verdicts: {
+      ...BELIEVED,
+      nonce: 'good',
+      nonceLive: 'good',
+      neverIssued: 'unauthorized',
+      expiredResponder: 'tryLater',
+    },
   },
   javaPost: {
     id: 'javaPost',
     title: 'Java PKIX, POST',
     program: 'javac',
     asks: ['POST 1.1'],
-    verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'unauthorized', expiredResponder: 'tryLater' },
+    verdicts: {
+      ...BELIEVED,
+      nonce: 'good',
+      nonceLive: 'good',
+      neverIssued: 'unauthorized',
+      expiredResponder: 'tryLater',
+    },
   },
   nss: {
     id: 'nss',
@@ -155,7 +180,13 @@ export const CLIENTS = {
     program: 'apache2',
     asks: ['POST 1.1'],
     // Always asks for a nonce and takes an answer without one (peers.md Part 2 §4.1).
-    verdicts: { ...BELIEVED, nonce: 'good', neverIssued: 'no staple', expiredResponder: 'no staple' },
+    verdicts: {
+      ...BELIEVED,
+      nonce: 'good',
+      nonceLive: 'good',
+      neverIssued: 'no staple',
+      expiredResponder: 'no staple',
+    },
   },
   apacheClients: {
     id: 'apacheClients',
@@ -166,6 +197,7 @@ export const CLIENTS = {
     verdicts: {
       ...BELIEVED,
       nonce: 'no nonce: refused',
+      nonceLive: 'good',
       neverIssued: 'unauthorized',
       expiredResponder: 'tryLater',
     },

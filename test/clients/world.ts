@@ -11,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseDocument } from 'yaml';
 import { exchange } from '../support/http.ts';
 import {
   getPath,
@@ -40,6 +41,7 @@ export type SubjectName =
   | 'rsaGood'
   | 'rsaRevoked'
   | 'neverIssued'
+  | 'liveNonce'
   | 'expiredResponder'
   | 'rollOverOld'
   | 'rollOverNew';
@@ -69,13 +71,14 @@ export class World {
     const steady = await Service.create();
     const late = await Service.create({ NODE_OPTIONS: `--import=${pathToFileURL(clockFile(clock))}` });
     setClock(clock, 0);
-    const [p256, rsa, rolling, expired] = [
+    const [p256, rsa, rolling, live, expired] = [
       new Kept(steady, 'p256', 'P-256'),
       new Kept(steady, 'rsa', 'RSA-2048'),
       new Kept(steady, 'rolling', 'P-256'),
+      new Kept(steady, 'live', 'P-256'),
       new Kept(late, 'expired', 'P-256'),
     ];
-    const cas = [p256, rsa, rolling, expired].map(({ ca }) => ca);
+    const cas = [p256, rsa, rolling, live, expired].map(({ ca }) => ca);
     try {
       await Promise.all([
         (async () => {
@@ -83,6 +86,8 @@ export class World {
           await p256.register(p256.ca.issueResponder(utc(-48)));
           await rsa.register(rsa.ca.issueResponder(utc(-48), { key: 'RSA-2048' }));
           await rolling.register(rolling.ca.issueResponder(utc(-48)));
+          await live.register(live.ca.issueResponder(utc(-48)));
+          live.signForNonces();
           await steady.start();
         })(),
         (async () => {
@@ -94,6 +99,7 @@ export class World {
       ]);
       const [p256Good, p256Revoked] = [await p256.issue('good'), await p256.issue('revoked')];
       const [rsaGood, rsaRevoked] = [await rsa.issue('good'), await rsa.issue('revoked')];
+      const liveNonce = await live.issue('good');
       const rollOverOld = await rolling.issue('good');
       const rollOverNew = await rolling.changeOver(rollOverOld);
       // The service never hears of it (T-33).
@@ -110,6 +116,7 @@ export class World {
         rsaGood: rsa.subject(rsaGood),
         rsaRevoked: rsa.subject(rsaRevoked),
         neverIssued: p256.subject(neverIssued),
+        liveNonce: live.subject(liveNonce),
         expiredResponder: expired.subject(expiredResponder),
         rollOverOld: rolling.subject(rollOverOld),
         rollOverNew: rolling.subject(rollOverNew),
@@ -177,6 +184,14 @@ class Kept {
   async #post(what: string, body: object): Promise<void> {
     const { status, body: said } = await this.#service.api('POST', `/v1/issuers/${this.#id}/${what}`, body);
     assert.equal(status, 200, JSON.stringify(said));
+  }
+
+  /** A request with a nonce gets an answer signed for it, with the nonce (RFC 9654 §2.1); from the next start on. */
+  signForNonces(): void {
+    const file = join(this.#service.data, 'issuers', this.#id, 'issuer.yaml');
+    const settings = parseDocument(readFileSync(file, 'utf8'));
+    settings.setIn(['ocsp', 'nonce'], 'live');
+    writeFileSync(file, settings.toString());
   }
 
   /** Waits until our own client hears so: a matrix is not run against something else than it says, nor against a signer's start. */

@@ -62,6 +62,8 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
           (await all(each.certificates(TAG))).map((certificate) => counted(under, certificate)),
           list.slice(0, 5).map((change) => counted(under, change.certificate)),
         );
+        assert.deepEqual([...(await all(each.serials(TAG)))].sort(), [1, 2, 3, 4, 5].map(serialOf));
+        assert.deepEqual(await all(each.serials(OTHER)), [serialOf(6)]);
         assert.equal(await each.appliedSeq(), 1);
       }
     });

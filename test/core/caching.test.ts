@@ -7,6 +7,7 @@ import {
   crlCaching,
   entityTag,
   isNotModified,
+  liveReply,
   ocspCaching,
   ocspErrors,
   plainReplies,
@@ -194,6 +195,17 @@ describe('isNotModified (RFC 9110 §13.1, H-04)', () => {
       assert.equal(isNotModified(tag, T0, ifNoneMatch, ifModifiedSince), expected);
     });
   }
+});
+
+it('lets no cache keep an answer that was signed for one request, and says no no-store (L-20, T-53, conflict X-10)', () => {
+  const body = Buffer.alloc(1000, 0x30);
+  const { status, headers, body: sent } = liveReply(body);
+  assert.deepEqual([status, sent], [200, body]);
+  const directives = /^Cache-Control: (.*)\r$/m.exec(headers)?.[1]?.split(', ') ?? [];
+  for (const directive of ['private', 'max-age=0', 'must-revalidate']) assert.ok(directives.includes(directive));
+  assert.doesNotMatch(headers, /no-store|no-cache|public|Expires|Last-Modified|ETag/i);
+  assert.match(headers, /^Content-Type: application\/ocsp-response\r\nContent-Length: 1000\r\n/);
+  assert.ok(headers.endsWith('\r\n') && !headers.endsWith('\r\n\r\n'));
 });
 
 describe('fixed replies', () => {

@@ -82,7 +82,14 @@ export const PROFILE: Profile = {
   preset: 'baseline',
   authorities: ['rfc', 'cabf-tls', 'mozilla', 'microsoft'],
   issues: 'subscriber-certificates',
-  ocsp: { validityMs: 4 * DAY, refreshAfterMs: DAY, maxAgeMs: HOUR, afterExpiryMs: DAY },
+  ocsp: {
+    validityMs: 4 * DAY,
+    refreshAfterMs: DAY,
+    maxAgeMs: HOUR,
+    afterExpiryMs: DAY,
+    nonce: 'ignore',
+    live: { perSecond: 20, waiting: 64 },
+  },
   crl: { periodMs: 6 * HOUR, validityMs: 7 * DAY, coalesceMs: 5 * MINUTE, invalidityDate: 'omit', keyUse: 'held' },
   responder: { maxValidityMs: 125 * DAY, keyTypes: ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384'] },
   reasons: {

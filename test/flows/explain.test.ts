@@ -125,3 +125,20 @@ it('says so when the responder certificate of an answer is not known or not serv
   assert.equal(explained.answer, 'signed on demand');
   assert.match(explained.steps.at(-1)?.finding ?? '', /not known or not served any more/);
 });
+
+it('says what becomes of a nonce', async () => {
+  const service = await TestService.open();
+  services.push(service);
+  const [serial] = serials(1) as [Serial];
+  await service.issue([serial]);
+  const der = requestFor(service.at.caDer, serial, 'sha256', Buffer.alloc(32)).toString('base64');
+  const { profile } = service.served;
+  for (const [nonce, finding] of [
+    ['ignore', /answered without it/],
+    ['live', /signed for this request alone while the budget lasts \(20 a second, 64 waiting\)/],
+  ] as const) {
+    const served = { ...service.served, profile: { ...profile, ocsp: { ...profile.ocsp, nonce } } };
+    const { steps } = await explain(der, [served], [{ path: OCSP_PATH }], service.store, service.clock.now());
+    assert.match(steps.find(({ step }) => step === 'nonce')?.finding ?? '', finding);
+  }
+});

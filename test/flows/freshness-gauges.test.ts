@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import fc from 'fast-check';
-import type { PublishedResponse } from '../../src/core/certificate.ts';
 import { DAY, HOUR, MINUTE } from '../../src/core/time.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
+import type { AnswerTimes } from '../../src/ports/store.ts';
 import { settled } from './support-clock.ts';
 import { makeIssuer, serials, START, TestService } from './support-service.ts';
 
@@ -16,7 +16,7 @@ afterEach(async () => {
 
 /** Counted anew, one by one, from the store. */
 async function counted(service: TestService): Promise<object[]> {
-  const all: PublishedResponse[] = [];
+  const all: AnswerTimes[] = [];
   for await (const page of service.store.published()) all.push(...page);
   return service.issuers.map(({ served: { tag } }) => {
     const own = all.filter(({ issuer }) => issuer === tag);
@@ -102,4 +102,24 @@ it('is not complete before the scan has ended, and right when answers change dur
   await loading;
   assert.equal(gauges.complete, true);
   assert.deepEqual([gauges.of(service.served.tag)], await counted(service));
+});
+
+it('ends a scan that is under way when it is stopped, and is then not complete', async () => {
+  let pages = 0;
+  const population = {
+    async *published(): AsyncGenerator<readonly AnswerTimes[]> {
+      for (;;) {
+        pages += 1;
+        yield [];
+        await Promise.resolve();
+      }
+    },
+    follow: () => undefined,
+  };
+  const gauges = new FreshnessGauges(population);
+  const loading = gauges.load();
+  gauges.stop();
+  await loading;
+  assert.equal(gauges.complete, false);
+  assert.ok(pages <= 2, `${pages} pages were read`);
 });

@@ -18,6 +18,7 @@ import { issue, revoke, type Issuance } from '../../src/core/status.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
 import type { ServedIssuer } from '../../src/flows/issuer-setup.ts';
 import { Recorder, type Receipt } from '../../src/flows/record.ts';
+import type { Journal } from '../../src/ports/journal.ts';
 import { NOW, PROFILE } from '../core/sample-pki.ts';
 import { TurnedClock } from './clock.ts';
 import { FaultPlan, faultyJournal, faultyLedger, type Fault } from './faults.ts';
@@ -471,6 +472,46 @@ describe('Recorder: start', () => {
     const again = await start(dir);
     assert.equal(again.recovered, 0, 'a clean stop is none to warn of');
     assert.equal(await again.store.appliedSeq(), 2);
+    await again.stop();
+  });
+
+  it('reads nothing again that came before a checkpoint, however it was stopped', async () => {
+    const { dir, clock, recorder, journal, store } = await start();
+    await recorder.issue(AT, [issuance(1)], 'ra');
+    for (const n of [1, 2, 3])
+      await journal.append([{ type: 'ocsp.signed', actor: 'signer', description: `batch ${n}` }]);
+    assert.equal(await store.appliedSeq(), 1);
+    await recorder.checkpoint();
+    assert.equal(await store.appliedSeq(), 4);
+    // Killed here: the recorder is not closed.
+    await store.close();
+    await journal.close();
+    const again = await EmbeddedStore.open(dir, new FileCrlArchive(join(dir, 'crl')));
+    const reopened = await FileJournal.open(join(dir, 'audit'), clock);
+    const unread: Journal = {
+      head: reopened.head,
+      failure: undefined,
+      append: (entries) => reopened.append(entries),
+      read: () => assert.fail('nothing is missing'),
+      close: () => reopened.close(),
+    };
+    const next = new Recorder(again, unread, clock);
+    assert.equal(await next.recover(), 0);
+    await reopened.close();
+    await again.close();
+  });
+
+  it('makes no checkpoint over what is journalled and not in the ledger', async () => {
+    // appliedSeq, find, append, apply: the record is in the journal, and the ledger does not have it.
+    const { dir, recorder, store, journal, stop } = await start(newDir(), new FaultPlan(4, 'lost'));
+    await assert.rejects(recorder.issue(AT, [issuance(1)], 'ra'), { code: 'unavailable' });
+    assert.equal(journal.head.seq, 1);
+    await recorder.checkpoint();
+    assert.equal(await store.appliedSeq(), 0);
+    await stop();
+    const again = await start(dir);
+    assert.equal(again.recovered, 1);
+    assert.equal((await again.store.find(TAG, [serialOf(1)]))[0]?.revision, 1);
     await again.stop();
   });
 

@@ -56,6 +56,12 @@ class Elsewhere {
   }
 
   onAsk(): void {}
+
+  askLive(): Promise<'silence'> {
+    return Promise.resolve('silence');
+  }
+
+  onLive(): void {}
 }
 
 let services: TestService[] = [];

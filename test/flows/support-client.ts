@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify, X509Certificate } from 'node:crypto';
 import { BasicOCSPResponse, CertID, OCSPRequest, OCSPResponse, Request, TBSRequest } from '@peculiar/asn1-ocsp';
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
-import { AlgorithmIdentifier } from '@peculiar/asn1-x509';
+import { AlgorithmIdentifier, Extension, Extensions } from '@peculiar/asn1-x509';
 import type { CertIdHash } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import type { EpochMs } from '../../src/core/time.ts';
@@ -11,11 +11,13 @@ import type { Reply } from '../../src/ports/front.ts';
 import { issuerHashes } from '../core/ocsp-authority.ts';
 import { OCSP_PATH, question, type TestService } from './support-service.ts';
 
+const NONCE = '1.3.6.1.5.5.7.48.1.2';
 const OIDS = { sha1: '1.3.14.3.2.26', sha256: '2.16.840.1.101.3.4.2.1' } as const;
 
-export function requestFor(caDer: Uint8Array, serial: Serial, hash: CertIdHash = 'sha1'): Buffer {
+/** @param nonce the octets of the Nonce (RFC 9654 §2.1). */
+export function requestFor(caDer: Uint8Array, serial: Serial, hash: CertIdHash = 'sha1', nonce?: Uint8Array): Buffer {
   const { name, key } = issuerHashes(caDer)[hash];
-  return requestOf([certIdOf(OIDS[hash], name, key, serial)]);
+  return requestOf([certIdOf(OIDS[hash], name, key, serial)], nonce);
 }
 
 export function certIdOf(algorithm: string, name: Buffer, key: Buffer, serial: Serial): CertID {
@@ -27,9 +29,14 @@ export function certIdOf(algorithm: string, name: Buffer, key: Buffer, serial: S
   });
 }
 
-export function requestOf(certIds: readonly CertID[]): Buffer {
+export function requestOf(certIds: readonly CertID[], nonce?: Uint8Array): Buffer {
   const requestList = certIds.map((reqCert) => new Request({ reqCert }));
-  return Buffer.from(AsnConvert.serialize(new OCSPRequest({ tbsRequest: new TBSRequest({ requestList }) })));
+  const tbsRequest = new TBSRequest({ requestList });
+  if (nonce !== undefined) {
+    const extnValue = new OctetString(AsnConvert.serialize(new OctetString(nonce)));
+    tbsRequest.requestExtensions = new Extensions([new Extension({ extnID: NONCE, extnValue })]);
+  }
+  return Buffer.from(AsnConvert.serialize(new OCSPRequest({ tbsRequest })));
 }
 
 export const getPath = (der: Uint8Array): string =>
@@ -44,6 +51,8 @@ export interface Said {
   readonly reason: number | undefined;
   /** notAfter of the certificate in `certs`. */
   readonly responderNotAfter: EpochMs;
+  /** Hex; undefined when there is none. */
+  readonly nonce: string | undefined;
 }
 
 const ERRORS = { 1: 'malformedRequest', 2: 'internalError', 3: 'tryLater', 6: 'unauthorized' } as const;
@@ -61,6 +70,7 @@ export function read(reply: Reply, caDer: Uint8Array, serial: Serial, hash: Cert
       revokedAt: undefined,
       reason: undefined,
       responderNotAfter: NaN,
+      nonce: undefined,
     };
   }
   const basic = AsnConvert.parse(response.responseBytes.response.buffer, BasicOCSPResponse);
@@ -80,6 +90,7 @@ export function read(reply: Reply, caDer: Uint8Array, serial: Serial, hash: Cert
   assert.equal(single.certID.hashAlgorithm.algorithm, OIDS[hash]);
   assert.deepEqual(Buffer.from(single.certID.issuerKeyHash.buffer), issuerHashes(caDer)[hash].key);
   const { revoked } = single.certStatus;
+  const echoed = basic.tbsResponseData.responseExtensions?.find(({ extnID }) => extnID === NONCE);
   return {
     status: revoked === undefined ? 'good' : 'revoked',
     thisUpdate: single.thisUpdate.getTime(),
@@ -87,6 +98,7 @@ export function read(reply: Reply, caDer: Uint8Array, serial: Serial, hash: Cert
     revokedAt: revoked?.revocationTime.getTime(),
     reason: revoked?.revocationReason?.reason,
     responderNotAfter: Date.parse(certificate.validTo),
+    nonce: echoed && Buffer.from(AsnConvert.parse(echoed.extnValue.buffer, OctetString).buffer).toString('hex'),
   };
 }
 

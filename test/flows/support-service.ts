@@ -17,6 +17,7 @@ import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { DAY, type EpochMs, SECOND } from '../../src/core/time.ts';
 import { makeAnswer } from '../../src/flows/answer.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
+import { LiveAnswers } from '../../src/flows/live.ts';
 import type { GaugeSources } from '../../src/flows/gauges.ts';
 import type { ServedIssuer, SigningKey } from '../../src/flows/issuer-setup.ts';
 import { type FlowMetrics, flowMetrics } from '../../src/flows/metrics.ts';
@@ -25,7 +26,9 @@ import { CrlPublisher } from '../../src/flows/publish-crl.ts';
 import { type Receipt, Recorder } from '../../src/flows/record.ts';
 import { ResponderNews } from '../../src/flows/responder-news.ts';
 import { Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
+import { MissBudget } from '../../src/flows/miss-budget.ts';
 import { ResponseTable } from '../../src/flows/response-table.ts';
+import { LiveSigner } from '../../src/flows/sign-live.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
 import type { Journal } from '../../src/ports/journal.ts';
@@ -62,6 +65,8 @@ export const OCSP_PATH = '/OcspServer';
 export const CRL_PATH = '/ca.crl';
 export const CA_PATH = '/ca.crt';
 export const START = NOW;
+/** Small enough to be used up by a test. */
+export const LOOKUPS_PER_SECOND = 100;
 export const RESPONDER_SPAN: Span = { notBefore: NOW - DAY, notAfter: NOW + 89 * DAY - SECOND };
 
 export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
@@ -151,10 +156,12 @@ export class TestService {
   recorder!: Recorder;
   metrics!: FlowMetrics;
   signer!: Signer;
+  live!: LiveSigner;
   publisher!: CrlPublisher;
   freshness!: FreshnessGauges;
   files!: PublicFiles;
   table!: ResponseTable;
+  misses!: MissBudget;
   answer!: Answer;
 
   constructor(issuers: readonly TestIssuer[] = [makeIssuer()], options: { now?: EpochMs; tableBytes?: number } = {}) {
@@ -207,7 +214,17 @@ export class TestService {
       this.errors.push(`unreadable CRL: ${(error as Error).message}`);
     });
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
+    this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
+    this.misses = new MissBudget({
+      issuers: served.map(({ tag }) => tag),
+      store: this.store,
+      perSecond: LOOKUPS_PER_SECOND,
+      seed: 1,
+      clock,
+      log,
+      metrics: this.metrics.lookups,
+    });
     this.answer = makeAnswer({
       issuers: served,
       ocspUrls: [{ path: OCSP_PATH }],
@@ -217,7 +234,9 @@ export class TestService {
       ],
       publicFiles: this.files,
       table: this.table,
+      misses: this.misses,
       ask: (issuer, serial) => this.signer.ask(issuer, serial),
+      live: new LiveAnswers(this.live, this.table, this.store, clock, this.metrics.live),
       clock,
       log,
       metrics: this.metrics.answer,
@@ -233,6 +252,8 @@ export class TestService {
       freshness,
       files,
       table,
+      misses: undefined,
+      connections: undefined,
       journal,
       publishers,
       signsWith: (issuer) => this.signer.signsWith(issuer),
@@ -245,6 +266,7 @@ export class TestService {
   /** Stops what runs and closes; the directory stays. */
   async close(): Promise<void> {
     await this.signer.stop();
+    await this.live.stop();
     await this.publisher.stop();
     await this.recorder.idle();
     await settled();

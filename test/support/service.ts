@@ -55,6 +55,8 @@ export class Service {
   #agents = new Map<Credentials | undefined, Agent>();
   readonly #env: Readonly<Record<string, string>>;
   readonly ports: Ports;
+  /** What `serve` is started with, e.g. `prlimit --nofile=256`. */
+  launcher: readonly string[] = [];
 
   private constructor(ports: Ports, env: Readonly<Record<string, string>>) {
     this.ports = ports;
@@ -98,7 +100,8 @@ export class Service {
   /** Starts without waiting; tells where its output begins. */
   spawn(...flags: readonly string[]): { readonly log: number; readonly out: number } {
     const from = { log: this.log.length, out: this.out.length };
-    const child = spawn(process.execPath, [CLI, ...this.#global(), 'serve', ...flags], {
+    const command = [...this.launcher, process.execPath, CLI, ...this.#global(), 'serve', ...flags];
+    const child = spawn(command[0] as string, command.slice(1), {
       cwd: this.directory,
       env: this.#environment(),
       stdio: ['ignore', 'pipe', 'pipe'],

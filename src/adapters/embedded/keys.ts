@@ -37,8 +37,12 @@ export function serialKey(kind: 'c' | 'o' | 'r', issuer: IssuerTag, serial: Seri
   return bytes;
 }
 
+export function issuerOf(bytes: Buffer): IssuerTag {
+  return bytes.toString('hex', 1, 5) as IssuerTag;
+}
+
 export function serialOf(bytes: Buffer): { issuer: IssuerTag; serial: Serial } {
-  return { issuer: bytes.toString('hex', 1, 5) as IssuerTag, serial: bytes.toString('hex', 5) as Serial };
+  return { issuer: issuerOf(bytes), serial: bytes.toString('hex', 5) as Serial };
 }
 
 export function queueKey(item: Pick<QueueItem, 'lane' | 'dueAt' | 'issuer' | 'serial'>): Buffer {
@@ -53,11 +57,15 @@ export function queueKey(item: Pick<QueueItem, 'lane' | 'dueAt' | 'issuer' | 'se
 
 export function queueItem(bytes: Buffer): QueueItem {
   return {
-    lane: LANES[bytes[1] as number] as Lane,
-    dueAt: Number(bytes.readBigUInt64BE(2)),
+    ...queuePlace(bytes),
     issuer: bytes.toString('hex', 10, 14) as IssuerTag,
     serial: bytes.toString('hex', 14) as Serial,
   };
+}
+
+/** What the counts of the queue need of a key. */
+export function queuePlace(bytes: Buffer): Pick<QueueItem, 'lane' | 'dueAt'> {
+  return { lane: LANES[bytes[1] as number] as Lane, dueAt: Number(bytes.readBigUInt64BE(2)) };
 }
 
 /** The first key of a lane that is due at `dueAt` or later. */

@@ -91,6 +91,11 @@ export function decodeResponse(issuer: IssuerTag, serial: Serial, bytes: Buffer)
   };
 }
 
+/** The same, of ten million answers at each start: only what is asked for. */
+export function decodeTimes(bytes: Buffer): Pick<PublishedResponse, 'thisUpdate' | 'nextUpdate'> {
+  return { thisUpdate: readInstant(bytes, 5), nextUpdate: readInstant(bytes, 11) };
+}
+
 /** flags 1 | revokedAt 6 | reason 1 | notAfter 6 | recordedAt 6 | recordedSeq 6 */
 export function encodeEntry(certificate: Certificate, revocation: Revocation): Buffer {
   const bytes = Buffer.allocUnsafe(26);

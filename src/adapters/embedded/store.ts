@@ -25,23 +25,36 @@ import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { CrlArchive } from '../../ports/crl-archive.ts';
-import type { Change, Lookup, Population, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import type {
+  AnswerTimes,
+  Change,
+  Lookup,
+  Population,
+  PublishOutcome,
+  QueueItem,
+  Relay,
+  Store,
+  StoreEvent,
+} from '../../ports/store.ts';
 import {
   APPLIED_SEQ_KEY,
   crlKey,
   crlNumberKey,
+  issuerOf,
   LAYOUT_KEY,
   LAYOUT_VERSION,
-  queueItem,
+  queuePlace,
   range,
   serialKey,
   serialOf,
 } from './keys.ts';
+import { pages } from './pages.ts';
 import {
   decodeCertificate,
   decodeCrlRecord,
   decodeEntry,
   decodeResponse,
+  decodeTimes,
   encodeCertificate,
   encodeCrlRecord,
   encodeEntry,
@@ -50,11 +63,9 @@ import {
 import { type Operation, WorkQueue } from './work-queue.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
+type Snapshot = ReturnType<Database['snapshot']>;
 
-/** Records per page of a scan: large enough to be cheap, small enough (about 1 ms) to leave the event loop to others. */
-const PAGE = 1000;
-
-export class EmbeddedStore implements Store, Population {
+export class EmbeddedStore implements Store, Population, Relay {
   /** One process: nobody else can have forgotten, or changed, anything. */
   readonly failure = undefined;
   readonly mustVouch = false;
@@ -62,6 +73,7 @@ export class EmbeddedStore implements Store, Population {
   readonly #db: Database;
   readonly #archive: CrlArchive;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
+  #relay: ((events: readonly StoreEvent[]) => Promise<void> | undefined) | undefined;
   readonly #queue: WorkQueue;
   /** Serialises every read-modify-write, so that compare-and-swap is one. */
   #writing: Promise<unknown> = Promise.resolve();
@@ -92,6 +104,8 @@ export class EmbeddedStore implements Store, Population {
       valueEncoding: 'buffer',
       writeBufferSize: 16 << 20,
       cacheSize: 32 << 20,
+      // Ten million certificates are 2.5 GB: files of the default 2 MiB would be more than LevelDB keeps open.
+      maxFileSize: 8 << 20,
     });
     try {
       await db.open();
@@ -120,7 +134,7 @@ export class EmbeddedStore implements Store, Population {
     }
     const store = new EmbeddedStore(db, archive);
     // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
-    void store.#queue.load(store.#scan(range('q'), (key) => queueItem(key))).catch(() => undefined);
+    void store.#queue.load(pages(db.keys(range('q')), queuePlace)).catch(() => undefined);
     return store;
   }
 
@@ -147,8 +161,8 @@ export class EmbeddedStore implements Store, Population {
     return 'applied';
   }
 
-  replay(changes: readonly Change[], seq: number): Promise<void> {
-    return this.#exclusively(async () => {
+  async replay(changes: readonly Change[], seq: number): Promise<void> {
+    const told = await this.#exclusively(async () => {
       const keys = changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial));
       const [applied, ...recorded] = await this.#db.getMany([APPLIED_SEQ_KEY, ...keys]);
       const operations: Operation[] = [];
@@ -180,8 +194,10 @@ export class EmbeddedStore implements Store, Population {
         events.push({ type: 'recorded', change });
       });
       await this.#write(operations, [], queued, first);
-      for (const event of events) this.#tell(event);
+      return this.#tell(events);
     });
+    // Not within #exclusively: whoever is slow to hear holds up this change, not the others.
+    await told.heard;
   }
 
   vouch(): Promise<void> {
@@ -228,6 +244,12 @@ export class EmbeddedStore implements Store, Population {
     return response.revision === certificate.revision
       ? { kind: 'published', certificate, response }
       : { kind: 'pending', certificate };
+  }
+
+  // IssuedSerials
+
+  serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    return pages(this.#db.keys(range('c', issuer)), (key) => serialOf(key).serial);
   }
 
   // RefreshQueue
@@ -293,10 +315,11 @@ export class EmbeddedStore implements Store, Population {
         items,
         [],
       );
-      values.forEach((value, i) => {
+      const events = values.flatMap((value, i): StoreEvent[] => {
         const { issuer, serial } = certificates[i] as QueueItem;
-        if (value !== undefined) this.#tell({ type: 'retired', previous: decodeResponse(issuer, serial, value) });
+        return value === undefined ? [] : [{ type: 'retired', previous: decodeResponse(issuer, serial, value) }];
       });
+      this.#tell(events);
     });
   }
 
@@ -336,7 +359,7 @@ export class EmbeddedStore implements Store, Population {
         return 'published';
       });
       await this.#write(operations, done, queued);
-      for (const event of events) this.#tell(event);
+      this.#tell(events);
       return outcomes;
     });
   }
@@ -382,8 +405,23 @@ export class EmbeddedStore implements Store, Population {
     return this.#queue.oldest(lane);
   }
 
-  published(): AsyncIterable<readonly PublishedResponse[]> {
-    return this.#scan(range('o'), answerIn);
+  /** Values alone, which is half of the work: so one issuer after the other. */
+  async *published(): AsyncIterable<readonly AnswerTimes[]> {
+    // Of this moment: what is published from here on is told to the followers.
+    const snapshot = this.#db.snapshot();
+    try {
+      let rest = range('o');
+      for (;;) {
+        const [first] = await this.#db.keys({ ...rest, limit: 1, snapshot }).all();
+        if (first === undefined) return;
+        const issuer = issuerOf(first);
+        const own = range('o', issuer);
+        yield* pages(this.#db.values({ ...own, snapshot }), (value) => ({ issuer, ...decodeTimes(value) }));
+        rest = { ...rest, gte: own.lt };
+      }
+    } finally {
+      await snapshot.close();
+    }
   }
 
   // CrlShelf
@@ -407,17 +445,18 @@ export class EmbeddedStore implements Store, Population {
     });
   }
 
-  publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
-    return this.#exclusively(async () => {
+  async publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
+    const told = await this.#exclusively(async () => {
       const current = await this.current(record.issuer);
-      if (current?.number !== previous) return false;
+      if (current?.number !== previous) return undefined;
       // C-10: numbers only grow, whoever asks.
-      if (current !== undefined && record.number <= current.number) return false;
+      if (current !== undefined && record.number <= current.number) return undefined;
       await this.#archive.write(record, der);
       await this.#db.put(crlKey(record.issuer, record.number), encodeCrlRecord(record), { sync: true });
-      this.#tell({ type: 'crl', record, der });
-      return true;
+      return this.#tell([{ type: 'crl', record, der }]);
     });
+    await told?.heard;
+    return told !== undefined;
   }
 
   async *list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
@@ -443,14 +482,12 @@ export class EmbeddedStore implements Store, Population {
     return Promise.resolve([]);
   }
 
-  addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
-    this.#tell({ type: 'responder', issuer, der });
-    return Promise.resolve();
+  async addResponder(issuer: IssuerTag, der: Buffer): Promise<void> {
+    await this.#tell([{ type: 'responder', issuer, der }]).heard;
   }
 
-  retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void> {
-    this.#tell({ type: 'responder-retired', issuer, responder, use });
-    return Promise.resolve();
+  async retireResponder(issuer: IssuerTag, responder: string, use: Exclude<ResponderUse, 'signing'>): Promise<void> {
+    await this.#tell([{ type: 'responder-retired', issuer, responder, use }]).heard;
   }
 
   retiredResponders(): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>> {
@@ -463,6 +500,12 @@ export class EmbeddedStore implements Store, Population {
 
   onAsk(): void {}
 
+  askLive(): Promise<'silence'> {
+    return Promise.resolve('silence');
+  }
+
+  onLive(): void {}
+
   silentMs(): number {
     return 0;
   }
@@ -473,13 +516,19 @@ export class EmbeddedStore implements Store, Population {
     this.#followers.push(follower);
   }
 
+  relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void {
+    this.#relay = tell;
+  }
+
   async close(): Promise<void> {
     await this.#writing.catch(() => undefined);
     await this.#db.close();
   }
 
-  #tell(event: StoreEvent): void {
-    for (const follower of this.#followers) follower(event);
+  /** `heard`, in an object so that an async function does not wait for it. */
+  #tell(events: readonly StoreEvent[]): { readonly heard: Promise<void> | undefined } {
+    for (const event of events) for (const follower of this.#followers) follower(event);
+    return { heard: events.length === 0 ? undefined : this.#relay?.(events) };
   }
 
   /** One atomic batch: the operations, and the change of the queue (work-queue.ts). Only from within #exclusively. */
@@ -504,18 +553,10 @@ export class EmbeddedStore implements Store, Population {
   async *#scan<T>(
     bounds: { gte: Buffer; lt: Buffer },
     decode: (key: Buffer, value: Buffer) => T,
-    snapshot?: ReturnType<Database['snapshot']>,
+    snapshot?: Snapshot,
   ): AsyncGenerator<readonly T[]> {
     const iterator = this.#db.iterator({ ...bounds, ...(snapshot === undefined ? {} : { snapshot }) });
-    try {
-      for (;;) {
-        const entries = await iterator.nextv(PAGE);
-        if (entries.length === 0) return;
-        yield entries.map(([key, value]) => decode(key, value));
-      }
-    } finally {
-      await iterator.close();
-    }
+    yield* pages(iterator, ([key, value]) => decode(key, value));
   }
 }
 

@@ -50,7 +50,7 @@ export class WorkQueue {
   }
 
   /** Counts what was in the queue when `pages` began; what changes from there on is counted as it happens. */
-  async load(pages: AsyncIterable<readonly QueueItem[]>): Promise<void> {
+  async load(pages: AsyncIterable<readonly Pick<QueueItem, 'lane' | 'dueAt'>[]>): Promise<void> {
     for await (const page of pages) for (const item of page) this.#count(item, 1);
   }
 
@@ -105,28 +105,28 @@ export class WorkQueue {
     added: readonly QueueItem[],
     first: readonly QueueItem[] = [],
   ): Promise<QueueChange> {
-    const known = new Map(added.map((item) => [queueKey(item).toString('hex'), item]));
-    const values = known.size === 0 ? [] : await this.#db.getMany([...known.values()].map(queueKey));
+    const known = keyed(added);
+    const values = known.size === 0 ? [] : await this.#db.getMany([...known.values()].map(({ key }) => key));
     const existing = new Set([...known.keys()].filter((_, i) => values[i] !== undefined));
-    const puts = new Map([...known, ...first.map((item) => [queueKey(item).toString('hex'), item] as const)]);
-    const ends = new Map(done.map((item) => [queueKey(item).toString('hex'), item]));
+    const puts = new Map([...known, ...keyed(first)]);
+    const ends = keyed(done);
     const deletes = [...ends].filter(([id]) => !puts.has(id) && this.#leased.get(id) !== 'renewed');
     return {
       operations: [
-        ...deletes.map(([, item]): Operation => ({ type: 'del', key: queueKey(item) })),
-        ...[...puts.values()].map((item): Operation => ({ type: 'put', key: queueKey(item), value: EMPTY })),
+        ...deletes.map(([, { key }]): Operation => ({ type: 'del', key })),
+        ...[...puts.values()].map(({ key }): Operation => ({ type: 'put', key, value: EMPTY })),
       ],
       written: () => {
-        for (const [id, item] of deletes) {
+        for (const [id, { item }] of deletes) {
           for (const read of this.#reads) if (read.lane === item.lane) read.deleted.add(id);
           if (this.#leased.delete(id)) this.#count(item, -1);
         }
-        for (const [id, item] of ends) if (this.#leased.delete(id)) this.#offer(item.lane, queueKey(item));
-        for (const [id, item] of puts) {
+        for (const [id, { item, key }] of ends) if (this.#leased.delete(id)) this.#offer(item.lane, key);
+        for (const [id, { item, key }] of puts) {
           if (!existing.has(id)) this.#count(item, 1);
           // Whoever leased it between the look above and the write has read the state before: it is due once more.
           if (this.#leased.has(id) && existing.has(id)) this.#leased.set(id, 'renewed');
-          this.#offer(item.lane, queueKey(item));
+          this.#offer(item.lane, key);
         }
       },
     };
@@ -152,13 +152,23 @@ export class WorkQueue {
     }
   }
 
-  #count(item: QueueItem, by: 1 | -1): void {
+  #count(item: Pick<QueueItem, 'lane' | 'dueAt'>, by: 1 | -1): void {
     const buckets = this.#buckets[item.lane];
     const bucket = Math.floor(item.dueAt / widthOf(item.lane));
     const sum = (buckets.get(bucket) ?? 0) + by;
     if (sum === 0) buckets.delete(bucket);
     else buckets.set(bucket, sum);
   }
+}
+
+/** By the hex of its key, each once. */
+function keyed(items: readonly QueueItem[]): Map<string, { readonly item: QueueItem; readonly key: Buffer }> {
+  return new Map(
+    items.map((item) => {
+      const key = queueKey(item);
+      return [key.toString('hex'), { item, key }];
+    }),
+  );
 }
 
 function widthOf(lane: Lane): number {

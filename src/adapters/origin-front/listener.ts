@@ -5,6 +5,8 @@
  * - 505 to HTTP/1.0 and to absolute-form targets, so it is not for stapling servers;
  * - no reply to a request after an empty line, two different Content-Length fields accepted (20.51);
  * - 10 s for a request to arrive and for an idle connection, not configurable;
+ * - a body must arrive at 16 kB a second, or within 10 s;
+ * - a connection too many is closed unanswered: out of files the library would spin;
  * - a second request that comes while the first waits for its reply ends the connection;
  * - its own refusals (400, 431, 505) carry no Cache-Control;
  * - it must end before its process or worker thread does; scale it with processes.
@@ -12,7 +14,8 @@
 import { plainReplies } from '../../core/policy/caching.ts';
 import { Problem } from '../../core/problem.ts';
 import { REASON_PHRASES } from '../../core/reply.ts';
-import { MAX_BODY_BYTES, type Answer, type Front, type Question, type Reply } from '../../ports/front.ts';
+import { MAX_BODY_BYTES, type Answer, type Front, type Question, type Reply, type Shed } from '../../ports/front.ts';
+import { LARGE_BODY, LargeReplies } from './large-reply.ts';
 import type { ListenToken, Uws, UwsApp, UwsRequest, UwsResponse } from './uws.ts';
 
 export interface OriginFrontOptions {
@@ -22,6 +25,12 @@ export interface OriginFrontOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly answer: Answer;
+  /** Connections above are closed unanswered. Keep it below the limit of open files. Default 3000. */
+  readonly maxConnections?: number;
+  /** Told of each connection that is ended before its client ends it; not of the library's own time-outs. */
+  readonly shed?: ((reason: Shed) => void) | undefined;
+  /** Other processes listen on the port too, and the kernel spreads connections over them (SO_REUSEPORT). */
+  readonly shared?: boolean;
 }
 
 /** @throws Problem `config` naming host and port when it cannot listen there. */
@@ -36,27 +45,42 @@ class Listener implements Front {
   readonly #uws: Uws;
   readonly #app: UwsApp;
   readonly #answer: Answer;
+  readonly #listenOptions: number;
   readonly #host: string;
   #port: number;
   #token: ListenToken | undefined;
   /** The question of the GET that is being answered, for one after the other. */
   #reused = new UwsQuestion();
   #closing = false;
+  readonly #large: LargeReplies;
   #connections = 0;
   /** Requests whose reply is not written yet. */
   #underWay = 0;
   /** Requests ever: close() waits until this stands still. */
   #served = 0;
 
-  constructor({ uws, host, port, answer }: OriginFrontOptions) {
+  constructor({
+    uws,
+    host,
+    port,
+    answer,
+    shared = false,
+    maxConnections = 3000,
+    shed = () => undefined,
+  }: OriginFrontOptions) {
     this.#uws = uws;
+    this.#listenOptions = shared ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT;
     this.#answer = answer;
     this.#host = host;
     this.#port = port;
+    this.#large = new LargeReplies(() => shed('slow-reader'));
     this.#app = uws
       .App()
-      .filter((_response, change) => {
+      .filter((response, change) => {
         this.#connections += change;
+        if (change < 0 || this.#connections <= maxConnections) return;
+        shed('full');
+        response.close();
       })
       .get('/*', (response, request) => this.#get(response, request))
       .post('/*', (response, request) => this.#post(response, request))
@@ -67,9 +91,13 @@ class Listener implements Front {
     return { host: this.#host, port: this.#port };
   }
 
+  get connections(): number {
+    return this.#connections;
+  }
+
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#app.listen(this.#host, this.#port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
+      this.#app.listen(this.#host, this.#port, this.#listenOptions, (token) => {
         if (token === false) {
           // The library does not say why.
           const at = { field: 'origin listener', value: `${this.#host}:${this.#port}` };
@@ -106,7 +134,7 @@ class Listener implements Front {
     const question = this.#reused;
     question.is('GET', request);
     const reply = this.#answer(question);
-    if (!(reply instanceof Promise)) return write(response, reply, false, this.#closing);
+    if (!(reply instanceof Promise)) return this.#write(response, reply, false);
     this.#reused = new UwsQuestion();
     this.#replyLate(response, question, reply);
   }
@@ -164,7 +192,7 @@ class Listener implements Front {
   #reply(response: UwsResponse, question: UwsQuestion): void {
     const reply = this.#answer(question);
     if (reply instanceof Promise) this.#replyLate(response, question, reply);
-    else write(response, reply, question.method === 'HEAD', this.#closing);
+    else this.#write(response, reply, question.method === 'HEAD');
   }
 
   #replyLate(response: UwsResponse, question: UwsQuestion, reply: Promise<Reply>): void {
@@ -178,8 +206,17 @@ class Listener implements Front {
     void reply.then((late) => {
       if (aborted) return;
       this.#underWay--;
-      response.cork(() => write(response, late, question.method === 'HEAD', this.#closing));
+      response.cork(() => this.#write(response, late, question.method === 'HEAD'));
     });
+  }
+
+  #write(response: UwsResponse, reply: Reply, headersOnly: boolean): void {
+    const { body, status } = reply;
+    if (body.length <= LARGE_BODY || headersOnly || status === 304)
+      return write(response, reply, headersOnly, this.#closing);
+    writeFields(response, reply, this.#closing);
+    this.#underWay++;
+    this.#large.send(response, body, this.#closing, () => this.#underWay--);
   }
 }
 
@@ -245,10 +282,7 @@ function octets(text: string): Uint8Array {
 }
 
 function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close: boolean): void {
-  if (reply.status !== 200) response.writeStatus(`${reply.status} ${REASON_PHRASES[reply.status]}`);
-  const first = reply.status === 304 ? CACHE_CONTROL : CONTENT_TYPE;
-  response.writeHeader(first, (reply.originFields ??= fieldsAfter(first, reply.headers)));
-  if (close) response.writeHeader(CONNECTION, CLOSE);
+  writeFields(response, reply, close);
   if (reply.status !== 304 && !headersOnly) {
     response.end(reply.body, close);
     return;
@@ -257,6 +291,13 @@ function write(response: UwsResponse, reply: Reply, headersOnly: boolean, close:
   // written as a field, and to close is left to the client.
   if (headersOnly && reply.status !== 304) response.writeHeader(CONTENT_LENGTH, Buffer.from(String(reply.body.length)));
   response.endWithoutBody();
+}
+
+function writeFields(response: UwsResponse, reply: Reply, close: boolean): void {
+  if (reply.status !== 200) response.writeStatus(`${reply.status} ${REASON_PHRASES[reply.status]}`);
+  const first = reply.status === 304 ? CACHE_CONTROL : CONTENT_TYPE;
+  response.writeHeader(first, (reply.originFields ??= fieldsAfter(first, reply.headers)));
+  if (close) response.writeHeader(CONNECTION, CLOSE);
 }
 
 /** All fields as the value of the first: one call in place of one per field is worth a tenth. */

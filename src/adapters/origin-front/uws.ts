@@ -42,6 +42,12 @@ export interface UwsResponse {
   writeHeader(name: Uint8Array, value: Uint8Array): UwsResponse;
   end(body?: Uint8Array, closeConnection?: boolean): UwsResponse;
   endWithoutBody(): UwsResponse;
+  /** Writes what the kernel takes of the rest of a body of `length`: whether it took all that was given, and whether that was the end. */
+  tryEnd(rest: Uint8Array, length: number, closeConnection?: boolean): [boolean, boolean];
+  /** Called with how much of the body is written when more can be; returns what tryEnd said first. */
+  onWritable(handler: (offset: number) => boolean): UwsResponse;
+  /** At once, whatever is under way. */
+  close(): UwsResponse;
   /** The chunk is detached when the handler returns. */
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): UwsResponse;
   onAborted(handler: () => void): UwsResponse;

@@ -1,5 +1,5 @@
 /**
- * Who signs next. Calls of all keys of a token wait in two queues; sessions take from the urgent one first, in chunks that take
+ * Who signs next. Calls of all keys of a token wait in a queue per priority; sessions take from the urgent one first, in chunks that take
  * a session about 5 ms, so that an urgent signature waits for no more than what the sessions have at that moment: two
  * chunks each, one being signed and one that keeps the session busy meanwhile.
  *
@@ -7,7 +7,7 @@
  * gone; it waited too long. Nothing waits for a host that is gone: whoever has another holder tries that one now.
  */
 import { Problem } from '../../core/problem.ts';
-import type { SignPriority, SignResult } from '../../ports/key-holder.ts';
+import { PRIORITIES, type SignPriority, type SignResult } from '../../ports/key-holder.ts';
 import { isLost } from './ckr.ts';
 import type { Lane, LaneKey } from './host-link.ts';
 import { type ChunkAnswer, MAX_ITEMS } from './wire.ts';
@@ -61,7 +61,7 @@ interface Place {
 export class Scheduler {
   readonly #deadlineMs: number;
   readonly #lost: (reason: string) => void;
-  readonly #queues: Record<SignPriority, Job[]> = { urgent: [], bulk: [] };
+  readonly #queues: Record<SignPriority, Job[]> = { urgent: [], live: [], bulk: [] };
   /** Jobs that have not settled. */
   readonly #jobs = new Set<Job>();
   #places: Place[] = [];
@@ -131,7 +131,7 @@ export class Scheduler {
 
   #pump(): void {
     for (;;) {
-      const queue = this.#queues[this.#queues.urgent.length > 0 ? 'urgent' : 'bulk'];
+      const queue = this.#queues[PRIORITIES.find((priority) => this.#queues[priority].length > 0) ?? 'bulk'];
       const [first] = queue;
       if (first === undefined) return;
       let free: Place | undefined;

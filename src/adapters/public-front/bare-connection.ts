@@ -76,7 +76,8 @@ export class BareConnection {
   /** Until when a request must have come, or the rest of a reply been taken. */
   expiresAtTick: number;
   #open = true;
-  #writing = false;
+  /** A reply is awaited, or not with the kernel yet. Meanwhile nothing is read: what follows waits in the kernel. */
+  #busy = false;
 
   constructor(handle: Handle, tools: Tools, host: BareHost) {
     this.#handle = handle;
@@ -89,7 +90,7 @@ export class BareConnection {
 
   /** No reply is under way. */
   get idle(): boolean {
-    return !this.#writing;
+    return !this.#busy;
   }
 
   close(): void {
@@ -107,10 +108,26 @@ export class BareConnection {
     const request = readWhole(chunk);
     if (request === undefined) return this.#become().read(chunk);
     const reply = this.#host.answer(request);
-    if (reply instanceof Promise || reply.body.length > MAX_IMAGE_BODY) {
-      return this.#become().finish(reply, request.keepAlive);
-    }
-    this.#reply(reply, request.keepAlive && !this.#host.closing);
+    if (reply instanceof Promise) this.#await(reply, request.keepAlive);
+    else this.#finish(reply, request.keepAlive);
+  }
+
+  #finish(reply: Reply, keepAlive: boolean): void {
+    if (reply.body.length > MAX_IMAGE_BODY) this.#become().finish(reply, keepAlive);
+    else this.#reply(reply, keepAlive && !this.#host.closing);
+  }
+
+  #await(reply: Promise<Reply>, keepAlive: boolean): void {
+    this.#busy = true;
+    // Whoever answers keeps within its time; the sweep is for clients.
+    this.expiresAtTick = Infinity;
+    this.#handle.readStop();
+    void reply.then((late) => {
+      if (!this.#open) return;
+      this.#busy = false;
+      this.#finish(late, keepAlive);
+      if (this.#open && !this.#busy && this.#handle.readStart() !== 0) this.close();
+    });
   }
 
   #reply(reply: Reply, keepAlive: boolean): void {
@@ -126,13 +143,13 @@ export class BareConnection {
     }
     spare = undefined;
     forgetImage(reply, keepAlive);
-    this.#writing = true;
+    this.#busy = true;
     this.expiresAtTick = tick + limits.writeTicks;
     handle.readStop();
     request.handle = handle;
     request.oncomplete = (status) => {
       if (!this.#open) return;
-      this.#writing = false;
+      this.#busy = false;
       this.expiresAtTick = this.#host.tick + limits.idleTicks;
       if (status !== 0 || !keepAlive || handle.readStart() !== 0) this.close();
     };

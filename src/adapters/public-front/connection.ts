@@ -3,8 +3,8 @@
  * node:http with the octets that it has not used.
  */
 import type { Socket } from 'node:net';
-import type { Answer, Reply } from '../../ports/front.ts';
-import type { Fallback } from './fallback.ts';
+import type { Answer, Reply, Shed } from '../../ports/front.ts';
+import type { Fallback, Progress } from './fallback.ts';
 import { readWhole } from './request.ts';
 import { writeReply } from './wire.ts';
 
@@ -17,6 +17,8 @@ export interface Host {
   readonly closing: boolean;
   /** Counts sweeps: the clock of time-outs, which a step of the wall clock cannot disturb and a hit need not read. */
   readonly tick: number;
+  /** Told of each connection that is ended before its client ends it. */
+  readonly shed: (reason: Shed) => void;
   /** Called once, when the connection is gone. */
   gone(connection: Connection): void;
 }
@@ -26,13 +28,16 @@ export interface Limits {
   readonly requestTicks: number;
   readonly writeMs: number;
   readonly writeTicks: number;
+  /** How much of a reply must be taken in a tick, on the whole. */
+  readonly octetsPerTick: number;
 }
 
-export class Connection {
+export class Connection implements Progress {
   readonly socket: Socket;
   readonly #host: Host;
-  /** Until when a request must have come; renewed with each reply. */
+  /** Until when a request must have come, or the last octet of a reply been taken; renewed with each. */
   expiresAtTick: number;
+  #writingSince = 0;
   #state: 'reading' | 'answering' | 'writing' | 'handed over' = 'reading';
   /** What came while a reply was under way. */
   #waiting: Buffer | undefined;
@@ -56,6 +61,21 @@ export class Connection {
   /** Nothing of a request is here, and no reply is under way. */
   get idle(): boolean {
     return this.#state === 'reading';
+  }
+
+  /** A reply is on its way. */
+  get writing(): boolean {
+    return this.#state === 'writing';
+  }
+
+  /** No reply is owed: closing it costs the client a request that it has not finished, at most. */
+  get spare(): boolean {
+    return this.#state === 'reading' || this.#state === 'handed over';
+  }
+
+  /** It has been taking one reply for longer than a client that reads does without a pause. */
+  get slow(): boolean {
+    return this.writing && this.#host.tick - this.#writingSince > this.#host.limits.writeTicks / 4;
   }
 
   /** Octets from the client. Called from without only to begin with what was read before. */
@@ -83,13 +103,16 @@ export class Connection {
     const keepAlive = wanted && !this.#ended && !this.#host.closing;
     const flushed = writeReply(socket, reply, keepAlive);
     if (keepAlive && flushed) return this.#next();
-    this.#state = 'writing';
+    this.sending(reply.body.length);
     if (flushed) {
       // All is with the kernel, which sends it before the end: no shutdown() is needed, and close() says the same.
       socket.destroy();
       return;
     }
-    socket.setTimeout(this.#host.limits.writeMs, () => socket.destroy());
+    socket.setTimeout(this.#host.limits.writeMs, () => {
+      this.#host.shed('slow-reader');
+      socket.destroy();
+    });
     if (!keepAlive) return socket.destroySoon();
     socket.once('drain', () => {
       socket.setTimeout(0);
@@ -118,7 +141,23 @@ export class Connection {
     socket.off('data', this.#onData);
     socket.off('end', this.#onEnd);
     socket.setNoDelay(true);
-    this.#host.fallback.take(socket, chunk);
+    this.#host.fallback.take(socket, chunk, this);
+  }
+
+  asked(): void {
+    this.#state = 'answering';
+  }
+
+  sending(octets: number): void {
+    const { tick, limits } = this.#host;
+    this.#state = 'writing';
+    this.#writingSince = tick;
+    this.expiresAtTick = tick + limits.writeTicks + Math.ceil(octets / limits.octetsPerTick);
+  }
+
+  replied(): void {
+    this.#state = 'handed over';
+    this.expiresAtTick = this.#host.tick + this.#host.limits.idleTicks;
   }
 
   #end(): void {

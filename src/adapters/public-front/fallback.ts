@@ -6,7 +6,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { plainReplies, plainReply } from '../../core/policy/caching.ts';
-import { MAX_BODY_BYTES, MAX_HEAD_BYTES, type Answer, type Question, type Reply } from '../../ports/front.ts';
+import {
+  MAX_BODY_BYTES,
+  MAX_HEAD_BYTES,
+  type Answer,
+  type Question,
+  type Reply,
+  type Shed,
+} from '../../ports/front.ts';
 import { httpDateNow, statusLine } from './wire.ts';
 
 export interface FallbackLimits {
@@ -17,6 +24,16 @@ export interface FallbackLimits {
   readonly sweepMs: number;
 }
 
+/** What a connection is told of its requests here, so that it is known whether anything is owed on it. */
+export interface Progress {
+  /** A request is here, whole. */
+  asked(): void;
+  /** Its reply, of so many octets, is on its way. */
+  sending(octets: number): void;
+  /** Every reply is out. */
+  replied(): void;
+}
+
 export class Fallback {
   /** From then on each reply is the last of its connection. */
   closing = false;
@@ -24,9 +41,15 @@ export class Fallback {
   readonly #server: Server;
   /** Whole requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the requests before it. */
   readonly #underWay = new WeakMap<Socket, number>();
+  readonly #progress = new WeakMap<Socket, Progress>();
   readonly #refused = new WeakMap<Socket, Reply>();
 
-  constructor(answer: Answer, { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits) {
+  /** @param shed told of each connection that is ended before its client ends it. */
+  constructor(
+    answer: Answer,
+    { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits,
+    shed: (reason: Shed) => void = () => undefined,
+  ) {
     this.#answer = answer;
     this.#server = createServer(
       {
@@ -41,6 +64,10 @@ export class Fallback {
       (request, response) => this.#serve(request, response),
     );
     this.#server.timeout = writeMs;
+    this.#server.on('timeout', (socket: Socket) => {
+      shed((this.#underWay.get(socket) ?? 0) > 0 ? 'slow-reader' : 'idle');
+      socket.destroy();
+    });
     // A client that says it is done sending is owed what it has asked for. No documented option: without it only that is lost.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
@@ -56,15 +83,18 @@ export class Fallback {
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
       else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse(socket, HEAD_TOO_LARGE);
-      else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#refuse(socket, TIMED_OUT);
-      else this.#refuse(socket, plainReplies.badRequest);
+      else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+        shed('slow-request');
+        this.#refuse(socket, TIMED_OUT);
+      } else this.#refuse(socket, plainReplies.badRequest);
     });
     // A server that never listens starts its checks of headersTimeout and requestTimeout on this event only.
     this.#server.emit('listening');
   }
 
   /** Takes a connection over for good, with the octets that were read from it. */
-  take(socket: Socket, unread: Buffer): void {
+  take(socket: Socket, unread: Buffer, progress: Progress): void {
+    this.#progress.set(socket, progress);
     this.#server.emit('connection', socket);
     socket.unshift(unread);
   }
@@ -115,6 +145,7 @@ export class Fallback {
   }
 
   #send(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): void {
+    this.#progress.get(request.socket)?.sending(reply.body.length);
     response.writeHead(reply.status, this.#fields(reply, close));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
   }
@@ -148,9 +179,11 @@ export class Fallback {
 
   #begin(socket: Socket, response: ServerResponse): void {
     this.#underWay.set(socket, (this.#underWay.get(socket) ?? 0) + 1);
+    this.#progress.get(socket)?.asked();
     response.once('close', () => {
       const left = (this.#underWay.get(socket) ?? 1) - 1;
       this.#underWay.set(socket, left);
+      if (left === 0) this.#progress.get(socket)?.replied();
       const refusal = this.#refused.get(socket);
       if (left === 0 && refusal !== undefined) writeRefusal(socket, refusal);
     });

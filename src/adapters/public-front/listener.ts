@@ -6,11 +6,13 @@
  * node:http alone. Replies leave in the order of the requests: while one waits, what follows on its connection waits too.
  *
  * Bounded: connections, octets per request (ports/front.ts), time without a request, time for a request to arrive, time
- * without progress while a reply is read. Clients' addresses are not kept (design decision 13).
+ * without progress while a reply is read, and for the whole of it. When all places are taken, those who have not used theirs for
+ * longest make room for newcomers, so a client that opens connections and says nothing keeps nobody out for longer than it takes
+ * to notice. Clients' addresses are not kept (design decision 13), so no address has a share of its own.
  */
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { Problem } from '../../core/problem.ts';
-import type { Answer, Front } from '../../ports/front.ts';
+import type { Answer, Front, Shed } from '../../ports/front.ts';
 import { acceptBare, BareConnection, canBeBare, type BareHost } from './bare-connection.ts';
 import { Connection, type Limits } from './connection.ts';
 import { Fallback } from './fallback.ts';
@@ -20,7 +22,9 @@ export interface PublicFrontOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly answer: Answer;
-  /** Connections above are closed unanswered. Keep it below the limit of open files. Default 15000. */
+  /** Where several processes accept from the port: a listening socket from another of them, or one of each (Node 22.12). */
+  readonly shared?: { readonly handle: object | undefined } | undefined;
+  /** Beyond it the longest idle are closed; where none is idle, the newcomer is, unanswered. Keep it below the limit of open files. Default 15000. */
   readonly maxConnections?: number;
   /** How long a kept connection may stay idle, in ms. Default 15 s. */
   readonly idleMs?: number;
@@ -33,12 +37,14 @@ export interface PublicFrontOptions {
    * `socket` always. Bare is about twice as fast for one request per connection (bench/README.md).
    */
   readonly hold?: 'bare' | 'socket';
+  /** Told of each connection that is ended before its client ends it. */
+  readonly shed?: ((reason: Shed) => void) | undefined;
 }
 
 /** @throws Problem `config` naming host and port when it cannot listen there. */
 export async function openPublicFront(options: PublicFrontOptions): Promise<Front> {
   const listener = new Listener(options);
-  await listener.listen(options.host, options.port);
+  await listener.listen(options);
   return listener;
 }
 
@@ -47,6 +53,7 @@ class Listener implements Front, BareHost {
   readonly limits: Limits;
   readonly answer: Answer;
   readonly fallback: Fallback;
+  readonly shed: (reason: Shed) => void;
   closing = false;
   tick = 0;
   readonly #server: Server;
@@ -63,14 +70,16 @@ class Listener implements Front, BareHost {
     const sweepMs = Math.max(10, Math.min(1000, Math.min(idleMs, requestMs) / 4));
     const [idleTicks, requestTicks, writeTicks] = [idleMs, requestMs, writeMs].map((ms) => Math.ceil(ms / sweepMs));
     this.answer = answer;
-    this.limits = { idleTicks, requestTicks, writeTicks, writeMs } as Limits;
-    this.fallback = new Fallback(answer, { idleMs, requestMs, writeMs, sweepMs });
+    const octetsPerTick = (LEAST_OCTETS_PER_SECOND * sweepMs) / 1000;
+    this.limits = { idleTicks, requestTicks, writeTicks, writeMs, octetsPerTick } as Limits;
+    this.shed = options.shed ?? (() => undefined);
+    this.fallback = new Fallback(answer, { idleMs, requestMs, writeMs, sweepMs }, this.shed);
     this.#maxConnections = maxConnections;
     let settled = options.hold === 'socket';
     // allowHalfOpen: a client may say that it is done sending and still wait for the reply.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#accepted++;
-      if (this.#full) return void socket.destroy();
+      if (!this.#hasRoom()) return void socket.destroy();
       this.#connections.add(new Connection(socket, this));
       // The first connection that is answered shows how this Node holds one; later ones are bare if all is as expected.
       if (settled) return;
@@ -79,7 +88,7 @@ class Listener implements Front, BareHost {
         settled = true;
         acceptBare(this.#server, (handle) => {
           this.#accepted++;
-          if (this.#full) return void handle.close();
+          if (!this.#hasRoom()) return void handle.close();
           this.#bare.add(new BareConnection(handle, tools, this));
         });
       });
@@ -87,14 +96,41 @@ class Listener implements Front, BareHost {
     this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
   }
 
-  get #full(): boolean {
-    return this.#connections.size + this.#bare.size >= this.#maxConnections;
+  get connections(): number {
+    return this.#connections.size + this.#bare.size;
+  }
+
+  /** Is there a place for one more connection, if need be one that somebody else has not used for long? */
+  #hasRoom(): boolean {
+    if (this.connections < this.#maxConnections || this.#makeRoom()) return true;
+    this.shed('full');
+    return false;
+  }
+
+  /**
+   * Many at once, so that looking through all of them is seldom. First whoever owes us a request or the rest of it, then whoever has
+   * been taking a reply for longest; a client whose request is being answered stays.
+   */
+  #makeRoom(): boolean {
+    const most = Math.max(1, Math.floor(this.#maxConnections / 20));
+    const idle = (one: Connection | BareConnection): boolean => (one instanceof Connection ? one.spare : one.idle);
+    const all = [...this.#bare, ...this.#connections];
+    const spare = all.filter(idle).sort((a, b) => a.expiresAtTick - b.expiresAtTick);
+    const slow = spare.length > 0 ? [] : [...this.#connections].filter(({ slow }) => slow);
+    for (const one of [...spare, ...slow].slice(0, most)) {
+      this.shed('room');
+      if (one instanceof Connection) one.socket.destroy();
+      else one.close();
+      // A socket says only later that it is closed; its place is free now.
+      this.gone(one);
+    }
+    return this.connections < this.#maxConnections;
   }
 
   gone(connection: Connection | BareConnection): void {
     if (connection instanceof Connection) this.#connections.delete(connection);
     else this.#bare.delete(connection);
-    if (this.#connections.size + this.#bare.size === 0) this.#emptied();
+    if (this.connections === 0) this.#emptied();
   }
 
   /** A connection that is bare no longer. */
@@ -107,7 +143,7 @@ class Listener implements Front, BareHost {
     return { host: address, port };
   }
 
-  listen(host: string, port: number): Promise<void> {
+  listen({ host, port, shared }: PublicFrontOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error) => {
         clearInterval(this.#sweeper);
@@ -119,7 +155,8 @@ class Listener implements Front, BareHost {
           }),
         );
       });
-      this.#server.listen({ host, port, backlog: 4096 }, () => {
+      const own = { host, port, backlog: BACKLOG, ...(shared !== undefined && { exclusive: true, reusePort: true }) };
+      this.#server.listen(shared?.handle ?? own, ...(shared?.handle === undefined ? [] : [BACKLOG]), () => {
         this.#server.removeAllListeners('error');
         // From now on an error is one accept() that failed (out of files): its client is lost, the others are not.
         this.#server.on('error', () => undefined);
@@ -164,11 +201,25 @@ class Listener implements Front, BareHost {
   #sweep(): void {
     this.tick++;
     for (const connection of this.#connections) {
-      if (connection.idle && connection.expiresAtTick < this.tick) connection.socket.destroy();
+      if (connection.expiresAtTick >= this.tick || !(connection.idle || connection.writing)) continue;
+      this.shed(connection.idle ? 'idle' : 'slow-reader');
+      connection.socket.destroy();
     }
-    for (const connection of this.#bare) if (connection.expiresAtTick < this.tick) connection.close();
+    for (const connection of this.#bare) {
+      if (connection.expiresAtTick >= this.tick) continue;
+      this.shed(connection.idle ? 'idle' : 'slow-reader');
+      connection.close();
+    }
   }
 }
 
+/**
+ * A reader that is slower than this, over the whole of a large reply, is let go: each pins the CRL that it reads, and there is a new
+ * one every few minutes. 10 MB may take 43 minutes.
+ */
+const LEAST_OCTETS_PER_SECOND = 4096;
+
+/** Connections that the kernel has set up and nobody has taken. */
+const BACKLOG = 4096;
 /** How long requests already on their way to an idle connection are waited for when the front closes. */
 const LINGER_MS = 100;

@@ -21,13 +21,18 @@
  *     cs1:{tag}:responders          SET     DER of responder certificates
  *     cs1:{tag}:retired             HASH    id of a responder certificate → answers, nothing: what it is still for
  *     cs1:{tag}:ask:<serial hex>    STRING  a signer has heard the call for this certificate; expires
+ *     cs1:{tag}:ask:<id>            STRING  the same for a call with a nonce (live-line.ts)
  *
- * Channel `cs1:ask`: `<tag><serial hex>`, calls for an answer.
+ * Channels:
+ *     cs1:ask                       `<tag><serial hex>`, calls for an answer
+ *     cs1:live                      calls for an answer to one request; the answers on cs1:live:<process> (live-line.ts)
  */
 import type { IssuerTag } from '../../core/certificate.ts';
 
 export const LAYOUT_VERSION = '1';
 export const ASK_CHANNEL = 'cs1:ask';
+export const LIVE_CHANNEL = 'cs1:live';
+export const liveChannelOf = (asker: string): string => `${LIVE_CHANNEL}:${asker}`;
 
 /** Certificates per bucket for which the number of buckets is chosen: beyond, writing into a listpack slows down. */
 const PER_BUCKET = 64;
@@ -65,8 +70,8 @@ export class Keys {
     return `${this.base}retired`;
   }
 
-  asked(serial: string): string {
-    return `${this.base}ask:${serial}`;
+  asked(call: string): string {
+    return `${this.base}ask:${call}`;
   }
 }
 

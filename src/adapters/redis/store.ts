@@ -14,19 +14,30 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Certificate, CrlRecord, IssuerTag, Lane, RevokedEntry } from '../../core/certificate.ts';
+import type { LiveQuestion, LiveSignature } from '../../core/ocsp/live.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import { SECOND } from '../../core/time.ts';
 import type { CrlArchive } from '../../ports/crl-archive.ts';
-import type { Change, Freshness, Lookup, PublishOutcome, QueueItem, Store, StoreEvent } from '../../ports/store.ts';
+import type {
+  Change,
+  Freshness,
+  LiveListener,
+  Lookup,
+  PublishOutcome,
+  QueueItem,
+  Store,
+  StoreEvent,
+} from '../../ports/store.ts';
 import { AskChannel } from './asks.ts';
 import { Counts, NOTHING } from './commit.ts';
 import { IssuerCrls } from './crl-shelf.ts';
 import { IssuerLedger } from './issuer-ledger.ts';
 import { bucketCount, LAYOUT_VERSION } from './keys.ts';
 import { IssuerQueue, type Answer } from './queue.ts';
+import { LiveLine } from './live-line.ts';
 import { IssuerLookups } from './lookups.ts';
 import { recordChanges } from './record-changes.ts';
 import { decodeRecord, decodeRevokedMember } from './records.ts';
@@ -64,7 +75,7 @@ const ATTEMPTS = 12;
 /** Records per page of a scan. */
 const PAGE = 1000;
 /** Buckets whose serials are read at a time. */
-const SCAN = 64;
+const SCAN = 16;
 
 /** All parts of one issuer. */
 interface IssuerParts {
@@ -80,6 +91,7 @@ export class RedisStore implements Store {
   readonly #options: RedisStoreOptions;
   readonly #parts: ReadonlyMap<IssuerTag, IssuerParts>;
   readonly #asks: AskChannel;
+  readonly #live: LiveLine;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   readonly #onLost: () => void;
   /** Five looks (watch.ts): what a busy process may be late by. */
@@ -99,6 +111,7 @@ export class RedisStore implements Store {
     const { redis, name, journals, intakes, issuers, archive, replicas, log } = options;
     const { leaseMs = LEASE_MS, feedLength = FEED_LENGTH } = options;
     this.#asks = new AskChannel(redis, issuers, log);
+    this.#live = new LiveLine(redis, issuers, log);
     const holder = `${name} ${randomBytes(4).toString('hex')}`;
     const parts = issuers.map((issuer): [IssuerTag, IssuerParts] => {
       const watch: IssuerWatch = new IssuerWatch(issuer, {
@@ -262,17 +275,9 @@ export class RedisStore implements Store {
    */
   async *certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
     const { watch } = this.#of(issuer);
-    const { buckets, instance } = await watch.confirmed();
+    const { instance } = await watch.confirmed();
     const serials: Serial[] = [];
-    try {
-      for (let from = 0; from < buckets; from += SCAN) {
-        const some = Array.from({ length: Math.min(SCAN, buckets - from) }, (_, i) => watch.keys.bucket(from + i));
-        for (const fields of await Promise.all(some.map((key) => this.#options.redis.hkeysBuffer(key))))
-          for (const field of fields) serials.push(field.toString('hex') as Serial);
-      }
-    } catch (error) {
-      throw unavailable(error);
-    }
+    for await (const some of this.serials(issuer)) for (const serial of some) serials.push(serial);
     if ((await watch.confirmed()).instance !== instance) throw changing();
     serials.sort();
     for (let from = 0; from < serials.length; from += PAGE) {
@@ -285,6 +290,22 @@ export class RedisStore implements Store {
 
   async lookup(issuer: IssuerTag, serial: Serial): Promise<Lookup> {
     return this.#of(issuer).lookups.find(serial);
+  }
+
+  // IssuedSerials
+
+  async *serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    const { watch } = this.#of(issuer);
+    const { buckets } = await watch.confirmed();
+    for (let from = 0; from < buckets; from += SCAN) {
+      const some = Array.from({ length: Math.min(SCAN, buckets - from) }, (_, i) => watch.keys.bucket(from + i));
+      const fields = await Promise.all(some.map((key) => this.#options.redis.hkeysBuffer(key))).catch(
+        (error: unknown) => {
+          throw unavailable(error);
+        },
+      );
+      yield fields.flatMap((page) => page.map((field) => field.toString('hex') as Serial));
+    }
   }
 
   // RefreshQueue
@@ -421,6 +442,14 @@ export class RedisStore implements Store {
     this.#asks.onAsk(listener);
   }
 
+  askLive(question: LiveQuestion, withinMs: number): Promise<LiveSignature | 'refused' | 'silence'> {
+    return this.#live.ask(question, withinMs);
+  }
+
+  onLive(signer: LiveListener): void {
+    this.#live.listen(signer);
+  }
+
   // Reliance
 
   get failure(): string | undefined {
@@ -456,6 +485,7 @@ export class RedisStore implements Store {
     await Promise.all(this.#all.map(({ watch }) => watch.close()));
     for (const event of LOST) this.#options.redis.off(event, this.#onLost);
     this.#asks.close();
+    this.#live.close();
   }
 
   get #all(): readonly IssuerParts[] {

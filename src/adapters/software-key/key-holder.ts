@@ -1,16 +1,18 @@
 /**
  * A private key in a PEM file, signing with node:crypto. For development and tests only: the key lies in this process's memory and
- * on the disk, where CT-6.2.1-a wants an HSM. Signing runs on libuv's thread pool, so the event loop is never held up;
- * UV_THREADPOOL_SIZE bounds how many signatures are made at once.
+ * on the disk, where CT-6.2.1-a wants an HSM. Signing runs on libuv's thread pool, a few signatures at a time: the pool is also
+ * the store's and the journal's, and a look-up that a client waits for must not stand behind a batch of signatures.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Problem } from '../../core/problem.ts';
 import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder.ts';
 
 /** RSA-4096 in PEM is 3.3 kB; text may stand before it. */
 const MAX_FILE_OCTETS = 64 << 10;
+/** Signatures under way at once: enough for the four threads of libuv's pool. */
+const IN_FLIGHT = 4;
 
 export interface SoftwareKeyOptions {
   /** Hash for RSA signatures; that of an EC key follows its curve (BR 7.1.3.2.2). Default sha256. */
@@ -49,6 +51,9 @@ class SoftwareKey implements KeyHolder {
   readonly publicKey: Buffer;
   readonly describe: string;
   #key: KeyObject | undefined;
+  /** Signatures that have not begun. */
+  readonly #waiting: Record<SignPriority, (() => void)[]> = { urgent: [], live: [], bulk: [] };
+  #inFlight = 0;
 
   constructor(key: KeyObject, algorithm: SignatureAlgorithm, file: string) {
     this.#key = key;
@@ -61,22 +66,36 @@ class SoftwareKey implements KeyHolder {
     return this.#key === undefined ? `${this.describe} is closed` : undefined;
   }
 
-  async sign(tbs: readonly Uint8Array[]): Promise<readonly SignResult[]> {
+  async sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]> {
     const key = this.#key;
     if (key === undefined) throw new Problem('unavailable', 'the key is closed', { field: this.describe });
-    return Promise.all(tbs.map((item) => this.#signOne(key, item)));
+    return Promise.all(tbs.map((item) => this.#signOne(key, item, priority)));
   }
 
   async close(): Promise<void> {
     this.#key = undefined;
   }
 
-  #signOne(key: KeyObject, tbs: Uint8Array): Promise<SignResult> {
+  #signOne(key: KeyObject, tbs: Uint8Array, priority: SignPriority): Promise<SignResult> {
     return new Promise((resolve) => {
-      sign(this.algorithm.hash, tbs, { key, dsaEncoding: 'der' }, (error, signature) => {
-        resolve(error ? { ok: false, error } : { ok: true, signature });
+      this.#waiting[priority].push(() => {
+        sign(this.algorithm.hash, tbs, { key, dsaEncoding: 'der' }, (error, signature) => {
+          this.#inFlight -= 1;
+          this.#beginNext();
+          resolve(error ? { ok: false, error } : { ok: true, signature });
+        });
       });
+      this.#beginNext();
     });
+  }
+
+  #beginNext(): void {
+    while (this.#inFlight < IN_FLIGHT) {
+      const begin = this.#waiting.urgent.shift() ?? this.#waiting.live.shift() ?? this.#waiting.bulk.shift();
+      if (begin === undefined) return;
+      this.#inFlight += 1;
+      begin();
+    }
   }
 }
 

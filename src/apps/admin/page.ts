@@ -1,5 +1,5 @@
 /** The status page: one HTML document without scripts or outside assets, which reloads itself. Every value is escaped. */
-import type { IssuerStatus, Status, TokenStatus } from './status.ts';
+import type { IssuerStatus, ProcessStatus, Status, TokenStatus } from './status.ts';
 
 export function statusPage(status: Status): string {
   const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[
@@ -26,6 +26,7 @@ ${problems(status)}
 ${status.issuers.map((one) => issuer(one, Date.parse(status.at))).join('\n') || '<p>No issuer is configured. Add one with <code>certstatus issuer add</code>.</p>'}
 </section>
 ${tokens(status.tokens)}
+${processes(status.processes ?? [])}
 <section aria-labelledby="signer"><h2 id="signer">Signer</h2>
 <table><thead><tr><th scope="col">Lane</th><th scope="col" class="number">Certificates waiting</th></tr></thead><tbody>
 ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</th><td class="number">${waiting.toLocaleString('en')}</td></tr>`).join('\n')}
@@ -56,6 +57,20 @@ function tokens(list: readonly TokenStatus[]): string {
     return `<tr><th scope="row">${escape(name)}</th><td><strong>${escape(state)}</strong>${escape(`${by}${entered}`)}<small>${escape(describe)}</small></td></tr>`;
   });
   return `<section aria-labelledby="tokens"><h2 id="tokens">Tokens</h2>
+<table><tbody>
+${rows.join('\n')}
+</tbody></table></section>`;
+}
+
+function processes(list: readonly ProcessStatus[]): string {
+  if (list.length === 0) return '';
+  const rows = list.map(({ index, state, pid, restarts, residentBytes }) => {
+    const size = residentBytes === undefined ? '' : `, ${Math.round(residentBytes / 1e6).toLocaleString('en')} MB`;
+    const again = restarts === 0 ? '' : `, started again ${restarts === 1 ? 'once' : `${restarts} times`}`;
+    const what = `${pid === undefined ? '' : `, process ${pid}`}${size}${again}`;
+    return `<tr><th scope="row">${index}</th><td><strong>${escape(state)}</strong>${escape(what)}</td></tr>`;
+  });
+  return `<section aria-labelledby="processes"><h2 id="processes">Responder processes</h2>
 <table><tbody>
 ${rows.join('\n')}
 </tbody></table></section>`;

@@ -19,6 +19,8 @@ export interface Status {
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
   /** Undefined in a process that records nothing. */
   readonly audit: { readonly seq: number; readonly writable: boolean } | undefined;
+  /** Those that serve beside this one; undefined where this one serves, or nobody does. */
+  readonly processes?: readonly ProcessStatus[] | undefined;
   /** Why the store cannot be relied on now. */
   readonly storeFailure: string | undefined;
 }
@@ -49,6 +51,14 @@ export interface IssuerStatus {
     /** True for the one that signs now, in a process that signs. */
     readonly signs: boolean;
   }[];
+}
+
+export interface ProcessStatus {
+  readonly index: number;
+  readonly state: 'starting' | 'serving' | 'waiting';
+  readonly pid: number | undefined;
+  readonly restarts: number;
+  readonly residentBytes: number | undefined;
 }
 
 export interface TokenStatus {
@@ -84,6 +94,23 @@ export function statusOf(sources: GaugeSources): Status {
     fail(
       `The store cannot be relied on: ${storeFailure}. No event is taken, nothing is signed; answers come from memory.`,
       'Bring back what is missing; it is used again by itself.',
+    );
+  }
+  const refusedAt = sources.misses?.refusedAt;
+  if (refusedAt !== undefined && now - refusedAt < MINUTE) {
+    warn(
+      'Serials that nobody issued are asked for faster than they may be looked up; such questions get tryLater.',
+      'Certificates that exist are answered as ever. See certstatus_lookups_total; a firewall can keep the source away.',
+    );
+  }
+  const processes = sources
+    .processes?.()
+    .map(({ told, ...view }): ProcessStatus => ({ ...view, residentBytes: told?.residentBytes }));
+  const idle = processes?.filter(({ state }) => state !== 'serving') ?? [];
+  if (processes !== undefined && idle.length > 0) {
+    (idle.length === processes.length ? fail : warn)(
+      `Of ${processes.length} responder processes ${processes.length - idle.length} serve.`,
+      'They are started again by themselves; the log says why they ended.',
     );
   }
   const tokens = sources.tokens().map((token): TokenStatus => {
@@ -199,6 +226,7 @@ export function statusOf(sources: GaugeSources): Status {
       seq: sources.journal.head.seq,
       writable: sources.journal.failure === undefined,
     },
+    processes,
     storeFailure,
   };
 }

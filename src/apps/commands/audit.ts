@@ -144,13 +144,18 @@ function* about(record: JournalRecord, serial: string): Generator<string> {
       change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
     yield `${record.type}: ${status}, revision ${change.revision}`;
   }
-  const { responses, removed } = (record.detail ?? {}) as {
+  const { responses, live, removed } = (record.detail ?? {}) as {
     responses?: readonly (readonly [string, number, string, string, string, string, string])[];
+    live?: readonly (readonly [string, number, string, string, string, string, string])[];
     removed?: readonly string[];
   };
   for (const [signed, revision, status, thisUpdate, nextUpdate, sha1, sha256] of responses ?? []) {
     if (signed === serial)
       yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
+  }
+  for (const [signed, revision, status, thisUpdate, nextUpdate, hash, digest] of live ?? []) {
+    if (signed === serial)
+      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, for one request with a nonce and a ${hash} CertID, SHA-256 of the response ${digest}`;
   }
   if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
 }

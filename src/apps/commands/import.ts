@@ -15,9 +15,9 @@ import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import type { ReasonName } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
-import { rfc3339, type EpochMs } from '../../core/time.ts';
-import { verified } from '../../flows/sign-answers.ts';
-import type { Api } from '../api.ts';
+import type { EpochMs } from '../../core/time.ts';
+import { verified } from '../../flows/check-answer.ts';
+import type { Api, ImportAnswer } from '../api.ts';
 import { startProgress } from '../progress.ts';
 import { print, withApi } from './context.ts';
 
@@ -96,12 +96,6 @@ interface Totals {
   readonly rejectedRows: { readonly line: number; readonly problem: string }[];
 }
 
-interface Answer {
-  readonly accepted: number;
-  readonly unchanged: number;
-  readonly rejected: readonly { readonly line: number; readonly problem: string }[];
-}
-
 async function importFile(
   file: ImportFile,
   api: Api,
@@ -112,15 +106,12 @@ async function importFile(
 ): Promise<Totals> {
   const totals: Totals = { rows: 0, accepted: 0, unchanged: 0, rejected: 0, rejectedRows: [] };
   const progress = startProgress(`import ${label}`, 'rows');
-  const reject = (rejected: Answer['rejected']): void => {
+  const reject = (rejected: ImportAnswer['rejected']): void => {
     totals.rejected += rejected.length;
     for (const row of rejected) if (all || totals.rejectedRows.length < SHOWN_REJECTED) totals.rejectedRows.push(row);
   };
   const send = async (rows: readonly ImportRow[]): Promise<void> => {
-    const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/import`, {
-      source,
-      rows: rows.map(wireRow),
-    })) as Answer;
+    const answer = await api.importRows(issuer, source, rows);
     totals.accepted += answer.accepted;
     totals.unchanged += answer.unchanged;
     reject(answer.rejected);
@@ -161,19 +152,6 @@ async function importFile(
   }
   totals.rejectedRows.sort((a, b) => a.line - b.line);
   return totals;
-}
-
-function wireRow(row: ImportRow): object {
-  return {
-    line: row.line,
-    serial: row.serial,
-    ...(row.notBefore !== undefined && { notBefore: rfc3339(row.notBefore) }),
-    ...(row.notAfter !== undefined && { notAfter: rfc3339(row.notAfter) }),
-    ...(row.precertificate && { precertificate: true }),
-    ...(row.crlShard !== undefined && { crlShard: row.crlShard }),
-    ...(row.revocation !== undefined && { revokedAt: rfc3339(row.revocation.revokedAt) }),
-    ...(row.revocation?.reason !== undefined && { reason: row.revocation.reason }),
-  };
 }
 
 function totalsText({ rows, accepted, unchanged, rejected, rejectedRows }: Totals): string {

@@ -21,6 +21,7 @@ import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
 import { addResponderRoutes } from './responder-routes.ts';
+import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
 
@@ -46,6 +47,8 @@ export interface IntakeParts {
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
+  /** At once; of a server that listens. */
+  readonly maxConnections?: number;
 }
 
 export function makeIntake(parts: IntakeParts): FastifyInstance {
@@ -53,12 +56,20 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   const app = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: 512 },
-    requestTimeout: 30_000,
+    ...PRIVATE_PORT,
     // The one place where a client is kept out before it has said anything (CT-4.9.5, NS-02).
     ...(parts.tls && {
-      https: { ...parts.tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const },
+      https: {
+        ...PRIVATE_PORT.http,
+        ...parts.tls,
+        requestCert: true,
+        rejectUnauthorized: true,
+        minVersion: 'TLSv1.2' as const,
+        handshakeTimeout: 10_000,
+      },
     }),
   }) as unknown as FastifyInstance;
+  if (parts.maxConnections !== undefined) boundConnections(app, parts.maxConnections);
 
   if (parts.tls !== undefined) recordRefusedHandshakes(app, core);
   const issuerOf: IssuerOf = (request, permission) => {

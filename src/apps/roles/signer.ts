@@ -6,6 +6,7 @@ import { Activation } from '../../flows/activation.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { CrlPublisher } from '../../flows/publish-crl.ts';
 import { Signer, type SignerIssuer } from '../../flows/sign.ts';
+import { LiveSigner } from '../../flows/sign-live.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';
 import { responderChanges } from '../responder-life.ts';
@@ -16,6 +17,7 @@ export interface SignerRole {
   readonly issuers: readonly SignerIssuer[];
   readonly activation: Activation;
   readonly signer: Signer;
+  readonly live: LiveSigner;
   readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
   readonly changes: ResponderChanges;
   start(): Promise<void>;
@@ -39,6 +41,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
   }
   const activation = new Activation(keyring.tokens, combineShares, journal, clock, log);
   const signer = new Signer(issuers, store, journal, clock, log, metrics.signer);
+  const live = new LiveSigner(issuers, store, journal, clock, log, metrics.signer);
   const publishers = new Map(
     issuers
       .filter(({ keys }) => keys.crl !== undefined)
@@ -69,6 +72,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     issuers,
     activation,
     signer,
+    live,
     publishers,
     changes,
     async start() {
@@ -78,6 +82,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     },
     async stop() {
       await signer.stop();
+      await live.stop();
       for (const publisher of publishers.values()) await publisher.stop();
       await resuming;
       await activation.stop();

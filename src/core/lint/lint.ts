@@ -22,6 +22,8 @@ export const CRL_RULES: readonly CrlRule[] = [...RFC5280_RULES, ...CABF_CRL_RULE
 const DEFAULT_AUTHORITIES: readonly Authority[] = ['rfc', 'cabf-tls'];
 /** A defect in every entry of a large CRL is one defect: this many are shown, the rest counted. */
 const SHOWN_ENTRIES_PER_RULE = 5;
+/** Half a millisecond of work. */
+const ENTRIES_PER_STEP = 1000;
 
 /** Every finding about these octets; none means fit to publish. Octets that are no OCSPResponse are one finding. */
 export function lintResponse(der: Uint8Array, context: ResponseContext = {}): Finding[] {
@@ -51,6 +53,15 @@ export function lintCrl(der: Uint8Array, context: CrlContext = {}): Finding[] {
 
 /** The same, for octets that are read already. */
 export function lintCrlView(view: CrlView, context: CrlContext = {}): Finding[] {
+  const steps = lintCrlInSteps(view, context);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, pausing every thousand entries: a million of them would hold up an event loop for half a second. */
+export function* lintCrlInSteps(view: CrlView, context: CrlContext = {}): Generator<undefined, Finding[]> {
   const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
   const rules = CRL_RULES.filter(({ authority }) => authorities.includes(authority));
   const crl: LintedCrl = {
@@ -63,25 +74,27 @@ export function lintCrlView(view: CrlView, context: CrlContext = {}): Finding[] 
     const message = rule.check?.(crl, context);
     if (message !== undefined) findings.push(finding(rule, message));
   }
-  const unreadable = lintEntries(rules, crl, context, findings);
+  const unreadable = yield* lintEntries(rules, crl, context, findings);
   if (unreadable !== undefined) findings.push(unreadable);
   return findings;
 }
 
 /** Adds what is wrong with entries to `findings`; returns the finding that ended the reading, if one did. */
-function lintEntries(
+function* lintEntries(
   rules: readonly CrlRule[],
   crl: LintedCrl,
   context: CrlContext,
   findings: Finding[],
-): Finding | undefined {
+): Generator<undefined, Finding | undefined> {
   const entryRules = rules.filter((rule) => rule.entry !== undefined);
   const counts = new Array<number>(entryRules.length).fill(0);
   let ascending = true;
   let before = '';
   let entries = 0;
-  const stopped = orFinding(() => {
+  let stopped: Finding | undefined;
+  try {
     for (const entry of crl.view.entries()) {
+      if (entries % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
       entries++;
       const serial = entry.serial ?? '';
       ascending &&= serial > before;
@@ -101,13 +114,14 @@ function lintEntries(
         }
       }
     }
-    return DONE;
-  });
+  } catch (error) {
+    stopped = unreadableAs(error);
+  }
   entryRules.forEach((rule, i) => {
     const more = (counts[i] as number) - SHOWN_ENTRIES_PER_RULE;
     if (more > 0) findings.push(finding(rule, `and ${more} more entries`));
   });
-  if ('severity' in stopped) return stopped;
+  if (stopped !== undefined) return stopped;
 
   // In ascending order nothing can be listed twice. Only other CAs' CRLs pay for a set.
   const repeated = ascending || crl.idp?.indirectCRL === true ? 0 : countRepeated(crl.view);
@@ -146,17 +160,21 @@ function orFinding<T extends object>(read: () => T): T | Finding {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return {
-      severity: 'error',
-      rule: error.rule ?? 'P-05',
-      citation: 'X.690; Mozilla Root Store Policy §5.2',
-      message: `${error.field ?? ''}: ${error.message}`,
-    };
+    return unreadableAs(error);
   }
 }
 
-const DONE = {};
+/** @throws what is no Problem. */
+function unreadableAs(error: unknown): Finding {
+  if (!(error instanceof Problem)) throw error;
+  return {
+    severity: 'error',
+    rule: error.rule ?? 'P-05',
+    citation: 'X.690; Mozilla Root Store Policy §5.2',
+    message: `${error.field ?? ''}: ${error.message}`,
+  };
+}
+
 const UNIQUE_ENTRIES = {
   severity: 'error',
   id: 'e_crl_unique_revoked_certificate',

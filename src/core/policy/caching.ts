@@ -192,6 +192,20 @@ function ocspError(responseStatus: number): Reply<200> {
   );
 }
 
+/**
+ * An answer signed for one request (RFC 9654): of no use to anybody else, so no cache may give it to another. RFC 9919 §7.2 forbids
+ * no-store and no-cache on what is authoritative (L-20, T-53, conflict X-10). Without ETag, Last-Modified and Expires, because there
+ * is nothing to revalidate, and an HTTP/1.0 cache would take the last for its leave to keep it.
+ */
+export function liveReply(body: Buffer): Reply<200> {
+  const caching = 'private, max-age=0, must-revalidate, no-transform';
+  return new Reply(
+    200,
+    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: ${caching}\r\n`,
+    body,
+  );
+}
+
 /** For what is not OCSP. Every one says no-store: 404 and 405 are cacheable without it (H-09, T-54). */
 export const plainReplies = {
   badRequest: plainReply(400, 'Bad request\n'),

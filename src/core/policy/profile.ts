@@ -4,6 +4,7 @@
  */
 import type { KeyType } from '../signature-algorithm.ts';
 import type { Reason } from '../reason.ts';
+import type { LiveLimits } from './live-budget.ts';
 
 export interface Profile {
   /** Name of the preset it came from. */
@@ -21,6 +22,12 @@ export interface Profile {
     readonly maxAgeMs: number;
     /** How long after notAfter a certificate is still answered for; then `unauthorized` (RFC 9919 §3.2.3, T-33). */
     readonly afterExpiryMs: number;
+    /**
+     * `ignore`: a request with a nonce gets the pre-signed answer, without it (RFC 9919 §3.2.1, L-08). `live`: an answer signed for
+     * it alone, with the nonce (RFC 9654 §2.1), as long as `live` lasts (N-08: both are allowed).
+     */
+    readonly nonce: 'ignore' | 'live';
+    readonly live: LiveLimits;
   };
   readonly crl: {
     /** Between two scheduled CRLs. */

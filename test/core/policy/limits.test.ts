@@ -16,7 +16,14 @@ const ROOT: Profile = {
   ...PROFILE,
   authorities: ['rfc', 'cabf-tls', 'mozilla', 'microsoft', 'secom'],
   issues: 'ca-certificates',
-  ocsp: { validityMs: 30 * DAY, refreshAfterMs: 7 * DAY, maxAgeMs: DAY, afterExpiryMs: DAY },
+  ocsp: {
+    validityMs: 30 * DAY,
+    refreshAfterMs: 7 * DAY,
+    maxAgeMs: DAY,
+    afterExpiryMs: DAY,
+    nonce: 'ignore',
+    live: { perSecond: 20, waiting: 64 },
+  },
   crl: { periodMs: 90 * DAY, validityMs: YEAR, coalesceMs: HOUR, invalidityDate: 'omit', keyUse: 'per-operation' },
 };
 

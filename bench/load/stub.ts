@@ -1,19 +1,26 @@
 /**
- * A stub under load, in its own process: `node server.js uws-stub|node-stub samples.json`. One constant answer with the fields
- * of a real one, nothing looked at. Prints its port when it listens, ends with its standard input.
+ * A stub under load, in its own process: `node stub.js uws|node-http sample.json`. One constant answer with the fields of a real
+ * one, nothing looked at. Prints its port when it listens, ends with its standard input.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadUws } from '../../src/adapters/origin-front/uws.ts';
-import type { Sample } from './responses.ts';
 
-const [engine = '', samples = ''] = process.argv.slice(2);
-const { headers, body: base64 } = (JSON.parse(readFileSync(samples, 'utf8')) as Sample[])[0] as Sample;
+/** A reply of the shipped program. */
+export interface Sample {
+  /** Header lines that a 200 carries besides Date, Connection and Content-Length. */
+  readonly headers: string;
+  /** DER of the response, base64. */
+  readonly body: string;
+}
+
+const [engine = '', file = ''] = process.argv.slice(2);
+const { headers, body: base64 } = JSON.parse(readFileSync(file, 'utf8')) as Sample;
 const body = Buffer.from(base64, 'base64');
 
-if (engine === 'uws-stub') uwsStub();
-else if (engine === 'node-stub') nodeStub();
+if (engine === 'uws') uwsStub();
+else if (engine === 'node-http') nodeStub();
 else throw new Error(`no such engine: ${engine}`);
 process.stdin.resume().on('end', () => process.exit(0));
 
@@ -45,7 +52,7 @@ function nodeStub(): void {
     response.writeHead(200, fields);
     response.end(body);
   });
-  server.listen(0, '127.0.0.1', () => listening((server.address() as AddressInfo).port));
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => listening((server.address() as AddressInfo).port));
 }
 
 function listening(port: number): void {
