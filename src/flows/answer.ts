@@ -17,7 +17,7 @@ import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
 import { decodeGetPath } from '../core/ocsp/get-path.ts';
 import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/request.ts';
 import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
-import { answerable } from '../core/policy/freshness.ts';
+import { answerable, servable } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
@@ -100,8 +100,11 @@ class Responder {
 
   #posted(question: Question, body: Uint8Array): Reply | Promise<Reply> {
     const spelling = latin1(body);
-    const entry = this.#parts.table.spelled(spelling, this.#parts.clock.now());
-    if (entry !== undefined) return this.#said(question, entry);
+    // What does not begin as a request is none, though it were word for word the target of a GET.
+    if (body[0] === SEQUENCE) {
+      const entry = this.#parts.table.spelled(spelling, this.#parts.clock.now());
+      if (entry !== undefined) return this.#said(question, entry);
+    }
     return this.#ocsp(question, body, spelling);
   }
 
@@ -253,7 +256,13 @@ class Responder {
       if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
       throw error;
     }
-    if (loaded.kind === 'entry') return this.#entry(question, issuer, loaded.entry);
+    if (loaded.kind === 'entry') {
+      // The store may have taken its time: what is right now, counts (P4, L-19).
+      const then = this.#parts.clock.now();
+      if (!servable(loaded.entry.response, then)) return 'pending';
+      loaded.entry.dress(then);
+      return this.#entry(question, issuer, loaded.entry);
+    }
     if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
     if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
       return this.#refused(question, 'unauthorized-expired', hash);

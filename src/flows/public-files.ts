@@ -9,6 +9,8 @@ import type { ServedIssuer } from './issuer-setup.ts';
 export type PublicFile = { readonly kind: 'crl' | 'ca-certificate'; readonly issuer: IssuerTag };
 
 export interface Dressed {
+  /** When its block was made. */
+  readonly at: EpochMs;
   readonly reply: Reply;
   readonly notModified: Reply;
   readonly block: CachingBlock;
@@ -40,7 +42,7 @@ export class PublicFiles {
         },
         nowMs,
       );
-      this.#certificates.set(tag, dress(certificate.der, block));
+      this.#certificates.set(tag, dress(certificate.der, block, nowMs));
     }
   }
 
@@ -79,12 +81,13 @@ export class PublicFiles {
     if (file.kind === 'ca-certificate') return this.#certificates.get(file.issuer);
     const crl = this.#crls.get(file.issuer);
     if (crl === undefined || nowMs > crl.record.nextUpdate) return undefined;
-    // H-02: Last-Modified is never later than Date, also when the clock was set back.
-    if (crl.dressed === undefined || nowMs >= crl.dressed.block.goodUntil || nowMs < crl.dressed.block.lastModifiedMs) {
+    // Also when the clock was set back: Last-Modified is never later than Date (H-02), and max-age=0 does not stay behind.
+    if (crl.dressed === undefined || nowMs >= crl.dressed.block.goodUntil || nowMs < crl.dressed.at) {
       const { record, der } = crl;
       const periodMs = this.#issuers.get(file.issuer)?.profile.crl.periodMs ?? 0;
       const refreshAt = record.scheduledAt + periodMs;
-      crl.dressed = dress(der, crlCaching({ body: der, ...record, refreshAt, maxAgeCapMs: CRL_MAX_AGE_MS }, nowMs));
+      const cacheable = { body: der, ...record, refreshAt, maxAgeCapMs: CRL_MAX_AGE_MS };
+      crl.dressed = dress(der, crlCaching(cacheable, nowMs), nowMs);
     }
     return crl.dressed;
   }
@@ -96,8 +99,9 @@ export class PublicFiles {
   }
 }
 
-function dress(body: Buffer, block: CachingBlock): Dressed {
+function dress(body: Buffer, block: CachingBlock, at: EpochMs): Dressed {
   return {
+    at,
     block,
     reply: new Reply(200, block.headers, body),
     notModified: new Reply(304, notModifiedHeaders(block), EMPTY),

@@ -51,6 +51,8 @@ export class Entry extends Reply<200> implements Spelled {
   readonly gaps: number;
   /** When to look for its successor. */
   lookAt: EpochMs;
+  /** When `block` was made. */
+  #dressedAt: EpochMs;
   spelledIn: number[] | undefined = undefined;
   #notModified: Reply<304> | undefined = undefined;
 
@@ -83,6 +85,7 @@ export class Entry extends Reply<200> implements Spelled {
     this.notAfter = certificate.notAfter;
     this.maxAgeMs = maxAgeMs;
     this.block = block;
+    this.#dressedAt = nowMs;
     this.gaps = gaps;
     this.lookAt = Math.max(response.refreshAt, nowMs + LOOK_AGAIN_MS);
   }
@@ -91,10 +94,19 @@ export class Entry extends Reply<200> implements Spelled {
     return (this.#notModified ??= new Reply(304, notModifiedHeaders(this.block), EMPTY));
   }
 
-  /** Makes the headers anew where max-age has moved on. */
+  /** Is it time to look for its successor? Also when the time for it was set by a clock that was ahead. */
+  looksAt(nowMs: EpochMs): boolean {
+    const { lookAt } = this;
+    return nowMs >= lookAt || (lookAt > this.response.refreshAt && lookAt - nowMs > LOOK_AGAIN_MS);
+  }
+
+  /** Makes the headers anew where max-age has moved on, and when the clock was set back: of a clock that was ahead nothing stays. */
   dress(nowMs: EpochMs): void {
-    if (nowMs < this.block.goodUntil && nowMs >= this.block.lastModifiedMs) return;
+    if (nowMs < this.block.goodUntil && nowMs >= this.#dressedAt) return;
     const { body, response, maxAgeMs, block } = this;
+    this.#dressedAt = nowMs;
+    // For how long these are right is another question, and `nowMs` may be of the time when a slow load began.
+    this.readyUntilS = 0;
     this.block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs, etag: block.etag }, nowMs);
     this.renew(this.block.headers);
     this.#notModified = undefined;
@@ -219,10 +231,13 @@ export class ResponseTable {
     if (entry === undefined || !servable(entry.response, nowMs)) return undefined;
     if (this.#shared !== undefined) {
       if (entry.gaps !== this.#gapsOf(issuer) || this.#mute(entry)) return undefined;
-      if (nowMs >= entry.lookAt) this.#lookForSuccessor(hash, issuer, serial, entry, nowMs);
     }
     entry.dress(nowMs);
+    const look = this.#shared !== undefined && entry.looksAt(nowMs);
+    if (look) entry.lookAt = nowMs + LOOK_AGAIN_MS;
     this.#makeReady(entry, nowMs);
+    // Last: what it finds out counts for the entry as it is left here.
+    if (look) this.load(hash, issuer, serial, nowMs).catch(() => undefined);
     return entry;
   }
 
@@ -283,8 +298,10 @@ export class ResponseTable {
         known.gaps === this.#gapsOf(issuer) &&
         !supersedes(found.response, known.response) &&
         servable(known.response, nowMs)
-      )
+      ) {
+        known.dress(nowMs);
         return { kind: 'entry', entry: known };
+      }
       const entry = this.#insert(key, hash, found.certificate, found.response, nowMs);
       return entry === undefined ? { kind: 'pending', certificate: found.certificate } : { kind: 'entry', entry };
     }
@@ -319,11 +336,6 @@ export class ResponseTable {
       entry.response.revocation === undefined &&
       this.#source.silentMs() > this.#shared.silenceLimitMs
     );
-  }
-
-  #lookForSuccessor(hash: CertIdHash, issuer: IssuerTag, serial: Serial, entry: Entry, nowMs: EpochMs): void {
-    entry.lookAt = nowMs + LOOK_AGAIN_MS;
-    this.load(hash, issuer, serial, nowMs).catch(() => undefined);
   }
 
   /** Drops what is older than the revision, or says something else of it: a crash can leave two of one number (core/precedence.ts). */

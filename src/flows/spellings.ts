@@ -16,6 +16,8 @@ export interface Spelled {
 
 /** With one place per set every thirteenth spelling would share it with another, with four none in thousands does. */
 const WAYS = 4;
+/** An array of more than 2^25 places is a hash table to V8, which takes 20 s and 5 GB to fill; of more than 2^32 there is none. */
+const MAX_PLACES = 2 ** 24;
 /** By GET and by POST, and two odd ones. */
 const MAX_OF_ONE = 4;
 
@@ -26,9 +28,9 @@ export class Spellings<Entry extends Spelled> {
   readonly #places: (string | Entry | undefined)[];
   readonly #mask: number;
 
-  /** @param atMost how many places; rounded down to a power of two. */
+  /** @param atMost how many places; rounded down to a power of two, and to MAX_PLACES. */
   constructor(atMost: number) {
-    const size = 2 ** Math.floor(Math.log2(Math.max(WAYS, atMost)));
+    const size = 2 ** Math.floor(Math.log2(Math.max(WAYS, Math.min(atMost, MAX_PLACES))));
     this.#hashes = new Int32Array(size);
     this.#places = new Array<string | Entry | undefined>(2 * size).fill(undefined);
     this.#mask = size - WAYS;

@@ -172,6 +172,14 @@ function passesOn(name: EdgeName): void {
       assert.notEqual(a, await ask('b.example'));
     });
 
+    it('gives nobody the file of another host, whatever its request line and Host say (RFC 9112 §3.2.2)', async () => {
+      const ask = async (target: string): Promise<string> =>
+        (await raw(edge.port, `GET ${target} HTTP/1.1`, ['Host: a.example'])).body.toString();
+      const a = await ask('/kept/ca.crl');
+      assert.notEqual(await ask('http://c.example/kept/ca.crl'), a);
+      assert.notEqual(await ask('http://a.example.c.example/kept/ca.crl'), a);
+    });
+
     it('keeps nothing that says no-store', async () => {
       const path = `/OcspServer/${'A'.repeat(100)}`;
       const answers = new Set<string>();

@@ -306,6 +306,39 @@ describe('answer: waiting for a signature', () => {
     assert.equal(said.thisUpdate, service.clock.now());
   });
 
+  it('neither serves what expires while the store is read, nor promises what was right before (P4, L-19)', async () => {
+    const [service, [first, second]] = (await running(2)) as [TestService, [Serial, Serial]];
+    await service.signer.stop();
+    const { clock, served, store } = service;
+    /** The answer to a question that comes at one instant and whose look-up ends at another. */
+    const askSlowly = async (serial: Serial, from: number, to: number): Promise<Reply> => {
+      clock.step(from - clock.now());
+      service.interfere.lookup = async (real, ...key) => {
+        const found = await real(...key);
+        clock.step(to - clock.now());
+        return found;
+      };
+      const answering = service.answer(question(getPath(requestFor(service.at.caDer, serial))));
+      await settled();
+      service.interfere = {};
+      await clock.advance(3 * SECOND);
+      return answering;
+    };
+    const found = await store.lookup(served.tag, first);
+    assert.ok(found.kind === 'published');
+    const { refreshAt, nextUpdate } = found.response;
+    const slow = await askSlowly(first, refreshAt - 2 * HOUR, refreshAt - SECOND);
+    assert.match(headersOf(slow)['cache-control'] ?? '', /^max-age=1,/);
+    assert.equal(hexOf(await askSlowly(second, nextUpdate - SECOND, nextUpdate + SECOND)), TRY_LATER);
+  });
+
+  it('takes no words for a request because a GET said them (L-01)', async () => {
+    const [service, [serial]] = (await running(1)) as [TestService, [Serial]];
+    const target = getPath(requestFor(service.at.caDer, serial));
+    for (let i = 0; i < 3; i++) await service.answer(question(target));
+    assert.equal(hexOf(await service.answer(post(Buffer.from(target)))), MALFORMED);
+  });
+
   it('serves nothing from the future when the clock was set back, and serves it again when it is right', async () => {
     const [service, [serial]] = (await running(1)) as [TestService, [Serial]];
     assert.equal((await say(service, serial)).status, 'good');

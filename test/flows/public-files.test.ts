@@ -54,6 +54,18 @@ describe('PublicFiles', () => {
     assert.ok(seen.has(3600) && seen.has(0) && seen.size > 4, [...seen].join());
   });
 
+  it('has max-age as before when a clock that went ahead is right again', async () => {
+    const service = await running();
+    const maxAge = async (): Promise<string | undefined> =>
+      headersOf(await service.answer(question(CRL_PATH)))['cache-control'];
+    await service.publisher.stop();
+    const before = await maxAge();
+    service.clock.step(DAY);
+    assert.match((await maxAge()) ?? '', /^max-age=0,/);
+    service.clock.step(-DAY);
+    assert.equal(await maxAge(), before);
+  });
+
   it('reports an archive that was tampered with, and goes on answering OCSP', async () => {
     const service = await running();
     const record = await service.store.current(service.served.tag);

@@ -55,6 +55,14 @@ describe('Spellings', () => {
     );
   });
 
+  it('stays small before a table of any size', () => {
+    // 100 GB of answers: as many places would be more than an array has.
+    const spellings = new Spellings<Thing>(1e11);
+    const thing = new Thing('a');
+    spellings.keep('/a', thing);
+    assert.equal(spellings.find('/a'), thing);
+  });
+
   it('holds on to nothing that it was told to forget, however it was spelled', () => {
     const spellings = new Spellings<Thing>(1024);
     const thing = new Thing('a');

@@ -114,7 +114,9 @@ export class Connection implements Progress {
       socket.destroy();
     });
     if (!keepAlive) return socket.destroySoon();
-    socket.once('drain', () => {
+    // Not 'drain', which comes only after more than a socket likes to hold: what is left of a small reply is less.
+    socket.write('', (error) => {
+      if (error) return;
       socket.setTimeout(0);
       this.#next();
     });
