@@ -22,9 +22,11 @@ export class Fallback {
   closing = false;
   readonly #answer: Answer;
   readonly #server: Server;
-  /** Whole requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the requests before it. */
-  readonly #underWay = new WeakMap<Socket, number>();
+  /** Requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the whole ones before it. */
+  readonly #underWay = new WeakMap<Socket, Set<IncomingMessage>>();
   readonly #refused = new WeakMap<Socket, Reply>();
+  /** Connections with a reply, sent or under way, that says it is the last. */
+  readonly #ending = new WeakSet<Socket>();
 
   constructor(answer: Answer, { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits) {
     this.#answer = answer;
@@ -44,7 +46,9 @@ export class Fallback {
     // A client that says it is done sending is owed what it has asked for. No documented option: without it only that is lost.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      if (declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
+      // Behind another request in a pipeline the response has no socket yet, and what is kept for it until then would go out
+      // between its head and its body. The client sends its body without being told to (RFC 9110 §10.1.1).
+      if (response.socket !== null && declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
       this.#serve(request, response);
     });
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -55,6 +59,8 @@ export class Fallback {
     );
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+      // What follows the last request of a connection is no request (RFC 9112 §9.6): nothing is said to it.
+      else if (error.code === 'HPE_CLOSED_CONNECTION' || this.#ending.has(socket)) socket.resume();
       else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse(socket, HEAD_TOO_LARGE);
       else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#refuse(socket, TIMED_OUT);
       else this.#refuse(socket, plainReplies.badRequest);
@@ -79,6 +85,7 @@ export class Fallback {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#begin(request, response);
     if (!hostIsRight(request)) return this.#send(request, response, plainReplies.badRequest, true);
     if (declaredLength(request) > MAX_BODY_BYTES) return this.#refuseBody(request, response);
     if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
@@ -97,7 +104,6 @@ export class Fallback {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, body: Buffer | undefined): void {
-    this.#begin(request.socket, response);
     const { method = '', url = '', headers, httpVersion } = request;
     const question: Question = {
       method,
@@ -115,6 +121,7 @@ export class Fallback {
   }
 
   #send(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): void {
+    if (close) this.#ending.add(request.socket);
     response.writeHead(reply.status, this.#fields(reply, close));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
   }
@@ -124,6 +131,7 @@ export class Fallback {
    * octets unread makes the kernel reset the connection, and the client would lose the reply (RFC 9112 §9.6).
    */
   #refuseBody(request: IncomingMessage, response: ServerResponse): void {
+    this.#ending.add(request.socket);
     response.writeHead(413, this.#fields(plainReplies.tooLarge, true));
     response.write(plainReplies.tooLarge.body);
     let discarded = 0;
@@ -146,13 +154,15 @@ export class Fallback {
     return close || this.closing ? [...fields, 'Connection', 'close'] : fields;
   }
 
-  #begin(socket: Socket, response: ServerResponse): void {
-    this.#underWay.set(socket, (this.#underWay.get(socket) ?? 0) + 1);
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    let underWay = this.#underWay.get(socket);
+    if (underWay === undefined) this.#underWay.set(socket, (underWay = new Set()));
+    underWay.add(request);
     response.once('close', () => {
-      const left = (this.#underWay.get(socket) ?? 1) - 1;
-      this.#underWay.set(socket, left);
+      underWay.delete(request);
       const refusal = this.#refused.get(socket);
-      if (left === 0 && refusal !== undefined) writeRefusal(socket, refusal);
+      if (refusal !== undefined) this.#refuseInTurn(socket, refusal);
     });
   }
 
@@ -160,7 +170,13 @@ export class Fallback {
   #refuse(socket: Socket, refusal: Reply): void {
     if (this.#refused.has(socket)) return;
     this.#refused.set(socket, refusal);
-    if ((this.#underWay.get(socket) ?? 0) === 0) writeRefusal(socket, refusal);
+    this.#refuseInTurn(socket, refusal);
+  }
+
+  #refuseInTurn(socket: Socket, refusal: Reply): void {
+    // A whole request has a reply coming, even if its body has not been handed to #serve yet.
+    for (const request of this.#underWay.get(socket) ?? []) if (request.complete) return;
+    writeRefusal(socket, refusal);
   }
 }
 
