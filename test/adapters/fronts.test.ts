@@ -428,6 +428,31 @@ for (const engine of engines) {
       assert.equal(client.rest.length, 0);
     });
 
+    it('leaves nobody waiting behind a request with Upgrade', { skip: pipelines }, async () => {
+      for (const framed of ['\r\n', 'Content-Length: 3\r\n\r\nabc']) {
+        const client = new RawClient(front.address.port);
+        const upgrading = `POST /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n${framed}`;
+        await client.send(`${upgrading}${text('GET /y HTTP/1.1', 'Host: h')}`);
+        const reply = await client.reply();
+        assert.equal(told(reply).target, '/x');
+        assert.equal(reply?.headers.get('connection'), 'close');
+        await client.closed;
+      }
+    });
+
+    it('hears a refused client out, so that the refusal reaches it', { skip: pipelines }, async () => {
+      const client = new RawClient(front.address.port);
+      let reset = false;
+      client.socket.on('error', () => (reset = true));
+      for (let i = 0; i < 4; i++) {
+        await client.send('nonsense\r\n\r\n');
+        await pause(20);
+      }
+      assert.equal(reset, false);
+      assert.equal((await client.reply())?.status, 400);
+      client.socket.destroy();
+    });
+
     it('says the same bytes again on a kept connection, with the Date of then', async () => {
       const client = new RawClient(front.address.port);
       const seen: Seen[] = [];

@@ -48,7 +48,8 @@ export class Fallback {
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       // Behind another request in a pipeline the response has no socket yet, and what is kept for it until then would go out
       // between its head and its body. The client sends its body without being told to (RFC 9110 §10.1.1).
-      if (response.socket !== null && declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
+      const isWanted = hostIsRight(request) && declaredLength(request) <= MAX_BODY_BYTES;
+      if (response.socket !== null && isWanted) response.writeContinue();
       this.#serve(request, response);
     });
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -58,9 +59,10 @@ export class Fallback {
       this.#refuse(socket, plainReplies.methodNotAllowed),
     );
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
-      // What follows the last request of a connection is no request (RFC 9112 §9.6): nothing is said to it.
-      else if (error.code === 'HPE_CLOSED_CONNECTION' || this.#ending.has(socket)) socket.resume();
+      const isEnding = this.#ending.has(socket) || this.#refused.has(socket) || error.code === 'HPE_CLOSED_CONNECTION';
+      // What follows the last request of a connection is no request (RFC 9112 §9.6): it is read, and nothing is said to it.
+      if (isEnding && error.code !== 'ECONNRESET') socket.resume();
+      else if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
       else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse(socket, HEAD_TOO_LARGE);
       else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#refuse(socket, TIMED_OUT);
       else this.#refuse(socket, plainReplies.badRequest);
@@ -115,7 +117,8 @@ export class Fallback {
       httpVersion,
     };
     const reply = this.#answer(question);
-    const close = httpVersion !== '1.1';
+    // llhttp stops behind a request with Upgrade, though nothing is upgraded, and what came in the same packet is lost: so it is the last.
+    const close = httpVersion !== '1.1' || headers.upgrade !== undefined;
     if (reply instanceof Promise) void reply.then((late) => this.#send(request, response, late, close));
     else this.#send(request, response, reply, close);
   }
