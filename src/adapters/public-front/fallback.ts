@@ -171,7 +171,7 @@ export class Fallback {
 
   /** What follows on the connection is not read as a request any more. */
   #refuse(socket: Socket, refusal: Reply): void {
-    if (this.#refused.has(socket)) return;
+    if (this.#refused.has(socket) || this.#ending.has(socket)) return;
     this.#refused.set(socket, refusal);
     this.#refuseInTurn(socket, refusal);
   }
