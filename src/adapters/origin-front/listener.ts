@@ -5,7 +5,10 @@
  * - 505 to HTTP/1.0 and to absolute-form targets, so it is not for stapling servers;
  * - no reply to a request after an empty line, two different Content-Length fields accepted (20.51);
  * - 10 s for a request to arrive and for an idle connection, not configurable;
- * - a second request that comes while the first waits for its reply ends the connection;
+ * - a second request that comes while the first waits for its reply ends the connection, and so do octets that are no request; replies
+ *   to whatever came in the same packet are lost then, and a refusal takes their place;
+ * - no chunk extensions, no trailers; 100 (Continue) to whoever sends Expect;
+ * - what came in one packet with a request that is the last, or too large, is answered as well;
  * - its own refusals (400, 431, 505) carry no Cache-Control;
  * - it must end before its process or worker thread does; scale it with processes.
  */
