@@ -148,7 +148,10 @@ function publicTurn(message: Message, octets: Buffer, at: number, site: Site): T
   if (expect !== undefined && !continues) return last(417);
   const headersOnly = method === 'HEAD';
   if (framing.declared > MAX_BODY || (framing.body?.length ?? 0) > MAX_BODY) {
-    return { owed: owe(octets.length, [status(413)], { headersOnly, continues }), then: 'closed' };
+    return {
+      owed: owe(Math.min(framing.end, octets.length), [status(413)], { headersOnly, continues }),
+      then: 'closed',
+    };
   }
   if (framing.kind === 'incomplete') return { then: 'broken' };
   const { replies } = decide(message, framing.body ?? Buffer.alloc(0), 'public', site);
@@ -178,17 +181,17 @@ function originTurn(message: Message, octets: Buffer, at: number, site: Site): T
   const framing = readBody(message, octets);
   if (framing.kind === 'unclear') return { then: 'unknown' };
   const headersOnly = method === 'HEAD';
+  // RFC 9110 §10.1.1 has it only where a body is to come; that engine says it to everyone who asks.
+  const continues = fields.has('expect');
   // By GET and HEAD the body counts for nothing, and the reply does not wait for it.
   const waits = method !== 'GET' && method !== 'HEAD';
   if (waits && (framing.body?.length ?? 0) > MAX_BODY) {
     // What came in the same packet is still answered, if the connection lasts so long.
-    return { owed: owe(framing.end, [status(413)], { headersOnly }), then: 'unknown' };
+    return { owed: owe(framing.end, [status(413)], { headersOnly, continues }), then: 'unknown' };
   }
   if (framing.kind === 'incomplete' && (waits || framing.declared === 0)) return { then: 'broken' };
   const { replies, late } = decide(message, framing.body ?? Buffer.alloc(0), 'origin', site);
   const end = framing.kind === 'incomplete' ? octets.length : framing.end;
-  // RFC 9110 §10.1.1 has it only where a body is to come; that engine says it to everyone who asks.
-  const continues = fields.has('expect');
   if (framing.extended === true) {
     // It reads neither chunk extensions nor trailers, which RFC 9112 §7.1 would have it pass over.
     return { owed: owe(end, [...replies, status(400), status(505)], { headersOnly, continues }), then: 'unknown' };

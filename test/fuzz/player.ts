@@ -141,16 +141,16 @@ export class Play {
       // A client that is done sending, and whose last words were none, hears the replies before them, and perhaps no refusal.
       const isRefusal = next.replies.every((reply) => reply.kind === 'status' && REFUSALS.has(reply.status));
       if (this.#ended && this.#conversation.ending === 'half-close' && isRefusal) return this.#finish(undefined);
-      if (this.#wasReset && this.#sentTo > this.#lastEnd) return this.#finish(undefined);
+      if (this.#ended && this.#sentTo > this.#lastEnd) return this.#finish(undefined);
       if (this.#ended)
         return this.#finish(`the connection ended before the reply${this.#wasReset ? ', by a reset' : ''}`);
       return this.#goOn();
     }
     if (then === 'unknown') return this.#finish(undefined);
     if (then === 'broken') {
-      // It may say so, or wait for the rest, or just end.
+      // It may say so, or wait for the rest, ask for it (100), or just end.
       const status = /^HTTP\/1\.1 (\d{3}) /.exec(this.#received.toString('latin1', 0, 20))?.[1];
-      if (this.#received.length > 12 && !REFUSALS.has(Number(status))) return this.#finish('no refusal of what is no whole request'); // prettier-ignore
+      if (this.#received.length > 12 && status !== '100' && !REFUSALS.has(Number(status))) return this.#finish('no refusal of what is no whole request'); // prettier-ignore
       if (this.#nextPiece === this.#conversation.cuts.length || this.#ended) this.#finish(undefined);
       else this.#goOn();
       return;
