@@ -91,10 +91,10 @@ export function whatIsOwed(listener: Listener, octets: Buffer, site: Site): Sent
   };
   for (;;) {
     if (at === octets.length) return over('open');
-    if (octets[at] === 0x0d && octets[at + 1] === 0x0a) {
-      // RFC 9112 §2.2: an empty line before a request is passed over. The origin listener gives no reply after one.
+    if (octets[at] === 0x0d || octets[at] === 0x0a) {
+      // RFC 9112 §2.2: an empty line before a request is passed over, a bare LF included. The origin listener gives no reply after one.
       if (listener === 'origin') return over('unknown');
-      at += 2;
+      at++;
       continue;
     }
     const message = readHead(octets, at);
@@ -119,7 +119,7 @@ interface Turn {
 function publicTurn(message: Message, octets: Buffer, at: number, site: Site): Turn {
   const { method, version, fields, target } = message;
   const refuse = (...statuses: number[]): Turn => ({
-    owed: owe(octets.length, statuses.map(status), { headersOnly: method === 'HEAD' }),
+    owed: owe(octets.length, statuses.map(status), { headersOnly: method === 'HEAD', continues: fields.has('expect') }),
     then: 'closed',
   });
   if (message.bodyAt - at > MAX_HEAD) return refuse(431, 400);
