@@ -58,8 +58,9 @@ export class RouteTable<File> {
     if (mount !== undefined) return mount;
     let authority: string | undefined;
     if (path.charCodeAt(0) !== SLASH) {
-      // RFC 9112 §3.2.2: a server accepts the absolute-form, and its authority counts instead of Host.
-      const found = /^https?:\/\/([^/?#]*)/i.exec(path);
+      // RFC 9112 §3.2.2: a server accepts the absolute-form, and its authority counts instead of Host. An empty one is refused
+      // (RFC 9110 §4.2.1).
+      const found = /^https?:\/\/([^/?#]+)/i.exec(path);
       if (found === null) return NONE;
       authority = found[1] as string;
       path = path.slice(found[0].length) || '/';

@@ -397,6 +397,62 @@ for (const engine of engines) {
       client.socket.destroy();
     });
 
+    const pipelines = engine.name === 'origin' ? 'the engine loses replies of a packet that it refuses' : false;
+    it('replies to a request with a body before it refuses what follows', { skip: pipelines }, async () => {
+      for (const framed of [
+        'Content-Length: 3\r\n\r\nabc',
+        'Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+      ]) {
+        const client = new RawClient(front.address.port);
+        await client.send(`POST /first HTTP/1.1\r\nHost: h\r\n${framed}nonsense\r\n\r\n`);
+        assert.equal(told(await client.reply()).target, '/first');
+        assert.equal((await client.reply())?.status, 400);
+        await client.closed;
+      }
+    });
+
+    it('puts no 100 into the reply to a request in a pipeline', { skip: pipelines }, async () => {
+      const client = new RawClient(front.address.port);
+      const expecting = text('POST /second HTTP/1.1', 'Host: h', 'Expect: 100-continue', 'Content-Length: 3');
+      await client.send(`${text('GET /late HTTP/1.1', 'Host: h')}${expecting}abc`);
+      assert.equal(told(await client.reply()).target, '/late');
+      assert.equal(told(await client.reply()).body, bodyHash(Buffer.from('abc')));
+      client.socket.destroy();
+    });
+
+    it('says nothing to what follows the last request (RFC 9112 §9.6)', { skip: pipelines }, async () => {
+      const client = new RawClient(front.address.port);
+      await client.send(text('HEAD /late HTTP/1.1', 'Host: h', 'Connection: close'), text('GET / HTTP/1.1', 'Host: h'));
+      assert.equal((await client.reply('HEAD'))?.status, 200);
+      await client.closed;
+      assert.equal(client.rest.length, 0);
+    });
+
+    it('leaves nobody waiting behind a request with Upgrade', { skip: pipelines }, async () => {
+      for (const framed of ['\r\n', 'Content-Length: 3\r\n\r\nabc']) {
+        const client = new RawClient(front.address.port);
+        const upgrading = `POST /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n${framed}`;
+        await client.send(`${upgrading}${text('GET /y HTTP/1.1', 'Host: h')}`);
+        const reply = await client.reply();
+        assert.equal(told(reply).target, '/x');
+        assert.equal(reply?.headers.get('connection'), 'close');
+        await client.closed;
+      }
+    });
+
+    it('hears a refused client out, so that the refusal reaches it', { skip: pipelines }, async () => {
+      const client = new RawClient(front.address.port);
+      let reset = false;
+      client.socket.on('error', () => (reset = true));
+      for (let i = 0; i < 4; i++) {
+        await client.send('nonsense\r\n\r\n');
+        await pause(20);
+      }
+      assert.equal(reset, false);
+      assert.equal((await client.reply())?.status, 400);
+      client.socket.destroy();
+    });
+
     it('says the same bytes again on a kept connection, with the Date of then', async () => {
       const client = new RawClient(front.address.port);
       const seen: Seen[] = [];

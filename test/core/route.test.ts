@@ -87,7 +87,14 @@ describe('RouteTable', () => {
   });
 
   it('refuses the other forms of a target', () => {
-    for (const target of ['*', 'ocsp.example:443', 'ftp://ocsp.example/OcspServer', 'OcspServer', 'http:/OcspServer']) {
+    for (const target of [
+      '*',
+      'ocsp.example:443',
+      'ftp://ocsp.example/OcspServer',
+      'OcspServer',
+      'http:/OcspServer',
+      'http:///OcspServer',
+    ]) {
       assert.deepEqual(PREFIXED.find({ target: target, host: 'ocsp.example' }), NONE, target);
     }
   });

@@ -7,7 +7,10 @@
  * - 10 s for a request to arrive and for an idle connection, not configurable;
  * - a body must arrive at 16 kB a second, or within 10 s;
  * - a connection too many is closed unanswered: out of files the library would spin;
- * - a second request that comes while the first waits for its reply ends the connection;
+ * - a second request that comes while the first waits for its reply ends the connection, and so do octets that are no request; replies
+ *   to whatever came in the same packet are lost then, and a refusal takes their place;
+ * - no chunk extensions, no trailers; 100 (Continue) to whoever sends Expect;
+ * - what came in one packet with a request that is the last, or too large, is answered as well;
  * - its own refusals (400, 431, 505) carry no Cache-Control;
  * - it must end before its process or worker thread does; scale it with processes.
  */

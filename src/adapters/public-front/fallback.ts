@@ -39,10 +39,12 @@ export class Fallback {
   closing = false;
   readonly #answer: Answer;
   readonly #server: Server;
-  /** Whole requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the requests before it. */
-  readonly #underWay = new WeakMap<Socket, number>();
+  /** Requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the whole ones before it. */
+  readonly #underWay = new WeakMap<Socket, Set<IncomingMessage>>();
   readonly #progress = new WeakMap<Socket, Progress>();
   readonly #refused = new WeakMap<Socket, Reply>();
+  /** Connections with a reply, sent or under way, that says it is the last. */
+  readonly #ending = new WeakSet<Socket>();
 
   /** @param shed told of each connection that is ended before its client ends it. */
   constructor(
@@ -65,13 +67,16 @@ export class Fallback {
     );
     this.#server.timeout = writeMs;
     this.#server.on('timeout', (socket: Socket) => {
-      shed((this.#underWay.get(socket) ?? 0) > 0 ? 'slow-reader' : 'idle');
+      shed((this.#underWay.get(socket)?.size ?? 0) > 0 ? 'slow-reader' : 'idle');
       socket.destroy();
     });
     // A client that says it is done sending is owed what it has asked for. No documented option: without it only that is lost.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      if (declaredLength(request) <= MAX_BODY_BYTES) response.writeContinue();
+      // Behind another request in a pipeline the response has no socket yet, and what is kept for it until then would go out
+      // between its head and its body. The client sends its body without being told to (RFC 9110 §10.1.1).
+      const isWanted = hostIsRight(request) && declaredLength(request) <= MAX_BODY_BYTES;
+      if (response.socket !== null && isWanted) response.writeContinue();
       this.#serve(request, response);
     });
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -81,7 +86,10 @@ export class Fallback {
       this.#refuse(socket, plainReplies.methodNotAllowed),
     );
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+      const isEnding = this.#ending.has(socket) || this.#refused.has(socket) || error.code === 'HPE_CLOSED_CONNECTION';
+      // What follows the last request of a connection is no request (RFC 9112 §9.6): it is read, and nothing is said to it.
+      if (isEnding && error.code !== 'ECONNRESET') socket.resume();
+      else if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
       else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse(socket, HEAD_TOO_LARGE);
       else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
         shed('slow-request');
@@ -109,6 +117,7 @@ export class Fallback {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#begin(request, response);
     if (!hostIsRight(request)) return this.#send(request, response, plainReplies.badRequest, true);
     if (declaredLength(request) > MAX_BODY_BYTES) return this.#refuseBody(request, response);
     if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
@@ -127,7 +136,8 @@ export class Fallback {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, body: Buffer | undefined): void {
-    this.#begin(request.socket, response);
+    // Now it is whole: a client that drips a body has asked nothing yet.
+    this.#progress.get(request.socket)?.asked();
     const { method = '', url = '', headers, httpVersion } = request;
     const question: Question = {
       method,
@@ -139,12 +149,14 @@ export class Fallback {
       httpVersion,
     };
     const reply = this.#answer(question);
-    const close = httpVersion !== '1.1';
+    // llhttp stops behind a request with Upgrade, though nothing is upgraded, and what came in the same packet is lost: so it is the last.
+    const close = httpVersion !== '1.1' || headers.upgrade !== undefined;
     if (reply instanceof Promise) void reply.then((late) => this.#send(request, response, late, close));
     else this.#send(request, response, reply, close);
   }
 
   #send(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): void {
+    if (close) this.#ending.add(request.socket);
     this.#progress.get(request.socket)?.sending(reply.body.length);
     response.writeHead(reply.status, this.#fields(reply, close));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
@@ -155,6 +167,7 @@ export class Fallback {
    * octets unread makes the kernel reset the connection, and the client would lose the reply (RFC 9112 §9.6).
    */
   #refuseBody(request: IncomingMessage, response: ServerResponse): void {
+    this.#ending.add(request.socket);
     response.writeHead(413, this.#fields(plainReplies.tooLarge, true));
     response.write(plainReplies.tooLarge.body);
     let discarded = 0;
@@ -177,23 +190,30 @@ export class Fallback {
     return close || this.closing ? [...fields, 'Connection', 'close'] : fields;
   }
 
-  #begin(socket: Socket, response: ServerResponse): void {
-    this.#underWay.set(socket, (this.#underWay.get(socket) ?? 0) + 1);
-    this.#progress.get(socket)?.asked();
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    let underWay = this.#underWay.get(socket);
+    if (underWay === undefined) this.#underWay.set(socket, (underWay = new Set()));
+    underWay.add(request);
     response.once('close', () => {
-      const left = (this.#underWay.get(socket) ?? 1) - 1;
-      this.#underWay.set(socket, left);
-      if (left === 0) this.#progress.get(socket)?.replied();
+      underWay.delete(request);
+      if (underWay.size === 0) this.#progress.get(socket)?.replied();
       const refusal = this.#refused.get(socket);
-      if (left === 0 && refusal !== undefined) writeRefusal(socket, refusal);
+      if (refusal !== undefined) this.#refuseInTurn(socket, refusal);
     });
   }
 
   /** What follows on the connection is not read as a request any more. */
   #refuse(socket: Socket, refusal: Reply): void {
-    if (this.#refused.has(socket)) return;
+    if (this.#refused.has(socket) || this.#ending.has(socket)) return;
     this.#refused.set(socket, refusal);
-    if ((this.#underWay.get(socket) ?? 0) === 0) writeRefusal(socket, refusal);
+    this.#refuseInTurn(socket, refusal);
+  }
+
+  #refuseInTurn(socket: Socket, refusal: Reply): void {
+    // A whole request has a reply coming, even if its body has not been handed to #serve yet.
+    for (const request of this.#underWay.get(socket) ?? []) if (request.complete) return;
+    writeRefusal(socket, refusal);
   }
 }
 
