@@ -74,7 +74,9 @@ export function dotChart(title: string, unit: string, rows: readonly DotRow[]): 
     dots.forEach(({ name, value }, dot) => {
       const at = x(value).toFixed(1);
       shapes.push(`<circle cx="${at}" cy="${y}" r="${4 + dot}" class="${ours ? 'bar ours' : 'bar'}"/>`);
-      if (i === 0) shapes.push(text(Number(at), y - 12, name, 'value', 'middle'));
+      // The last two may lie close together: their names lean away from each other.
+      const lean = dot === dots.length - 1 ? 'start' : dot === dots.length - 2 ? 'end' : 'middle';
+      if (i === 0) shapes.push(text(Number(at), y - 12, name, 'value', lean));
     });
   });
   return svg(title, bottom + 34, shapes);

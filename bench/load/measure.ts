@@ -155,7 +155,11 @@ function expectedOf({ asked }: Cell, name: ServerName, stubBody: Buffer): Expect
     case 'not-modified':
       return { status: 304, body: { hex: '' } };
     case 'unknown':
-      return { status: 200, body: { hex: ERROR_RESPONSES.unauthorized.toString('hex') } };
+      // Beyond limits.lookupsPerSecond nobody is looked up.
+      return {
+        status: 200,
+        body: { hex: ERROR_RESPONSES.unauthorized.toString('hex'), or: ERROR_RESPONSES.tryLater.toString('hex') },
+      };
     case 'malformed':
       return { status: 200, body: { hex: ERROR_RESPONSES.malformedRequest.toString('hex') } };
   }

@@ -384,9 +384,37 @@ export function isUnchanged({ etag, lastModified }: Known, { ifNoneMatch, ifModi
     if (ifNoneMatch.trim() === '*') return true;
     return (ifNoneMatch.match(/"[^"]*"/g) as string[] | null)?.includes(etag) === true;
   }
-  if (ifModifiedSince === undefined || !/^[A-Z].* (?:GMT|\d{4})$/.test(ifModifiedSince)) return false;
+  // RFC 9110 §13.1.3: what is no HTTP-date is ignored.
+  if (ifModifiedSince === undefined || !isHttpDate(ifModifiedSince)) return false;
   // The generator's two-digit years are 94 and 99; both are of this century to the service.
   const year = ifModifiedSince.replace(/-(\d\d) /, '-20$1 ');
   const since = Date.parse(year.endsWith('GMT') ? year : `${year} GMT`);
   return !Number.isNaN(since) && lastModified <= since;
+}
+
+/** The three forms of RFC 9110 §5.6.7, a word at a time: Date.parse makes a date of nearly anything. */
+function isHttpDate(text: string): boolean {
+  const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+  const months = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
+  const isTime = (word = ''): boolean => /^\d\d:\d\d:\d\d$/.test(word);
+  const [first = '', ...words] = text.split(' ');
+  if (days.includes(first)) {
+    // asctime: a day below ten has a space of its own in front.
+    if (words[1] === '' && /^\d$/.test(words[2] ?? '')) words.splice(1, 2, `0${words[2]}`);
+    const [month = '', day = '', time, year = '', ...rest] = words;
+    const numbers = /^\d\d$/.test(day) && /^\d{4}$/.test(year);
+    return months.includes(month) && numbers && isTime(time) && rest.length === 0;
+  }
+  if (!first.endsWith(',')) return false;
+  if (days.includes(first.slice(0, -1))) {
+    const [day = '', month = '', year = '', time, zone, ...rest] = words;
+    const numbers = /^\d\d$/.test(day) && /^\d{4}$/.test(year);
+    return months.includes(month) && numbers && isTime(time) && zone === 'GMT' && rest.length === 0;
+  }
+  const weekdays = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+  const [date = '', time, zone, ...rest] = words;
+  const [day = '', month = '', year = '', ...more] = date.split('-');
+  const numbers = /^\d\d$/.test(day) && /^\d\d$/.test(year) && more.length === 0;
+  const isDate = numbers && months.includes(month) && weekdays.includes(first.slice(0, -1));
+  return isDate && isTime(time) && zone === 'GMT' && rest.length === 0;
 }

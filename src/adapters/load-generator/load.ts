@@ -22,8 +22,8 @@ export interface Load {
 
 export interface Expected {
   readonly status: number;
-  /** `answer`: a successful OCSPResponse that names the serial asked about; else exactly these octets, in hex. */
-  readonly body: 'answer' | { readonly hex: string };
+  /** `answer`: a successful OCSPResponse that names the serial asked about; else exactly these octets, in hex, or those of `or`. */
+  readonly body: 'answer' | { readonly hex: string; readonly or?: string };
 }
 
 export interface LoadResult {
