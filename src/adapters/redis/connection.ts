@@ -247,7 +247,14 @@ function followFailovers(
     watcher.subscribe('+switch-master').catch(() => undefined);
     return watcher;
   });
-  redis.once('end', () => watchers.forEach((watcher) => watcher.disconnect()));
+  const leave = (): void => watchers.forEach((watcher) => watcher.disconnect());
+  redis.once('end', leave);
+  // Told to disconnect between two attempts, ioredis makes no further attempt, and emits no 'end' either.
+  const disconnect = redis.disconnect.bind(redis);
+  redis.disconnect = (reconnect = false) => {
+    if (!reconnect) leave();
+    disconnect(reconnect);
+  };
 }
 
 /** Without the arguments of the command, which ioredis attaches to some errors. */
