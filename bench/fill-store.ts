@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { queueKey, range, serialKey, serialOf } from '../src/adapters/embedded/keys.ts';
+import { entryKey, queueKey, range, serialKey, serialOf } from '../src/adapters/embedded/keys.ts';
 import {
   decodeCertificate,
   decodeResponse,
@@ -18,7 +18,7 @@ import {
   encodeEntry,
   encodeResponse,
 } from '../src/adapters/embedded/records.ts';
-import type { Certificate, PublishedResponse } from '../src/core/certificate.ts';
+import { completeCrl, type Certificate, type PublishedResponse } from '../src/core/certificate.ts';
 import type { Serial } from '../src/core/serial.ts';
 import { DAY, HOUR, SECOND } from '../src/core/time.ts';
 
@@ -73,7 +73,7 @@ await put('queue', (i) => {
 });
 await put('revoked', (i) => {
   const each = certificate(i);
-  return each.revocation && [serialKey('r', issuer, each.serial), encodeEntry(each, each.revocation)];
+  return each.revocation && [entryKey(completeCrl(issuer), each.serial), encodeEntry(each, each.revocation)];
 });
 await db.close();
 
@@ -108,6 +108,8 @@ function certificate(i: number): Certificate {
     notAfter: now + 365 * DAY,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: i % 20 === 0 ? { revokedAt: now - 30 * DAY, reason: 'superseded' } : undefined,
     recordedAt: now - REFRESH_MS,
     recordedSeq,

@@ -161,6 +161,8 @@ function certificate(): Certificate {
     notAfter: Math.floor(now / 1000) * 1000 + 90 * DAY,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: undefined,
     recordedAt: now,
     recordedSeq: 0,

@@ -188,6 +188,8 @@ async function publishPage(
     notAfter: wholeSecond(now) + 90 * DAY,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: undefined,
     recordedAt: now,
     recordedSeq: seq,

@@ -42,6 +42,8 @@ export async function announceDemo(service: Service): Promise<void> {
       notAfter,
       precertificate: false,
       crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
     })),
     'demo',
   );

@@ -8,6 +8,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
+import { COMPLETE_ONLY, type CrlLayout } from '../core/crl/shards.ts';
 import { type Issuer, loadIssuer } from '../core/issuer.ts';
 import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
@@ -45,6 +46,8 @@ export interface IssuerSetup {
   readonly responders: readonly ResponderSetup[];
   /** Where the CRL key is: the first that answers signs. Undefined: CRLs are signed elsewhere; only their revocations are imported. */
   readonly crlKeys: readonly KeyReference[] | undefined;
+  /** Which CRLs it has. */
+  readonly crls: CrlLayout;
   readonly urls: {
     readonly ocsp: readonly PublicUrl[];
     readonly crl: readonly PublicUrl[];
@@ -211,6 +214,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     profile,
     responders,
     crlKeys,
+    crls: COMPLETE_ONLY,
     urls: urlsOf(preset, file.urls, id),
   };
   return { setup, problems, warnings };

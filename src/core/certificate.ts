@@ -25,7 +25,15 @@ export interface Certificate {
   readonly notAfter: EpochMs | undefined;
   /** True while only the precertificate is known to exist (T-23). */
   readonly precertificate: boolean;
+  /**
+   * Name of the shard whose CRL speaks of it, fixed for its life (T-38, core/crl/shards.ts); undefined: it is on the complete CRL
+   * alone.
+   */
   readonly crlShard: string | undefined;
+  /** True when it is known to name no OCSP responder (T-42). */
+  readonly withoutOcsp: boolean;
+  /** Which key it certifies, where that is known (core/spki-hash.ts): what revocation by key goes by (SR-6.2.6-b). */
+  readonly spkiHash: string | undefined;
   readonly revocation: Revocation | undefined;
   /** When this state was recorded: the clock of B-14 and B-18 starts here. Learning a date moves it without a new revision. */
   readonly recordedAt: EpochMs;
@@ -42,8 +50,11 @@ export interface Revocation {
   readonly reason: Reason | undefined;
 }
 
-/** The four lanes, in order of priority (design §3). */
-export const LANES = ['revocation', 'issue', 'asked', 'refresh'] as const;
+/**
+ * The lanes, in order of priority (design §3). `mass` is for revocations by the hundred thousand: they go before every refresh, and
+ * a single revocation or issue, or an answer that a client waits for, does not stand behind them.
+ */
+export const LANES = ['revocation', 'issue', 'asked', 'mass', 'refresh'] as const;
 export type Lane = (typeof LANES)[number];
 
 /**
@@ -81,10 +92,26 @@ export interface RevokedEntry {
   readonly recordedSeq: number;
 }
 
-/** A published CRL; its bytes lie in the archive under issuer and number. */
-export interface CrlRecord {
+/**
+ * Which certificates of an issuer a CRL speaks of (RFC 5280 §5): all of them, or those of one shard. Each scope has its own
+ * numbers (C-32).
+ */
+export interface CrlScope {
   readonly issuer: IssuerTag;
+  /** COMPLETE, or the name of a shard: lower-case letters and digits. */
+  readonly shard: string;
+}
+
+/** `shard` of the CRL that lists every revoked certificate of its issuer, those of shards too (C-18). */
+export const COMPLETE = '';
+
+export const completeCrl = (issuer: IssuerTag): CrlScope => ({ issuer, shard: COMPLETE });
+
+/** A published CRL; its bytes lie in the archive under scope and number. */
+export interface CrlRecord extends CrlScope {
   readonly number: bigint;
+  /** The CRL of this scope that it replaced: what shows that the archive is unbroken, though numbers may have gaps. */
+  readonly previous?: { readonly number: string; readonly sha256: string };
   readonly thisUpdate: EpochMs;
   readonly nextUpdate: EpochMs;
   readonly publishedAt: EpochMs;

@@ -20,6 +20,8 @@ export interface JournalledChange {
   readonly notAfter?: string;
   readonly precertificate?: true;
   readonly crlShard?: string;
+  readonly withoutOcsp?: true;
+  readonly spkiHash?: string;
   readonly revokedAt?: string;
   readonly reason?: Reason;
   /** Absent: the published answer stays right. */
@@ -89,6 +91,8 @@ export function journalChange(certificate: Certificate, lane: Lane | undefined):
     ...(certificate.notAfter !== undefined && { notAfter: rfc3339(certificate.notAfter) }),
     ...(certificate.precertificate && { precertificate: true as const }),
     ...(certificate.crlShard !== undefined && { crlShard: certificate.crlShard }),
+    ...(certificate.withoutOcsp && { withoutOcsp: true as const }),
+    ...(certificate.spkiHash !== undefined && { spkiHash: certificate.spkiHash }),
     ...(certificate.revocation !== undefined && { revokedAt: rfc3339(certificate.revocation.revokedAt) }),
     ...(certificate.revocation?.reason !== undefined && { reason: certificate.revocation.reason }),
     ...(lane !== undefined && { lane }),
@@ -109,6 +113,8 @@ export function changesOf(
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
       crlShard: change.crlShard,
+      withoutOcsp: change.withoutOcsp === true,
+      spkiHash: change.spkiHash,
       revocation:
         change.revokedAt === undefined ? undefined : { revokedAt: Date.parse(change.revokedAt), reason: change.reason },
       recordedAt,

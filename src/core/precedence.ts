@@ -17,8 +17,10 @@ export function outranks(next: Certificate, current: Certificate): boolean {
 }
 
 /** Any order will do, as long as it is one. */
-function contents({ notBefore, notAfter, precertificate, crlShard, revocation }: Certificate): string {
-  return JSON.stringify([notBefore, notAfter, precertificate, crlShard, revocation?.revokedAt, revocation?.reason]);
+function contents(certificate: Certificate): string {
+  const { notBefore, notAfter, precertificate, crlShard, withoutOcsp, spkiHash, revocation } = certificate;
+  const said = [revocation?.revokedAt, revocation?.reason];
+  return JSON.stringify([notBefore, notAfter, precertificate, crlShard, withoutOcsp, spkiHash, ...said]);
 }
 
 /** Do two states say the same of a revocation? Of one revision they do, except after a crash (outranks). */

@@ -15,7 +15,10 @@ export interface Issuance {
   readonly notBefore: EpochMs | undefined;
   readonly notAfter: EpochMs;
   readonly precertificate: boolean;
+  /** Name of its shard, once that is settled (core/crl/shards.ts). */
   readonly crlShard: string | undefined;
+  readonly withoutOcsp: boolean;
+  readonly spkiHash: string | undefined;
 }
 
 export interface RevocationEvent {
@@ -60,13 +63,15 @@ export function issue(
       notAfter: event.notAfter,
       precertificate: event.precertificate,
       crlShard: event.crlShard,
+      withoutOcsp: event.withoutOcsp,
+      spkiHash: event.spkiHash,
       revocation: undefined,
       recordedAt: nowMs,
       recordedSeq: 0,
     };
     return { certificate, lane: 'issue' };
   }
-  for (const field of ['notBefore', 'notAfter', 'crlShard'] as const) {
+  for (const field of ['notBefore', 'notAfter', 'crlShard', 'spkiHash'] as const) {
     // What the record does not know yet is learnt; what it knows must agree: two certificates never share a serial (C-28).
     if (current[field] !== undefined && event[field] !== undefined && current[field] !== event[field]) {
       const [recorded, given] = [current[field], event[field]].map((value) =>
@@ -84,10 +89,12 @@ export function issue(
     notBefore: current.notBefore ?? event.notBefore,
     notAfter: current.notAfter ?? event.notAfter,
     crlShard: current.crlShard ?? event.crlShard,
+    withoutOcsp: current.withoutOcsp || event.withoutOcsp,
+    spkiHash: current.spkiHash ?? event.spkiHash,
     // The final certificate supersedes its precertificate, never the reverse (RFC 6962 §3.1, T-23).
     precertificate: current.precertificate && event.precertificate,
   };
-  const same = (['notBefore', 'notAfter', 'crlShard', 'precertificate'] as const).every(
+  const same = (['notBefore', 'notAfter', 'crlShard', 'withoutOcsp', 'spkiHash', 'precertificate'] as const).every(
     (field) => learnt[field] === current[field],
   );
   // Same revision, no lane: what OCSP and CRL say does not change.

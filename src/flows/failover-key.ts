@@ -6,7 +6,7 @@
  * What fails for its own sake (a Problem other than `unavailable`) is not tried elsewhere: the same key refuses the same input.
  */
 import { Problem } from '../core/problem.ts';
-import type { KeyHolder, SignPriority, SignResult } from '../ports/key-holder.ts';
+import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../ports/key-holder.ts';
 
 /**
  * @param holders in the order of preference.
@@ -74,6 +74,27 @@ class FailoverKey implements KeyHolder {
     // Some items may have their result from an earlier place: those stay, each of the others with its own error.
     if (results.length === 0) throw gone;
     return results;
+  }
+
+  /** Every place that can sign hashes along: which of them will is known at the end. */
+  begin(): PiecewiseSignature {
+    const begun = this.#holders.filter(({ failure }) => failure === undefined).map((holder) => holder.begin());
+    if (begun.length === 0) {
+      throw new Problem('unavailable', this.failure ?? 'no place of the key can sign', { field: this.describe });
+    }
+    return {
+      update: (octets) => begun.forEach((one) => one.update(octets)),
+      finish: async (priority) => {
+        let last: SignResult | undefined;
+        for (const one of begun) {
+          last = await one
+            .finish(priority)
+            .catch((error: unknown): SignResult => ({ ok: false, error: error as Error }));
+          if (!lacksHolder(last)) break;
+        }
+        return last as SignResult;
+      },
+    };
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** Questions of a CA about its own certificates: the state of one, and how far an acknowledged event has come. */
-import type { Certificate, CrlRecord } from '../core/certificate.ts';
+import { completeCrl, type Certificate, type CrlRecord } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { serialFromHex, type Serial } from '../core/serial.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
@@ -44,7 +44,7 @@ export async function viewCertificate(
   const found = await store.lookup(issuer.tag, serial);
   if (found.kind === 'unknown') throw notIssued(issuer, serial);
   const { certificate } = found;
-  const crl = await store.current(issuer.tag);
+  const crl = await store.current(completeCrl(issuer.tag));
   const times =
     found.kind === 'published'
       ? { thisUpdate: rfc3339(found.response.thisUpdate), nextUpdate: rfc3339(found.response.nextUpdate) }
@@ -123,7 +123,7 @@ async function firstListedAt(
   store: CrlShelf,
 ): Promise<number | undefined> {
   let at: number | undefined;
-  for await (const crl of store.list(issuer.tag)) {
+  for await (const crl of store.list(completeCrl(issuer.tag))) {
     if (!listedOn(crl, certificate)) break;
     at = crl.publishedAt;
   }

@@ -1,6 +1,7 @@
 /** One issuer as the flows see it: who it is, what its documents say, and (in the signer role only) what signs for it. */
 import type { KeyObject } from 'node:crypto';
 import type { IssuerTag } from '../core/certificate.ts';
+import type { CrlLayout } from '../core/crl/shards.ts';
 import type { Issuer } from '../core/issuer.ts';
 import type { Profile } from '../core/policy/profile.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
@@ -12,6 +13,8 @@ export interface ServedIssuer {
   readonly tag: IssuerTag;
   readonly issuer: Issuer;
   readonly profile: Profile;
+  /** Which CRLs it has. */
+  readonly crls: CrlLayout;
   /** Its responder certificates: they change while the service runs. */
   readonly responders: Responders;
 }

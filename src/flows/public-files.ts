@@ -1,5 +1,5 @@
 /** The files of the public port: each issuer's current CRL and its CA certificate, with prebuilt replies. */
-import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
+import { COMPLETE, completeCrl, type CrlRecord, type IssuerTag } from '../core/certificate.ts';
 import { certificateCaching, crlCaching, notModifiedHeaders, type CachingBlock } from '../core/policy/caching.ts';
 import { Reply } from '../core/reply.ts';
 import { HOUR, type EpochMs } from '../core/time.ts';
@@ -56,14 +56,14 @@ export class PublicFiles {
     const files = new PublicFiles(issuers, nowMs);
     const read = async (issuer: ServedIssuer): Promise<void> => {
       try {
-        const record = await store.current(issuer.tag);
+        const record = await store.current(completeCrl(issuer.tag));
         if (record !== undefined) files.#replace(record, await store.body(record));
       } catch (error) {
         unreadable(issuer, error);
       }
     };
     store.follow((event) => {
-      if (event.type === 'crl') files.#replace(event.record, event.der);
+      if (event.type === 'crl' && event.record.shard === COMPLETE) files.#replace(event.record, event.der);
       // A store that forgot tells its newest CRL as an event once somebody has restored it; until then this one stands.
       if (event.type === 'gap') for (const issuer of issuers) if (issuer.tag === event.issuer) void read(issuer);
     });

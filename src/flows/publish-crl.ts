@@ -18,7 +18,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { CrlRecord, IssuerTag } from '../core/certificate.ts';
+import { completeCrl, type CrlRecord, type CrlScope, type IssuerTag } from '../core/certificate.ts';
 import { assembleCrl, CrlBuilder } from '../core/crl/crl.ts';
 import { readCrl } from '../core/crl/crl-reader.ts';
 import { lintCrlInSteps } from '../core/lint/lint.ts';
@@ -100,6 +100,10 @@ export class CrlPublisher {
     });
   }
 
+  get #scope(): CrlScope {
+    return completeCrl(this.issuer);
+  }
+
   get issuer(): IssuerTag {
     return this.#at.served.tag;
   }
@@ -123,10 +127,10 @@ export class CrlPublisher {
   }
 
   async #read(): Promise<void> {
-    this.#current = await this.#store.restoreCrl(this.issuer);
+    this.#current = await this.#store.restoreCrl(this.#scope);
     this.#unlisted.clear();
     const listedUpTo = this.#current?.asOfSeq ?? 0;
-    const { asOfSeq, pages } = this.#store.revokedEntries(this.issuer);
+    const { asOfSeq, pages } = this.#store.revokedEntries(this.#scope);
     const upTo = await asOfSeq;
     for await (const page of pages) {
       if (upTo <= listedUpTo) break;
@@ -277,7 +281,7 @@ export class CrlPublisher {
         field: `issuers/${served.id}/crl.key`,
       });
     // None is known: perhaps only because the store forgot it while another process had the claim to restore it.
-    const previous = this.#current ?? (await this.#store.restoreCrl(this.issuer));
+    const previous = this.#current ?? (await this.#store.restoreCrl(this.#scope));
     const now = this.#clock.now();
     const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
     if (times === undefined) {
@@ -295,11 +299,11 @@ export class CrlPublisher {
     // data directory is behind what others have published since (T-34).
     const since = times.thisUpdate - (previous?.thisUpdate ?? 0);
     const number = await this.#store.reserveNumber(
-      this.issuer,
+      this.#scope,
       max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + BigInt(since / SECOND)),
     );
 
-    const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.issuer);
+    const { asOfSeq: asOf, pages } = this.#store.revokedEntries(this.#scope);
     const asOfSeq = await asOf;
     const builder = new CrlBuilder({
       issuerName: served.issuer.nameDer,
@@ -336,8 +340,9 @@ export class CrlPublisher {
     }
 
     const record: CrlRecord = {
-      issuer: this.issuer,
+      ...this.#scope,
       number,
+      ...(previous && { previous: { number: previous.number.toString(), sha256: previous.sha256 } }),
       ...times,
       publishedAt: this.#clock.now(),
       kind,
@@ -359,8 +364,10 @@ export class CrlPublisher {
       sha256,
       asOfSeq,
     });
-    if (!(await this.#store.publishCrl(record, der, previous?.number))) {
-      this.#current = await this.#store.current(this.issuer);
+    const draft = await this.#store.draftCrl(this.#scope);
+    await draft.write(der);
+    if (!(await this.#store.publishCrl(record, draft, previous?.number))) {
+      this.#current = await this.#store.current(this.#scope);
       throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, {
         field: 'cRLNumber',
         value: number.toString(),

@@ -432,7 +432,7 @@ function importRow(
     certificate = issue(at.tag, current, { ...row, notAfter: row.notAfter }, nowMs).certificate ?? current;
   } else if (current === undefined && row.revocation !== undefined) {
     // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
-    const { serial, precertificate, crlShard } = row;
+    const { serial, precertificate, crlShard, withoutOcsp, spkiHash } = row;
     checkPositive(serial);
     checkRepresentable('/notBefore', row.notBefore);
     certificate = {
@@ -443,6 +443,8 @@ function importRow(
       notAfter: undefined,
       precertificate,
       crlShard,
+      withoutOcsp,
+      spkiHash,
       revocation: undefined,
       recordedAt: nowMs,
       recordedSeq: 0,

@@ -380,7 +380,7 @@ export class Signer {
       this.#metrics.answers(item.lane, outcome).value += 1;
       if (outcome === 'older') return void older.push(item);
       open.delete(item);
-      if (outcome === 'published' && item.lane !== 'refresh' && item.lane !== 'asked') {
+      if (outcome === 'published' && (item.lane === 'revocation' || item.lane === 'issue')) {
         // An item that was given back is due later than it was recorded; one that a newer event has overtaken, earlier.
         this.#metrics.recordedToPublished(item.lane, (this.#clock.now() - Math.min(item.dueAt, recordedAt)) / SECOND);
       }

@@ -16,8 +16,18 @@ export interface KeyHolder {
    * @throws Problem `unavailable` when the holder as a whole is gone; always settles within the holder's deadline.
    */
   sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]>;
+  /** Begins one structure that is too large to be in memory whole. @throws Problem `unavailable` */
+  begin(): PiecewiseSignature;
   /** Ends what is under way with an error, and forgets the key. */
   close(): Promise<void>;
+}
+
+/** A signature over octets that come one piece after the other. */
+export interface PiecewiseSignature {
+  /** Hashes on the calling thread: a millisecond per 512 KiB. */
+  update(octets: Uint8Array): void;
+  /** Once. As `sign`. */
+  finish(priority: SignPriority): Promise<SignResult>;
 }
 
 /** In this order. `live` is what one client waits for (RFC 9654): its caller bounds it, so that it never keeps `bulk` from the key. */

@@ -3,11 +3,20 @@
  * implement all of them. Every method may be called concurrently. "Durable" means: survives kill -9 and power loss, given the journal (ports/journal.ts), which is written
  * first and replayed at start.
  */
-import type { Certificate, CrlRecord, IssuerTag, Lane, PublishedResponse, RevokedEntry } from '../core/certificate.ts';
+import type {
+  Certificate,
+  CrlRecord,
+  CrlScope,
+  IssuerTag,
+  Lane,
+  PublishedResponse,
+  RevokedEntry,
+} from '../core/certificate.ts';
 import type { LiveQuestion, LiveSignature } from '../core/ocsp/live.ts';
 import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import type { Serial } from '../core/serial.ts';
 import type { EpochMs } from '../core/time.ts';
+import type { CrlDraft, CrlFile } from './crl-archive.ts';
 
 /** A certificate's new state, and the lane that must sign it. */
 export interface Change {
@@ -50,10 +59,10 @@ export interface Ledger {
    */
   vouch(): Promise<void>;
   /**
-   * Revoked entries in ascending order of serial octets, each serial once, in pages. Everything up to recordedSeq `asOfSeq` is in
-   * them; what is recorded while they are read may be.
+   * Revoked entries of the scope in ascending order of serial octets, each serial once, in pages: those of a shard, or all of the
+   * issuer. Everything up to recordedSeq `asOfSeq` is in them; what is recorded while they are read may be.
    */
-  revokedEntries(issuer: IssuerTag): {
+  revokedEntries(scope: CrlScope): {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
   };
@@ -141,34 +150,41 @@ export interface Freshness {
 }
 
 export interface CrlShelf {
-  current(issuer: IssuerTag): Promise<CrlRecord | undefined>;
+  current(scope: CrlScope): Promise<CrlRecord | undefined>;
+  /** Scopes of which a CRL was ever published. */
+  scopes(issuer: IssuerTag): Promise<readonly CrlScope[]>;
   /** The DER of a published CRL. @throws Problem `corrupt` when the archive does not hold what was published. */
   body(record: CrlRecord): Promise<Buffer>;
+  /** The same in pieces, for whoever signs. @throws Problem `corrupt` */
+  openCrl(record: CrlRecord): Promise<CrlFile>;
+  /** Begins the next CRL of the scope, for whoever signs. */
+  draftCrl(scope: CrlScope): Promise<CrlDraft>;
   /**
    * Reserves a CRL number greater than every one reserved before and at least `atLeast`. Durable when it resolves, so a
    * number is never used twice, whatever happens next (C-10, T-34).
    */
-  reserveNumber(issuer: IssuerTag, atLeast: bigint): Promise<bigint>;
+  reserveNumber(scope: CrlScope, atLeast: bigint): Promise<bigint>;
   /**
-   * Archives the bytes, then makes the record current if `previous` is still the current number and the new number is
+   * Archives the draft, then makes the record current if `previous` is still the scope's current number and the new number is
    * greater (C-10). Durable when it resolves. False: somebody else published meanwhile, or the number does not grow;
    * nothing changed. @throws Problem `conflict` when the archive holds another CRL under this number.
    */
-  publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean>;
+  publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean>;
   /** Newest first. */
-  list(issuer: IssuerTag): AsyncIterable<CrlRecord>;
+  list(scope: CrlScope): AsyncIterable<CrlRecord>;
   /**
-   * May this process build the issuer's next CRL? One process has the claim until it has not asked again for half a minute; the
+   * May this process build the next CRLs of the issuer, of whatever scope? One process has the claim until it has not asked again for half a minute; the
    * rest get false. A claim that was lost meanwhile makes publishCrl return false (fencing).
    */
   claimCrl(issuer: IssuerTag): Promise<boolean>;
   /** Gives the claim up: this process cannot build, another may be able to. Never rejects; at worst the claim runs out. */
   releaseCrl(issuer: IssuerTag): Promise<void>;
   /**
-   * After a shared store forgot: the newest CRL that this process has archived is current again, unless a newer one is. Its
-   * asOfSeq and scheduledAsOfSeq are 0, because the ledger counts anew: nothing leaves the CRL on their strength.
+   * After a shared store forgot, or a store was restored from a backup: the newest CRL that this process has archived is current
+   * again, unless a newer one is. Its asOfSeq and scheduledAsOfSeq are 0, because the ledger may count anew: nothing leaves the CRL
+   * on their strength.
    */
-  restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined>;
+  restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined>;
 }
 
 /** Responder certificates, so that every responder can assemble what any signer has signed. */
@@ -266,7 +282,7 @@ export interface Relay {
 /** All that a process with the responder role needs. It writes nothing (P7). */
 export type ResponderStore = ResponseSource &
   IssuedSerials &
-  Pick<CrlShelf, 'current' | 'body'> &
+  Pick<CrlShelf, 'current' | 'scopes' | 'body'> &
   Pick<ResponderShelf, 'responders' | 'retiredResponders'> &
   Pick<AskLine, 'ask' | 'askLive'> &
   Reliance &

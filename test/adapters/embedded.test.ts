@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { ClassicLevel } from 'classic-level';
 import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { WorkQueue } from '../../src/adapters/embedded/work-queue.ts';
-import type { CrlRecord } from '../../src/core/certificate.ts';
+import { completeCrl, type CrlRecord } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import type { QueueItem } from '../../src/ports/store.ts';
 import { TAG, type StoreUnderTest } from '../contracts/store-records.ts';
@@ -129,32 +129,39 @@ function newGate(): { readonly passed: Promise<void>; readonly open: () => void 
   return { passed, open };
 }
 
+function archived(number: bigint, der: string): CrlRecord {
+  const sha256 = createHash('sha256').update(der).digest('hex');
+  return { ...completeCrl(TAG), number, bytes: der.length, sha256 } as CrlRecord;
+}
+
 describe('FileCrlArchive', () => {
   it('leaves nothing of a CRL that the disk has no room for', async () => {
     const dir = newDir();
     const archive = new FileCrlArchive(dir);
-    const record = { issuer: TAG, number: 7n } as CrlRecord;
+    const record = archived(7n, 'crl');
     mkdirSync(join(dir, TAG), { recursive: true });
     // Whatever is written to it meets a full disk.
-    symlinkSync('/dev/full', `${archive.path(record)}.part`);
+    symlinkSync('/dev/full', `${archive.path(record).replace(/crl$/, 'json')}.part`);
     await assert.rejects(archive.write(record, Buffer.from('crl')), { code: 'ENOSPC' });
-    assert.deepEqual(readdirSync(join(dir, TAG)), []);
+    assert.deepEqual(readdirSync(join(dir, TAG)), ['7.crl'], 'not found without its record');
+    assert.equal(await archive.newest(record), undefined);
     await archive.write(record, Buffer.from('crl'));
     assert.deepEqual(readdirSync(join(dir, TAG)).sort(), ['7.crl', '7.json']);
   });
 
   it('never replaces a CRL by another (CT-5.5.1-3), and takes the same one again after a crash', async () => {
-    const archive = new FileCrlArchive(newDir());
-    const record = { issuer: TAG, number: 7n } as CrlRecord;
-    await archive.write(record, Buffer.from('a'));
-    await archive.write(record, Buffer.from('a'));
-    await assert.rejects(archive.write(record, Buffer.from('b')), { code: 'conflict', value: 'number 7' });
-    assert.ok(!existsSync(`${archive.path(record)}.part`));
-    // A crash while writing leaves a part; it is overwritten.
-    const next = { issuer: TAG, number: 8n } as CrlRecord;
-    writeFileSync(`${archive.path(next)}.part`, 'half of a CRL, longer than the whole');
-    await archive.write(next, Buffer.from('whole'));
-    const sha256 = createHash('sha256').update('whole').digest('hex');
-    assert.equal(String(await archive.read({ ...next, sha256 })), 'whole');
+    const dir = newDir();
+    const archive = new FileCrlArchive(dir);
+    await archive.write(archived(7n, 'a'), Buffer.from('a'));
+    await archive.write(archived(7n, 'a'), Buffer.from('a'));
+    await assert.rejects(archive.write(archived(7n, 'b'), Buffer.from('b')), { code: 'conflict', value: 'number 7' });
+    // A crash while writing leaves a draft; the next process removes it.
+    writeFileSync(join(dir, TAG, 'draft-1.part'), 'half of a CRL');
+    const next = archived(8n, 'whole');
+    const again = new FileCrlArchive(dir);
+    await again.write(next, Buffer.from('whole'));
+    assert.deepEqual(readdirSync(join(dir, TAG)).sort(), ['7.crl', '7.json', '8.crl', '8.json']);
+    assert.equal(String(await again.read(next)), 'whole');
+    assert.equal((await again.newest(next))?.number, 8n);
   });
 });

@@ -1,4 +1,5 @@
 /** CRLs of several signers over a real Redis: who builds when one cannot, and what the next number is when the store forgot. */
+import { completeCrl } from '../../src/core/certificate.ts';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -76,7 +77,7 @@ describe('CRLs of several signers', { skip: needsRedis }, () => {
     await assert.rejects(dead.publishNow(), { code: 'unavailable', message: /the token is gone/ });
     const live = await publisher(b, 'journal-b');
     await live.start();
-    await until('the other publishes', async () => (await intake.current(TAG)) !== undefined, 10_000, 20);
+    await until('the other publishes', async () => (await intake.current(completeCrl(TAG))) !== undefined, 10_000, 20);
   });
 
   it('the number grows beyond an archive whose owner had not the claim when the store forgot (P5)', async () => {
@@ -84,7 +85,7 @@ describe('CRLs of several signers', { skip: needsRedis }, () => {
     await intake.vouch();
     const [a, b] = [await open('signer-1', 'empty'), await open('signer-2', 'full', 1500)];
     const crls = await publisher(b, 'journal-c');
-    const big = await b.reserveNumber(TAG, 2n ** 70n);
+    const big = await b.reserveNumber(completeCrl(TAG), 2n ** 70n);
     const before = await crls.publishNow();
     assert.ok(before.number > big);
     redisCli(server.port, 'FLUSHALL');
@@ -100,7 +101,7 @@ describe('CRLs of several signers', { skip: needsRedis }, () => {
     );
     // The one with the empty archive is first, and dies.
     assert.equal(await a.claimCrl(TAG), true);
-    await b.restoreCrl(TAG);
+    await b.restoreCrl(completeCrl(TAG));
     await a.releaseCrl(TAG);
     const again = await publisher(b, 'journal-d');
     // thisUpdate must grow by a second.

@@ -88,7 +88,14 @@ describe('journals beside a shared ledger', { skip: needsRedis }, () => {
 
   const relied = (store: RedisStore): Promise<unknown> =>
     until('the store is relied on', () => Promise.resolve(store.failure === undefined && !store.mustVouch), 10_000, 10);
-  const span = { notBefore: NOW - DAY, notAfter: NOW + DAY, precertificate: false, crlShard: undefined };
+  const span = {
+    notBefore: NOW - DAY,
+    notAfter: NOW + DAY,
+    precertificate: false,
+    crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
+  };
   const issue = (recorder: Recorder, n: number) => recorder.issue(at, [{ ...span, serial: serialOf(n) }], 'test');
   const revoke = (recorder: Recorder, n: number) =>
     recorder.revoke(at, [{ serial: serialOf(n), reason: undefined, revokedAt: undefined }], 'test');

@@ -57,6 +57,8 @@ const certificates: fc.Arbitrary<Certificate> = fc.record(
     notAfter: optional(instant),
     precertificate: fc.boolean(),
     crlShard: optional(fc.string({ unit: 'binary', maxLength: 300 }).map((text) => Buffer.from(text).toString())),
+    withoutOcsp: fc.boolean(),
+    spkiHash: optional(fc.constant('0f'.repeat(16))),
     revocation: optional(revocation),
     recordedAt: instant,
     recordedSeq: fc.integer({ min: 0, max: 2 ** 40 - 1 }),

@@ -1,4 +1,5 @@
 /** What only a store of many processes has: races, leases that run out, a feed, a server that forgets (ports/store.ts, Reliance). */
+import { completeCrl } from '../../src/core/certificate.ts';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
@@ -15,7 +16,17 @@ import { certificateKey } from '../../src/core/precedence.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
 import type { Change, QueueItem, StoreEvent } from '../../src/ports/store.ts';
-import { all, issued, OTHER, response, revoked, serialOf, serials, TAG } from '../contracts/store-records.ts';
+import {
+  publishCrl,
+  all,
+  issued,
+  OTHER,
+  response,
+  revoked,
+  serialOf,
+  serials,
+  TAG,
+} from '../contracts/store-records.ts';
 import { NOW } from '../core/sample-pki.ts';
 import { needsRedis, startRedis, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/service.ts';
@@ -97,7 +108,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
         [1, 1, undefined],
       );
       assert.equal(await second.apply([revoked(2, 2), issued(3, 2)], 2, await decidedOn(second, 2, 3)), 'applied');
-      assert.deepEqual(serials(await all(first.revokedEntries(TAG).pages)), [serialOf(2)]);
+      assert.deepEqual(serials(await all(first.revokedEntries(completeCrl(TAG)).pages)), [serialOf(2)]);
     });
 
     it('race on one certificate: one is applied, the other overtaken', async () => {
@@ -144,7 +155,10 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
         const last = opened.at(-1) as RedisStore;
         await relied(last);
         const list = (await all(last.certificates(TAG))).map((one) => ({ ...one, recordedSeq: 0 }));
-        const listed = (await all(last.revokedEntries(TAG).pages)).map((one) => ({ ...one, recordedSeq: 0 }));
+        const listed = (await all(last.revokedEntries(completeCrl(TAG)).pages)).map((one) => ({
+          ...one,
+          recordedSeq: 0,
+        }));
         await Promise.all(opened.map((store) => store.close()));
         for (const redis of connections.splice(0)) redis.disconnect();
         return [list, listed];
@@ -282,7 +296,10 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
       const sha256 = createHash('sha256').update(der).digest('hex');
       const times = { thisUpdate: NOW, nextUpdate: NOW + DAY, publishedAt: NOW, scheduledAt: NOW };
       const counts = { scheduledAsOfSeq: 7, asOfSeq: 7, entries: 0, bytes: der.length };
-      return { der, record: { issuer: TAG, number, kind: 'scheduled', sha256, ...times, ...counts } };
+      return {
+        der,
+        record: { ...completeCrl(TAG), number, kind: 'scheduled', sha256, ...times, ...counts },
+      };
     };
 
     it('build CRLs one at a time, and publish nothing on a claim that was lost', async () => {
@@ -293,36 +310,39 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
       ];
       assert.deepEqual([await a.claimCrl(TAG), await b.claimCrl(TAG), await a.claimCrl(TAG)], [true, false, true]);
       const first = crl(1n);
-      assert.equal(await b.publishCrl(first.record, first.der, undefined), false, 'while another has the claim');
+      assert.equal(await publishCrl(b, first.record, first.der, undefined), false, 'while another has the claim');
       await until('the claim has run out', () => b.claimCrl(TAG), 10_000, 20);
-      assert.equal(await a.publishCrl(first.record, first.der, undefined), false, 'the claim was lost');
+      assert.equal(await publishCrl(a, first.record, first.der, undefined), false, 'the claim was lost');
       const second = crl(2n);
-      assert.equal(await b.publishCrl(second.record, second.der, undefined), true);
+      assert.equal(await publishCrl(b, second.record, second.der, undefined), true);
       // The other archives it too: it may have to restore it.
-      await until('it is archived', async () => (await new FileCrlArchive(join(root, 'a')).newest(TAG))?.number === 2n);
+      await until(
+        'it is archived',
+        async () => (await new FileCrlArchive(join(root, 'a')).newest(completeCrl(TAG)))?.number === 2n,
+      );
     });
 
     it('make the newest archived CRL current again when Redis has forgotten', async () => {
       const intake = await vouched('intake-1');
       const archive = new FileCrlArchive(join(root, 'restored'));
       const signer = await open('signer-1', { archive });
-      assert.equal(await signer.restoreCrl(TAG), undefined);
+      assert.equal(await signer.restoreCrl(completeCrl(TAG)), undefined);
       for (const number of [5n, 2n ** 70n]) {
         const { record, der } = crl(number);
-        assert.equal(await signer.publishCrl(record, der, number === 5n ? undefined : 5n), true);
+        assert.equal(await publishCrl(signer, record, der, number === 5n ? undefined : 5n), true);
       }
       await admin.flushall();
       await until('it must be vouched for', () => Promise.resolve(intake.mustVouch), 10_000, 10);
       await intake.appliedSeq();
       await intake.vouch();
       await relied(signer);
-      assert.equal(await signer.current(TAG), undefined);
-      const restored = await signer.restoreCrl(TAG);
+      assert.equal(await signer.current(completeCrl(TAG)), undefined);
+      const restored = await signer.restoreCrl(completeCrl(TAG));
       const { record, der } = crl(2n ** 70n);
       assert.deepEqual(restored, { ...record, asOfSeq: 0, scheduledAsOfSeq: 0 });
-      assert.deepEqual(await signer.restoreCrl(TAG), restored);
+      assert.deepEqual(await signer.restoreCrl(completeCrl(TAG)), restored);
       assert.deepEqual(await (await open('responder')).body(record), der);
-      assert.equal(await signer.reserveNumber(TAG, 1n), 2n ** 70n + 1n);
+      assert.equal(await signer.reserveNumber(completeCrl(TAG), 1n), 2n ** 70n + 1n);
     });
   });
 
@@ -385,7 +405,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
       await admin.flushall();
       // At once, not at the next look: what is not found is looked for twice.
       await assert.rejects(responder.lookup(TAG, serialOf(1)), { code: 'unavailable' });
-      await assert.rejects(responder.current(TAG), { code: 'unavailable' });
+      await assert.rejects(responder.current(completeCrl(TAG)), { code: 'unavailable' });
       await assert.rejects(intake.find(TAG, [serialOf(1)]), { code: 'unavailable' });
       await assert.rejects(intake.apply([issued(2, 2)], 2, new Map()), { code: 'unavailable' });
       assert.ok(intake.mustVouch && !responder.mustVouch);
@@ -497,7 +517,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
     const strict = await open('intake-2', { intakes: ['intake-1'], replicas: 1 });
     const decided = await decidedOn(strict, 1);
     await assert.rejects(strict.apply([issued(1, 1)], 1, decided), { code: 'unavailable', value: '1' });
-    await assert.rejects(strict.reserveNumber(TAG, 1n), { code: 'unavailable' });
+    await assert.rejects(strict.reserveNumber(completeCrl(TAG), 1n), { code: 'unavailable' });
     const replica = await startRedis({ config: { replicaof: `127.0.0.1 ${server.port}` } });
     try {
       await until(
@@ -511,7 +531,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
       await intake.vouch();
       await relied(strict);
       assert.equal(await strict.apply([issued(1, 1)], 1, decided), 'applied');
-      assert.ok((await strict.reserveNumber(TAG, 1n)) > 1n, 'the first number is not given again');
+      assert.ok((await strict.reserveNumber(completeCrl(TAG), 1n)) > 1n, 'the first number is not given again');
     } finally {
       await replica.remove();
     }

@@ -1,4 +1,6 @@
 /** The store itself, opened by the users of deploy/redis/users.acl: each is allowed everything that its role does. */
+import { publishCrl } from '../contracts/store-records.ts';
+import { completeCrl } from '../../src/core/certificate.ts';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -74,7 +76,7 @@ describe('the store with the users of deploy/redis/users.acl', { skip: needsRedi
     await signer.postpone([two], NOW);
     await signer.retire(await take('issue'));
     await signer.drop(await take('revocation'));
-    for await (const page of signer.revokedEntries(tag).pages)
+    for await (const page of signer.revokedEntries(completeCrl(tag)).pages)
       assert.deepEqual(
         page.map(({ serial }) => serial),
         [third],
@@ -84,9 +86,9 @@ describe('the store with the users of deploy/redis/users.acl', { skip: needsRedi
   it('a signer publishes CRLs and responder certificates', async () => {
     const { signer } = stores;
     assert.equal(await signer.claimCrl(tag), true);
-    const number = await signer.reserveNumber(tag, 1n);
-    assert.equal(await signer.publishCrl(crl(number), CRL, undefined), true);
-    assert.equal((await signer.restoreCrl(tag))?.number, number);
+    const number = await signer.reserveNumber(completeCrl(tag), 1n);
+    assert.equal(await publishCrl(signer, crl(number), CRL, undefined), true);
+    assert.equal((await signer.restoreCrl(completeCrl(tag)))?.number, number);
     await signer.addResponder(tag, CRL);
   });
 
@@ -97,13 +99,13 @@ describe('the store with the users of deploy/redis/users.acl', { skip: needsRedi
       assert.equal((await store.lookup(tag, first)).kind, 'published');
       assert.equal((await store.lookup(tag, serialFromHex('7f'))).kind, 'unknown');
       assert.deepEqual(await store.responders(tag), [CRL]);
-      const current = await store.current(tag);
+      const current = await store.current(completeCrl(tag));
       assert.ok(current !== undefined);
       assert.deepEqual(await store.body(current), CRL);
       let certificates = 0;
       for await (const page of store.certificates(tag)) certificates += page.length;
       assert.equal(certificates, 3);
-      for await (const record of store.list(tag)) assert.equal(record.number, 1n);
+      for await (const record of store.list(completeCrl(tag))) assert.equal(record.number, 1n);
       await assert.rejects(store.addResponder(tag, Buffer.from('other')));
     });
 
@@ -137,6 +139,8 @@ function certificate(serial: Serial): Certificate {
     notAfter: NOW + 90 * DAY,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: undefined,
     recordedAt: NOW,
     recordedSeq: 0,
@@ -161,7 +165,7 @@ function response(serial: Serial): PublishedResponse {
 const CRL = Buffer.from('30030a0100', 'hex');
 function crl(number: bigint): CrlRecord {
   return {
-    issuer: tag,
+    ...completeCrl(tag),
     number,
     thisUpdate: NOW,
     nextUpdate: NOW + DAY,

@@ -1,4 +1,5 @@
 /** What is asked of tokens before anything starts, and where a PIN may come from. */
+import { COMPLETE_ONLY } from '../../src/core/crl/shards.ts';
 import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,6 +42,7 @@ function setup(profile: Profile, responderKey: string, crlKey?: string): IssuerS
       keys: keys(responderKey),
     })),
     crlKeys: crlKey === undefined ? undefined : keys(crlKey),
+    crls: COMPLETE_ONLY,
     urls: { ocsp: [], crl: [], caCertificate: [] },
   };
 }

@@ -9,8 +9,24 @@ import {
 } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
-import type { Change, Lookup, QueueItem, Store } from '../../src/ports/store.ts';
+import type { Change, CrlShelf, Lookup, QueueItem, Store } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
+
+/** Publishes octets that are in memory. */
+export async function publishCrl(
+  store: Pick<CrlShelf, 'draftCrl' | 'publishCrl'>,
+  record: CrlRecord,
+  der: Uint8Array,
+  previous: bigint | undefined,
+): Promise<boolean> {
+  const draft = await store.draftCrl(record);
+  try {
+    await draft.write(der);
+    return await store.publishCrl(record, draft, previous);
+  } finally {
+    await draft.discard();
+  }
+}
 
 /** One store that can be closed and opened again with what it holds. */
 export interface StoreUnderTest {
@@ -60,6 +76,8 @@ export function certificate(n: number, seq: number, change: Partial<Certificate>
     notAfter: NOW + 90 * DAY,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: undefined,
     recordedAt: NOW,
     recordedSeq: seq,

@@ -2,6 +2,7 @@
  * What every store adapter must do (ports/store.ts), run against the real thing: `storeContract('embedded', …)`. The queue,
  * the CRL shelf and random histories against a model are in the files beside this one; all of them run from here.
  */
+import { completeCrl } from '../../src/core/certificate.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LANES } from '../../src/core/certificate.ts';
@@ -79,7 +80,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       for (const [changes, seq] of history) await store.replay(changes, seq);
       const state = async (of: Store): Promise<unknown> => [
         await all(of.certificates(TAG)),
-        await all(of.revokedEntries(TAG).pages),
+        await all(of.revokedEntries(completeCrl(TAG)).pages),
         await of.appliedSeq(),
         LANES.map((lane) => [of.backlog(lane, NOW), of.oldestDue(lane)]),
       ];
@@ -103,14 +104,14 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       const held = revoked(1, 2, { revocation: { revokedAt: NOW, reason: 'certificateHold' } });
       const released: Change = { certificate: certificate(1, 3, { revision: 3 }), lane: 'revocation' };
       await store.replay([held, released], 3);
-      assert.deepEqual(await all(store.revokedEntries(TAG).pages), []);
+      assert.deepEqual(await all(store.revokedEntries(completeCrl(TAG)).pages), []);
       await soon(under, () => assert.equal(store.backlog('revocation', NOW), 1, 'one piece of work'));
       await store.replay([{ ...held, certificate: { ...held.certificate, recordedSeq: 4, revision: 4 } }], 4);
       await store.replay(
         [{ certificate: certificate(1, 5, { revision: 5 }), lane: 'revocation' }, revoked(1, 6, { revision: 6 })],
         6,
       );
-      assert.deepEqual(serials(await all(store.revokedEntries(TAG).pages)), [serialOf(1)]);
+      assert.deepEqual(serials(await all(store.revokedEntries(completeCrl(TAG)).pages)), [serialOf(1)]);
     });
 
     it('tells its followers each change once, in order', async () => {
@@ -132,7 +133,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         numbers.map((n) => revoked(n, 5)),
         5,
       );
-      const { asOfSeq, pages } = store.revokedEntries(TAG);
+      const { asOfSeq, pages } = store.revokedEntries(completeCrl(TAG));
       const seen: Serial[] = [];
       let pagesSeen = 0;
       for await (const page of pages) {
@@ -149,7 +150,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
         Array.from({ length: 2500 }, (_, n) => serialOf(n)),
       );
       assert.deepEqual(seen, [...new Set(seen)].sort(), 'each once');
-      const next = store.revokedEntries(TAG);
+      const next = store.revokedEntries(completeCrl(TAG));
       const entries = await all(next.pages);
       assert.equal(entries.length, 2500 + pagesSeen);
       assert.equal((await next.asOfSeq) - (await asOfSeq), pagesSeen);
@@ -161,7 +162,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
     it('carry what a CRL and its dropping rule need, and follow what is learnt (C-22)', async () => {
       const { store, under } = await fresh();
       const entries = async (): Promise<RevokedEntry[]> =>
-        (await all(store.revokedEntries(TAG).pages)).map((entry) => counted(under, entry));
+        (await all(store.revokedEntries(completeCrl(TAG)).pages)).map((entry) => counted(under, entry));
       await store.replay([revoked(1, 1, { notAfter: undefined, recordedAt: NOW + 1 })], 1);
       const entry = { serial: serialOf(1), revokedAt: NOW, reason: 'superseded' } as const;
       assert.deepEqual(await entries(), [
@@ -170,14 +171,14 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       await store.replay([{ certificate: revoked(1, 2, { recordedAt: NOW + 2 }).certificate, lane: undefined }], 2);
       const notAfter = NOW + 90 * DAY;
       assert.deepEqual(await entries(), [counted(under, { ...entry, notAfter, recordedAt: NOW + 2, recordedSeq: 2 })]);
-      assert.deepEqual(await all(store.revokedEntries(OTHER).pages), []);
+      assert.deepEqual(await all(store.revokedEntries(completeCrl(OTHER)).pages), []);
     });
 
     it('never end early when the store is closed: a CRL may not be built from half of them', async () => {
       const { store } = await fresh();
       const changes = Array.from({ length: 2500 }, (_, n) => revoked(n, 1));
       await store.replay(changes, 1);
-      const { asOfSeq, pages } = store.revokedEntries(TAG);
+      const { asOfSeq, pages } = store.revokedEntries(completeCrl(TAG));
       const reading = (async () => {
         let count = 0;
         for await (const page of pages) {

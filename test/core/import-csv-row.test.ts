@@ -52,6 +52,8 @@ describe('a line of a CSV file', () => {
       notAfter: Date.parse('2027-02-19T00:00:00Z'),
       precertificate: true,
       crlShard: 'g3/1,"a"',
+      withoutOcsp: false,
+      spkiHash: undefined,
       // Whole seconds are all that a CRL entry can say.
       revocation: { revokedAt: Date.parse('2026-11-21T03:15:54Z'), reason: 'keyCompromise' },
     });
@@ -65,6 +67,8 @@ describe('a line of a CSV file', () => {
       notAfter: Date.parse('2027-02-19T00:00:00Z'),
       precertificate: false,
       crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
       revocation: undefined,
     });
   });

@@ -20,6 +20,8 @@ describe('a line of index.txt', () => {
       notAfter: Date.parse('2027-02-19T03:07:16Z'),
       precertificate: false,
       crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
       revocation: undefined,
     });
   });

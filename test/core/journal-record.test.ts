@@ -90,6 +90,8 @@ describe('changesOf', () => {
       notAfter: optional(second),
       precertificate: fc.boolean(),
       crlShard: optional(fc.string()),
+      withoutOcsp: fc.boolean(),
+      spkiHash: optional(fc.constant('0f'.repeat(16))),
       revocation: optional(
         fc
           .tuple(second, fc.constantFrom(undefined, 'keyCompromise' as const, 'certificateHold' as const))

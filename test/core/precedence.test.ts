@@ -14,6 +14,8 @@ const states: fc.Arbitrary<Certificate> = fc
     notBefore: fc.constantFrom(undefined, 0, 1),
     notAfter: fc.constantFrom(undefined, 2),
     crlShard: fc.constantFrom(undefined, 'a'),
+    withoutOcsp: fc.boolean(),
+    spkiHash: fc.constantFrom(undefined, '0f'.repeat(16)),
     revocation: fc.constantFrom(
       undefined,
       { revokedAt: 0, reason: undefined },

@@ -18,6 +18,8 @@ const ISSUED: Issuance = {
   notAfter: NOW + 90 * DAY,
   precertificate: false,
   crlShard: undefined,
+  withoutOcsp: false,
+  spkiHash: undefined,
 };
 const good = issued(ISSUED);
 const superseded = changed(revoke(PROFILE, good, event('superseded', NOW - HOUR), NOW));
@@ -218,6 +220,8 @@ describe('histories', () => {
       notAfter: fc.constantFrom(NOW + DAY, NOW + 90 * DAY),
       precertificate: fc.boolean(),
       crlShard: fc.constantFrom(undefined, 'http://crl.example/1'),
+      withoutOcsp: fc.boolean(),
+      spkiHash: fc.constantFrom(undefined, '0f'.repeat(16)),
     }),
     fc.record({
       kind: fc.constant('revoke' as const),

@@ -30,6 +30,7 @@ function lacking(inner: TestKeyHolder, lacks: readonly number[]): KeyHolder {
       (await inner.sign(tbs)).map((result, i): SignResult =>
         lacks.includes(i) ? { ok: false, error: new Problem('unavailable', 'lost on the way') } : result,
       ),
+    begin: () => inner.begin(),
     close: () => inner.close(),
   };
 }

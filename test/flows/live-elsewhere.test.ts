@@ -138,7 +138,7 @@ describe('a nonce that is answered by a signer elsewhere', () => {
 describe('P2, P4: an answer for a nonce that comes too late', () => {
   const meanwhile: readonly (readonly [string, (at: Responder) => void])[] = [
     ['a newer state was recorded', ({ service: { served }, serial, tell }) => {
-      const certificate = { issuer: served.tag, serial, revision: 2, notBefore: 0, notAfter: undefined, precertificate: false, crlShard: undefined, revocation: { revokedAt: 0, reason: undefined }, recordedAt: 0, recordedSeq: 2 }; // prettier-ignore
+      const certificate = { issuer: served.tag, serial, revision: 2, notBefore: 0, notAfter: undefined, precertificate: false, crlShard: undefined, withoutOcsp: false, spkiHash: undefined, revocation: { revokedAt: 0, reason: undefined }, recordedAt: 0, recordedSeq: 2 }; // prettier-ignore
       tell({ type: 'recorded', change: { certificate, lane: 'revocation' } });
     }],
     ['a newer one was answered', ({ service: { served }, serial, tell }) => tell({ type: 'answered', issuer: served.tag, serial, revision: 2 })],

@@ -68,6 +68,8 @@ class Truth {
       notAfter,
       precertificate: false,
       crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
       revocation: undefined,
       recordedAt: now,
       recordedSeq: 1,

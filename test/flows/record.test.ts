@@ -37,6 +37,8 @@ const issuance = (n: number, change: Partial<Issuance> = {}): Issuance => ({
   notAfter: NOW + 90 * DAY,
   precertificate: false,
   crlShard: undefined,
+  withoutOcsp: false,
+  spkiHash: undefined,
   ...change,
 });
 const revocation = (n: number, reason?: ReasonName, revokedAt?: number) => ({ serial: serialOf(n), reason, revokedAt });

@@ -1,4 +1,5 @@
 /** The CRLs of a test service, as another library reads them. */
+import { completeCrl } from '../../src/core/certificate.ts';
 import assert from 'node:assert/strict';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { CertificateList } from '@peculiar/asn1-x509';
@@ -8,7 +9,7 @@ import type { TestService } from './support-service.ts';
 /** The CRLs published so far, oldest first. */
 export async function crls(service: TestService): Promise<CrlRecord[]> {
   const records: CrlRecord[] = [];
-  for await (const record of service.store.list(service.served.tag)) records.unshift(record);
+  for await (const record of service.store.list(completeCrl(service.served.tag))) records.unshift(record);
   return records;
 }
 
@@ -22,7 +23,7 @@ function listed(der: Uint8Array): Set<string> {
 
 /** Serials on the CRL that is current. */
 export const current = async (service: TestService): Promise<Set<string>> => {
-  const record = await service.store.current(service.served.tag);
+  const record = await service.store.current(completeCrl(service.served.tag));
   assert.ok(record !== undefined);
   return listed(await service.store.body(record));
 };

@@ -1,7 +1,7 @@
 /** A key in memory that signs, fails, lies or hangs, as the test says. */
 import { sign } from 'node:crypto';
 import { algorithmFor, type SignatureAlgorithm } from '../../src/core/signature-algorithm.ts';
-import type { KeyHolder, SignResult } from '../../src/ports/key-holder.ts';
+import type { KeyHolder, PiecewiseSignature, SignResult } from '../../src/ports/key-holder.ts';
 import { ecKey, type KeyPair, spkiOf } from '../core/sample-pki.ts';
 
 /** What becomes of one structure: signed, refused, signed and then spoilt, or signed with a key that is not ours. */
@@ -55,6 +55,14 @@ export class TestKeyHolder implements KeyHolder {
         signature.writeUInt8(signature.readUInt8(signature.length - 1) ^ 1, signature.length - 1);
       return { ok: true, signature };
     });
+  }
+
+  begin(): PiecewiseSignature {
+    const pieces: Uint8Array[] = [];
+    return {
+      update: (octets) => void pieces.push(Uint8Array.from(octets)),
+      finish: async () => (await this.sign([Buffer.concat(pieces)]))[0] as SignResult,
+    };
   }
 
   close(): Promise<void> {

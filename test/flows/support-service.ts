@@ -1,4 +1,6 @@
 /** The flows wired as `serve` wires them, over the real store and journal in a directory of its own, with a turned clock. */
+import type { CrlSource } from '../../src/ports/crl-archive.ts';
+import { COMPLETE_ONLY } from '../../src/core/crl/shards.ts';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -89,7 +91,14 @@ export function makeIssuer(options: IssuerOptions = {}): TestIssuer {
     ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
     return servedResponder(issuer, certificate);
   });
-  const served: ServedIssuer = { id, tag: issuer.tag, issuer, profile, responders: new Responders(servedResponders) };
+  const served: ServedIssuer = {
+    id,
+    tag: issuer.tag,
+    issuer,
+    profile,
+    crls: COMPLETE_ONLY,
+    responders: new Responders(servedResponders),
+  };
   const crlHolder = new TestKeyHolder(ca, `test key of ${id}`);
   return { served, caDer, holders, crlHolder, keys: { ocsp, crl: { holder: crlHolder, publicKey: issuer.publicKey } } };
 }
@@ -291,6 +300,8 @@ export class TestService {
       notAfter,
       precertificate: false,
       crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
     }));
     return this.recorder.issue(at, events, 'test');
   }
@@ -327,7 +338,10 @@ export class TestService {
         const member: unknown = real[name];
         if (typeof member !== 'function') return member;
         const method = (member as (...values: unknown[]) => unknown).bind(real);
-        const counted = (...values: unknown[]): unknown => countedResult(method(...values));
+        const counted = (...values: unknown[]): unknown => {
+          const result = countedResult(method(...values));
+          return name === 'draftCrl' || name === 'openCrl' ? (result as Promise<CrlSource>).then(countedFile) : result;
+        };
         return (...values: unknown[]): unknown => {
           // What an interference holds back is not counted: the clock goes on meanwhile.
           const replaced = this.interfere[name] as ((real: unknown, ...values: unknown[]) => unknown) | undefined;
@@ -336,6 +350,16 @@ export class TestService {
       },
     });
   }
+}
+
+/** The same object, because an archive knows its own drafts; each of its methods is counted. */
+function countedFile<T extends CrlSource>(file: T): T {
+  for (const name of ['read', 'write', 'discard', 'close'] as const) {
+    const method = (file as unknown as Record<string, ((...values: unknown[]) => Promise<unknown>) | undefined>)[name];
+    if (method !== undefined)
+      Object.assign(file, { [name]: (...values: unknown[]) => tracked(method.apply(file, values)) });
+  }
+  return file;
 }
 
 /** Serial numbers that spread over the jitter: 0100…, the index in the last octets. */

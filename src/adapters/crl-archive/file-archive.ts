@@ -1,44 +1,72 @@
 /**
- * Every CRL ever published, as `<dir>/<issuer tag>/<number>.crl` (CT-5.5.1-3). Write-once: a file that is there is never
- * overwritten with other bytes. Its record lies beside it, as `<number>.json`: so a store that has forgotten can be told.
+ * Every CRL ever published, as `<dir>/<issuer tag>/<number>.crl`, those of a shard as `<dir>/<issuer tag>/<shard>/<number>.crl`
+ * (CT-5.5.1-3). Write-once: a file that is there is never overwritten with other bytes. Its record lies beside it, as `<number>.json`:
+ * so a store that has forgotten can be told.
  *
- * A crash after the CRL and before its record: archived, but not found as the newest; it was not published yet either.
+ * A crash while a draft is written: a file `draft-….part`, removed before the next draft of the scope. After the CRL and before its
+ * record: archived, but not found as the newest; it was not published yet either.
  */
-import { createHash } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, mkdir, open, readdir, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { CrlRecord, IssuerTag } from '../../core/certificate.ts';
+import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
-import type { CrlArchive } from '../../ports/crl-archive.ts';
+import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
+
+/** Read at once where a whole file is gone through. */
+const PIECE = 1 << 20;
 
 export class FileCrlArchive implements CrlArchive {
   readonly #dir: string;
+  /** Directories whose drafts of an earlier process are gone. */
+  readonly #swept = new Set<string>();
 
   constructor(dir: string) {
     this.#dir = dir;
   }
 
-  path(record: Pick<CrlRecord, 'issuer' | 'number'>): string {
-    return join(this.#dir, record.issuer, `${record.number}.crl`);
+  path(record: Pick<CrlRecord, 'issuer' | 'shard' | 'number'>): string {
+    return join(this.#directory(record), `${record.number}.crl`);
+  }
+
+  async draft(scope: CrlScope): Promise<CrlDraft> {
+    const directory = this.#directory(scope);
+    await makeDurable(directory);
+    if (!this.#swept.has(directory)) {
+      this.#swept.add(directory);
+      for (const name of await readdir(directory))
+        if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
+    }
+    return FileDraft.begin(join(directory, `draft-${randomUUID()}.part`));
   }
 
   /** File, then name, then directory. */
-  async write(record: CrlRecord, der: Buffer): Promise<void> {
+  async keep(record: CrlRecord, draft: CrlDraft): Promise<void> {
+    if (!(draft instanceof FileDraft)) throw new Error('a draft of another archive');
     const path = this.path(record);
-    const made = await mkdir(dirname(path), { recursive: true });
-    if (made !== undefined) {
-      // Names are durable with their directory: from the issuer's own up to the first that was there before.
-      for (let dir = dirname(path); dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
+    await draft.seal(record);
+    try {
+      // Unlike rename, link never replaces what is there.
+      await link(draft.path, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      // The same bytes: a publication that was cut short after this step is made again.
+      if ((await digestOf(path)) !== record.sha256) throw otherOneThere(path);
     }
-    await writeOnce(path, der);
+    await draft.discard();
     // What is recorded of a CRL that is archived already may differ (restored, or followed by another process): the first stays.
-    await writeOnce(
-      recordPath(path),
-      Buffer.from(JSON.stringify({ ...record, number: record.number.toString() })),
-    ).catch((error: unknown) => {
-      if (!(error instanceof Problem)) throw error;
-    });
+    await writeOnce(recordPath(path), Buffer.from(JSON.stringify({ ...record, number: record.number.toString() })));
     await syncDirectory(dirname(path));
+  }
+
+  async write(record: CrlRecord, der: Buffer): Promise<void> {
+    const draft = await this.draft(record);
+    try {
+      await draft.write(der);
+      await this.keep(record, draft);
+    } finally {
+      await draft.discard();
+    }
   }
 
   async read(record: CrlRecord): Promise<Buffer> {
@@ -47,10 +75,7 @@ export class FileCrlArchive implements CrlArchive {
     try {
       der = await readFile(path);
     } catch (error) {
-      throw new Problem('corrupt', `the archived CRL cannot be read: ${(error as Error).message}`, {
-        field: path,
-        value: `number ${record.number}`,
-      });
+      throw unreadable(path, record, (error as Error).message);
     }
     if (createHash('sha256').update(der).digest('hex') !== record.sha256) {
       throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
@@ -61,27 +86,115 @@ export class FileCrlArchive implements CrlArchive {
     return der;
   }
 
-  async newest(issuer: IssuerTag): Promise<CrlRecord | undefined> {
-    let newest: bigint | undefined;
-    const names = await readdir(join(this.#dir, issuer)).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    });
-    for (const name of names) {
-      const number = /^(\d{1,49})\.json$/.exec(name)?.[1];
-      if (number !== undefined && (newest === undefined || BigInt(number) > newest)) newest = BigInt(number);
+  async open(record: CrlRecord): Promise<CrlFile> {
+    const path = this.path(record);
+    let file: FileHandle;
+    try {
+      file = await open(path, 'r');
+    } catch (error) {
+      throw unreadable(path, record, (error as Error).message);
     }
-    if (newest === undefined) return undefined;
-    const path = recordPath(this.path({ issuer, number: newest }));
+    const { size } = await file.stat();
+    if (size !== record.bytes) {
+      await file.close();
+      throw unreadable(path, record, `it has ${size} octets, not ${record.bytes}`);
+    }
+    return { octets: size, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
+  }
+
+  async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
+    const numbers = await this.#numbers(scope);
+    const newest = numbers.at(-1);
+    return newest === undefined ? undefined : this.#record(scope, newest);
+  }
+
+  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    const scopes: CrlScope[] = [];
+    if ((await this.#numbers({ issuer, shard: COMPLETE })).length > 0) scopes.push({ issuer, shard: COMPLETE });
+    for (const { name } of (await entriesOf(join(this.#dir, issuer))).filter((entry) => entry.isDirectory()))
+      if ((await this.#numbers({ issuer, shard: name })).length > 0) scopes.push({ issuer, shard: name });
+    return scopes;
+  }
+
+  async *list(scope: CrlScope): AsyncIterable<CrlRecord> {
+    for (const number of await this.#numbers(scope)) yield await this.#record(scope, number);
+  }
+
+  #directory({ issuer, shard }: CrlScope): string {
+    return shard === COMPLETE ? join(this.#dir, issuer) : join(this.#dir, issuer, shard);
+  }
+
+  /** Ascending. */
+  async #numbers(scope: CrlScope): Promise<readonly bigint[]> {
+    const numbers = (await entriesOf(this.#directory(scope))).flatMap(({ name }) => {
+      const number = /^(\d{1,49})\.json$/.exec(name)?.[1];
+      return number === undefined ? [] : [BigInt(number)];
+    });
+    return numbers.sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  async #record(scope: CrlScope, number: bigint): Promise<CrlRecord> {
+    const path = recordPath(this.path({ ...scope, number }));
     try {
       const record = JSON.parse(await readFile(path, 'utf8')) as Omit<CrlRecord, 'number'> & { number: string };
       return { ...record, number: BigInt(record.number) };
     } catch (error) {
       throw new Problem('corrupt', `the record of an archived CRL cannot be read: ${(error as Error).message}`, {
         field: path,
-        value: `number ${newest}`,
+        value: `number ${number}`,
       });
     }
+  }
+}
+
+class FileDraft implements CrlDraft {
+  readonly path: string;
+  octets = 0;
+  readonly #file: FileHandle;
+  readonly #hash = createHash('sha256');
+  #open = true;
+
+  private constructor(path: string, file: FileHandle) {
+    this.path = path;
+    this.#file = file;
+  }
+
+  static async begin(path: string): Promise<FileDraft> {
+    return new FileDraft(path, await open(path, 'wx+', 0o644));
+  }
+
+  async write(octets: Uint8Array): Promise<void> {
+    let written = 0;
+    while (written < octets.length) {
+      const rest = octets.subarray(written);
+      written += (await this.#file.write(rest, 0, rest.length, this.octets + written)).bytesWritten;
+    }
+    this.#hash.update(octets);
+    this.octets += octets.length;
+  }
+
+  read(at: number, length: number): Promise<Buffer> {
+    return readAt(this.#file, this.path, at, length);
+  }
+
+  /** Durable, and what the record says it is. */
+  async seal(record: CrlRecord): Promise<void> {
+    const sha256 = this.#hash.digest('hex');
+    if (sha256 !== record.sha256 || this.octets !== record.bytes) {
+      throw new Problem('corrupt', 'what was written is not the CRL of the record', {
+        field: this.path,
+        value: `number ${record.number}`,
+      });
+    }
+    await this.#file.datasync();
+  }
+
+  async discard(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#file.close().catch(() => undefined);
+    // Also when the disk is full: each try has another number, and what they left would keep it full.
+    await rm(this.path, { force: true }).catch(() => undefined);
   }
 }
 
@@ -89,8 +202,51 @@ function recordPath(path: string): string {
   return path.replace(/crl$/, 'json');
 }
 
-/** @throws Problem `conflict` when other bytes are there. */
+async function readAt(file: FileHandle, path: string, at: number, length: number): Promise<Buffer> {
+  const octets = Buffer.allocUnsafeSlow(length);
+  let have = 0;
+  while (have < length) {
+    const { bytesRead } = await file.read(octets, have, length - have, at + have);
+    if (bytesRead === 0) throw new Problem('corrupt', `ends at ${at + have}`, { field: path });
+    have += bytesRead;
+  }
+  return octets;
+}
+
+/** Nothing, when there is no such directory. */
+async function entriesOf(path: string): ReturnType<typeof readEntries> {
+  try {
+    return await readEntries(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+const readEntries = (path: string) => readdir(path, { withFileTypes: true });
+
+async function digestOf(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const hash = createHash('sha256');
+    for (let at = 0; at < size; at += PIECE) hash.update(await readAt(file, path, at, Math.min(PIECE, size - at)));
+    return hash.digest('hex');
+  } finally {
+    await file.close();
+  }
+}
+
+/** Names are durable with their directory: from the scope's own up to the first that was there before. */
+async function makeDurable(directory: string): Promise<void> {
+  const made = await mkdir(directory, { recursive: true });
+  if (made === undefined) return;
+  for (let dir = directory; dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
+}
+
+/** What is there stays. */
 async function writeOnce(path: string, bytes: Buffer): Promise<void> {
+  if (await stat(path).catch(() => undefined)) return;
   const temporary = `${path}.part`;
   try {
     const file = await open(temporary, 'w', 0o644);
@@ -100,22 +256,27 @@ async function writeOnce(path: string, bytes: Buffer): Promise<void> {
     } finally {
       await file.close();
     }
-    // Unlike rename, link never replaces what is there.
     await link(temporary, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    // The same bytes: a publication that was cut short after this step is made again.
-    if (!(await readFile(path)).equals(bytes)) {
-      throw new Problem('conflict', 'another CRL with this number is archived', {
-        field: path,
-        value: basename(path).replace(/^(\d+)\..*$/, 'number $1'),
-        rule: 'C-10, CT-5.5.1-3',
-      });
-    }
   } finally {
-    // Also when the disk is full: each try has another number, and what they left would keep it full.
     await rm(temporary, { force: true });
   }
+}
+
+function unreadable(path: string, record: CrlRecord, why: string): Problem {
+  return new Problem('corrupt', `the archived CRL cannot be read: ${why}`, {
+    field: path,
+    value: `number ${record.number}`,
+  });
+}
+
+function otherOneThere(path: string): Problem {
+  return new Problem('conflict', 'another CRL with this number is archived', {
+    field: path,
+    value: basename(path).replace(/^(\d+)\..*$/, 'number $1'),
+    rule: 'C-10, CT-5.5.1-3',
+  });
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -20,29 +20,37 @@ const REVOKED = 2;
 const HAS_NOT_BEFORE = 4;
 const HAS_NOT_AFTER = 8;
 const HAS_CRL_SHARD = 16;
+const HAS_SPKI_HASH = 32;
+const WITHOUT_OCSP = 64;
+const SPKI_HASH_OCTETS = 16;
 
-/** flags 1 | revision 4 | recordedAt 6 | recordedSeq 6 | notBefore 6 | notAfter 6 | revokedAt 6 | reason 1 | crlShard … */
+/** flags 1 | revision 4 | recordedAt 6 | recordedSeq 6 | notBefore 6 | notAfter 6 | revokedAt 6 | reason 1 | spkiHash 16? | crlShard … */
 export function encodeCertificate(certificate: Certificate): Buffer {
-  const shard = certificate.crlShard ?? '';
-  const bytes = Buffer.allocUnsafe(36 + Buffer.byteLength(shard));
+  const { crlShard: shard = '', spkiHash = '' } = certificate;
+  const shardAt = 36 + spkiHash.length / 2;
+  const bytes = Buffer.allocUnsafe(shardAt + Buffer.byteLength(shard));
   bytes[0] =
     (certificate.precertificate ? PRECERTIFICATE : 0) |
     (certificate.revocation === undefined ? 0 : REVOKED) |
     (certificate.notBefore === undefined ? 0 : HAS_NOT_BEFORE) |
     (certificate.notAfter === undefined ? 0 : HAS_NOT_AFTER) |
-    (certificate.crlShard === undefined ? 0 : HAS_CRL_SHARD);
+    (certificate.crlShard === undefined ? 0 : HAS_CRL_SHARD) |
+    (certificate.spkiHash === undefined ? 0 : HAS_SPKI_HASH) |
+    (certificate.withoutOcsp ? WITHOUT_OCSP : 0);
   bytes.writeUInt32BE(certificate.revision, 1);
   writeInstant(bytes, certificate.recordedAt, 5);
   bytes.writeUIntBE(certificate.recordedSeq, 11, 6);
   writeInstant(bytes, certificate.notBefore, 17);
   writeInstant(bytes, certificate.notAfter, 23);
   writeRevocation(bytes, 29, certificate.revocation);
-  bytes.write(shard, 36);
+  bytes.write(spkiHash, 36, 'hex');
+  bytes.write(shard, shardAt);
   return bytes;
 }
 
 export function decodeCertificate(issuer: IssuerTag, serial: Serial, bytes: Buffer): Certificate {
   const flags = bytes[0] as number;
+  const shardAt = flags & HAS_SPKI_HASH ? 36 + SPKI_HASH_OCTETS : 36;
   return {
     issuer,
     serial,
@@ -53,7 +61,9 @@ export function decodeCertificate(issuer: IssuerTag, serial: Serial, bytes: Buff
     notAfter: flags & HAS_NOT_AFTER ? readInstant(bytes, 23) : undefined,
     precertificate: (flags & PRECERTIFICATE) !== 0,
     revocation: flags & REVOKED ? readRevocation(bytes, 29) : undefined,
-    crlShard: flags & HAS_CRL_SHARD ? bytes.toString('utf8', 36) : undefined,
+    crlShard: flags & HAS_CRL_SHARD ? bytes.toString('utf8', shardAt) : undefined,
+    spkiHash: flags & HAS_SPKI_HASH ? bytes.toString('hex', 36, shardAt) : undefined,
+    withoutOcsp: (flags & WITHOUT_OCSP) !== 0,
   };
 }
 

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import type {
   Certificate,
   CrlRecord,
+  CrlScope,
   IssuerTag,
   Lane,
   PublishedResponse,
@@ -24,7 +25,7 @@ import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
-import type { CrlArchive } from '../../ports/crl-archive.ts';
+import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
 import type {
   AnswerTimes,
   Change,
@@ -40,11 +41,16 @@ import {
   APPLIED_SEQ_KEY,
   crlKey,
   crlNumberKey,
+  entryKey,
+  entrySerial,
   issuerOf,
   LAYOUT_KEY,
   LAYOUT_VERSION,
   queuePlace,
   range,
+  scopeOf,
+  scopeRange,
+  scopesOfEntry,
   serialKey,
   serialOf,
 } from './keys.ts';
@@ -185,10 +191,12 @@ export class EmbeddedStore implements Store, Population, Relay {
         state.set(issuer + serial, certificate);
         operations.push({ type: 'put', key: keys[i] as Buffer, value: encodeCertificate(certificate) });
         const { revocation } = certificate;
-        const entry = serialKey('r', issuer, serial);
-        if (revocation !== undefined) {
-          operations.push({ type: 'put', key: entry, value: encodeEntry(certificate, revocation) });
-        } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: entry });
+        for (const scope of scopesOfEntry(certificate)) {
+          const entry = entryKey(scope, serial);
+          if (revocation !== undefined) {
+            operations.push({ type: 'put', key: entry, value: encodeEntry(certificate, revocation) });
+          } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: entry });
+        }
         const work = current === undefined ? first : queued;
         if (lane !== undefined) work.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
         events.push({ type: 'recorded', change });
@@ -204,7 +212,7 @@ export class EmbeddedStore implements Store, Population, Relay {
     return Promise.resolve();
   }
 
-  revokedEntries(issuer: IssuerTag): {
+  revokedEntries(scope: CrlScope): {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
   } {
@@ -212,7 +220,7 @@ export class EmbeddedStore implements Store, Population, Relay {
     const asOfSeq = this.#db
       .get(APPLIED_SEQ_KEY, { snapshot })
       .then((value) => (value === undefined ? 0 : Number(value.toString())));
-    const scan = this.#scan(range('r', issuer), (key, value) => decodeEntry(serialOf(key).serial, value), snapshot);
+    const scan = this.#scan(scopeRange('r', scope), (key, value) => decodeEntry(entrySerial(key), value), snapshot);
     return {
       asOfSeq,
       pages: (async function* () {
@@ -426,41 +434,66 @@ export class EmbeddedStore implements Store, Population, Relay {
 
   // CrlShelf
 
-  async current(issuer: IssuerTag): Promise<CrlRecord | undefined> {
-    for await (const record of this.list(issuer)) return record;
+  async current(scope: CrlScope): Promise<CrlRecord | undefined> {
+    for await (const record of this.list(scope)) return record;
     return undefined;
+  }
+
+  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    const scopes: CrlScope[] = [];
+    let rest = range('l', issuer);
+    for (;;) {
+      const [first] = await this.#db.keys({ ...rest, limit: 1 }).all();
+      if (first === undefined) return scopes;
+      const scope = scopeOf(first);
+      scopes.push(scope);
+      rest = { ...rest, gte: scopeRange('l', scope).lt };
+    }
   }
 
   body(record: CrlRecord): Promise<Buffer> {
     return this.#archive.read(record);
   }
 
-  reserveNumber(issuer: IssuerTag, atLeast: bigint): Promise<bigint> {
+  openCrl(record: CrlRecord): Promise<CrlFile> {
+    return this.#archive.open(record);
+  }
+
+  draftCrl(scope: CrlScope): Promise<CrlDraft> {
+    return this.#archive.draft(scope);
+  }
+
+  reserveNumber(scope: CrlScope, atLeast: bigint): Promise<bigint> {
     return this.#exclusively(async () => {
-      const value = await this.#db.get(crlNumberKey(issuer));
+      const value = await this.#db.get(crlNumberKey(scope));
       const next = value === undefined ? 1n : BigInt(value.toString()) + 1n;
       const number = next > atLeast ? next : atLeast;
-      await this.#db.put(crlNumberKey(issuer), Buffer.from(number.toString()), { sync: true });
+      await this.#db.put(crlNumberKey(scope), Buffer.from(number.toString()), { sync: true });
       return number;
     });
   }
 
-  async publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
+  async publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
     const told = await this.#exclusively(async () => {
-      const current = await this.current(record.issuer);
+      const current = await this.current(record);
       if (current?.number !== previous) return undefined;
       // C-10: numbers only grow, whoever asks.
       if (current !== undefined && record.number <= current.number) return undefined;
-      await this.#archive.write(record, der);
-      await this.#db.put(crlKey(record.issuer, record.number), encodeCrlRecord(record), { sync: true });
-      return this.#tell([{ type: 'crl', record, der }]);
+      await this.#archive.keep(record, draft);
+      return this.#makeCurrent(record, await this.#archive.read(record));
     });
     await told?.heard;
     return told !== undefined;
   }
 
-  async *list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
-    for await (const value of this.#db.values({ ...range('l', issuer), reverse: true })) yield decodeCrlRecord(value);
+  async #makeCurrent(record: CrlRecord, der: Buffer): Promise<{ readonly heard: Promise<void> | undefined }> {
+    await this.#db.put(crlKey(record, record.number), encodeCrlRecord(record), { sync: true });
+    return this.#tell([{ type: 'crl', record, der }]);
+  }
+
+  async *list(scope: CrlScope): AsyncIterable<CrlRecord> {
+    for await (const value of this.#db.values({ ...scopeRange('l', scope), reverse: true }))
+      yield decodeCrlRecord(value);
   }
 
   /** One process builds them all. */
@@ -472,8 +505,17 @@ export class EmbeddedStore implements Store, Population, Relay {
     return Promise.resolve();
   }
 
-  restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined> {
-    return this.current(issuer);
+  async restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined> {
+    const newest = await this.#archive.newest(scope);
+    const told = await this.#exclusively(async () => {
+      const current = await this.current(scope);
+      if (newest === undefined || (current !== undefined && current.number >= newest.number)) return undefined;
+      // The store is older than the archive: it was restored from a backup, or made anew from the journal.
+      return this.#makeCurrent({ ...newest, asOfSeq: 0, scheduledAsOfSeq: 0 }, await this.#archive.read(newest));
+    });
+    await told?.heard;
+    if (told !== undefined && newest !== undefined) await this.reserveNumber(scope, newest.number);
+    return this.current(scope);
   }
 
   // ResponderShelf: the issuer's directory is all that the one process needs.

@@ -124,7 +124,17 @@ function itemOf(der: Buffer | Problem, file: string, line: number, place: number
     if (der instanceof Problem) throw der;
     const facts = read(der);
     const { serial, notBefore, notAfter, precertificate, crlShard } = facts;
-    return { row: { line, serial, notBefore, notAfter, precertificate, crlShard, revocation: undefined } };
+    const row = {
+      line,
+      serial,
+      notBefore,
+      notAfter,
+      precertificate,
+      crlShard,
+      withoutOcsp: false,
+      spkiHash: undefined,
+    };
+    return { row: { ...row, revocation: undefined } };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const where = `${file} certificate ${place}`;

@@ -115,6 +115,8 @@ function rowOf(line: number, serial: Serial, revokedAt: EpochMs, reason: ReasonN
     notAfter: undefined,
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     // RFC 5280 §5.3.1: unspecified is expressed by absence (C-23), also where another CA wrote it out.
     revocation: { revokedAt, reason: reason === 'unspecified' ? undefined : reason },
   };

@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rawToDer } from '../../core/ecdsa-signature.ts';
 import { Problem } from '../../core/problem.ts';
 import type { SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../../ports/key-holder.ts';
 import type { ScheduledKey } from './scheduler.ts';
 import { inputOctets, inputPrefix } from './signature-input.ts';
 import type { KeyDefinition } from './wire.ts';
@@ -83,10 +83,25 @@ export class Pkcs11Key implements KeyHolder, ScheduledKey {
   async sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]> {
     this.#mustBeUsable();
     if (tbs.length === 0) return [];
-    const inputs = await this.#inputs(tbs);
+    return this.#signInputs(await this.#inputs(tbs), tbs.length, priority);
+  }
+
+  begin(): PiecewiseSignature {
+    this.#mustBeUsable();
+    const digest = createHash(this.algorithm.hash);
+    return {
+      update: (octets) => void digest.update(octets),
+      finish: async (priority) => {
+        const input = Buffer.concat([this.#prefix, digest.digest()]);
+        return (await this.#signInputs(input, 1, priority))[0] as SignResult;
+      },
+    };
+  }
+
+  async #signInputs(inputs: Buffer, count: number, priority: SignPriority): Promise<readonly SignResult[]> {
     this.#mustBeUsable();
     try {
-      return await this.#token.sign(this, inputs, tbs.length, priority);
+      return await this.#token.sign(this, inputs, count, priority);
     } catch (error) {
       throw error instanceof Problem ? new Problem(error.code, error.message, { field: this.describe }) : error;
     }

@@ -15,7 +15,7 @@ import {
 } from './messages.ts';
 
 export interface DeskSources {
-  readonly store: ResponseSource & Pick<CrlShelf, 'current'>;
+  readonly store: ResponseSource & Pick<CrlShelf, 'current' | 'scopes'>;
   /** As they are now: what was installed or retired since the start is in it. */
   readonly responders: (issuer: IssuerTag) => ResponderList;
   /** Has it signed ahead of its turn. What is too much is dropped. */
@@ -44,14 +44,18 @@ export class Desk {
         (error: unknown) => reply({ type: 'unanswered', id, reason: (error as Error).message }),
       );
     } else if (message.type === 'question') {
-      const { id, about, issuer } = message;
-      const answer =
-        about === 'crl' ? this.#sources.store.current(issuer) : Promise.resolve(this.#sources.responders(issuer));
-      answer.then(
+      const { id } = message;
+      this.#answer(message).then(
         (value) => reply({ type: 'answer', id, value }),
         (error: unknown) => reply({ type: 'unanswered', id, reason: (error as Error).message }),
       );
     }
+  }
+
+  async #answer(question: Extract<FromChild, { type: 'question' }>): Promise<unknown> {
+    const { store, responders } = this.#sources;
+    if (question.about === 'crl') return store.current({ issuer: question.issuer, shard: question.shard });
+    return question.about === 'scopes' ? store.scopes(question.issuer) : responders(question.issuer);
   }
 
   async #lookUp([id, issuer, serial]: LookUpRow): Promise<FoundRow> {

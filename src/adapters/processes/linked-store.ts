@@ -7,7 +7,7 @@
  *
  * Bounded: look-ups under way, and the time that one may take; then Problem `unavailable`, and the client gets tryLater.
  */
-import type { CrlRecord, IssuerTag } from '../../core/certificate.ts';
+import type { CrlRecord, CrlScope, IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { LiveQuestion, LiveSignature } from '../../core/ocsp/live.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
@@ -25,6 +25,9 @@ import {
   type ResponderList,
   type ToChild,
 } from './messages.ts';
+
+type Question =
+  ({ readonly about: 'crl' } & CrlScope) | { readonly about: 'scopes' | 'responders'; readonly issuer: IssuerTag };
 
 export interface LinkedStoreOptions {
   readonly send: (message: FromChild) => void;
@@ -74,8 +77,12 @@ export class LinkedStore implements ResponderStore {
     return new Promise((resolve, reject) => this.#lookups.set(id, { sweep: this.#sweep, resolve, reject }));
   }
 
-  async current(issuer: IssuerTag): Promise<CrlRecord | undefined> {
-    return (await this.#question('crl', issuer)) as CrlRecord | undefined;
+  async current({ issuer, shard }: CrlScope): Promise<CrlRecord | undefined> {
+    return (await this.#question({ about: 'crl', issuer, shard })) as CrlRecord | undefined;
+  }
+
+  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    return (await this.#question({ about: 'scopes', issuer })) as readonly CrlScope[];
   }
 
   body(record: CrlRecord): Promise<Buffer> {
@@ -83,12 +90,12 @@ export class LinkedStore implements ResponderStore {
   }
 
   async responders(issuer: IssuerTag): Promise<readonly Buffer[]> {
-    const { ders } = (await this.#question('responders', issuer)) as ResponderList;
+    const { ders } = (await this.#question({ about: 'responders', issuer })) as ResponderList;
     return ders.map((der) => Buffer.from(der));
   }
 
   async retiredResponders(issuer: IssuerTag): Promise<ReadonlyMap<string, Exclude<ResponderUse, 'signing'>>> {
-    return ((await this.#question('responders', issuer)) as ResponderList).retired;
+    return ((await this.#question({ about: 'responders', issuer })) as ResponderList).retired;
   }
 
   ask(issuer: IssuerTag, serial: Serial): void {
@@ -179,9 +186,9 @@ export class LinkedStore implements ResponderStore {
     this.#options.send({ type: 'crl-served', id });
   }
 
-  #question(about: 'crl' | 'responders', issuer: IssuerTag): Promise<unknown> {
+  #question(question: Question): Promise<unknown> {
     const id = ++this.#id;
-    this.#options.send({ type: 'question', id, about, issuer });
+    this.#options.send({ type: 'question', id, ...question });
     return this.#answer(id);
   }
 

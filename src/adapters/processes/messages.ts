@@ -4,7 +4,14 @@
  *
  * Bounded: a message carries at most BATCH rows, a row is below 2 kB, and CRLs go by name (crl-archive has the bytes).
  */
-import type { Certificate, CrlRecord, IssuerTag, PublishedResponse, Revocation } from '../../core/certificate.ts';
+import type {
+  Certificate,
+  CrlRecord,
+  CrlScope,
+  IssuerTag,
+  PublishedResponse,
+  Revocation,
+} from '../../core/certificate.ts';
 import type { LiveQuestion } from '../../core/ocsp/live.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import type { Reason } from '../../core/reason.ts';
@@ -52,7 +59,13 @@ export type FromChild =
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'marked'; readonly mark: number; readonly told: ProcessTold }
   | { readonly type: 'look-up'; readonly rows: readonly LookUpRow[] }
-  | { readonly type: 'question'; readonly id: number; readonly about: 'crl' | 'responders'; readonly issuer: IssuerTag }
+  | ({ readonly type: 'question'; readonly id: number; readonly about: 'crl' } & CrlScope)
+  | {
+      readonly type: 'question';
+      readonly id: number;
+      readonly about: 'scopes' | 'responders';
+      readonly issuer: IssuerTag;
+    }
   /** Answered with a LiveSignature, or `refused`. */
   | { readonly type: 'sign-live'; readonly id: number; readonly question: LiveQuestion }
   | { readonly type: 'sign'; readonly rows: readonly (readonly [IssuerTag, Serial])[] }
@@ -88,12 +101,14 @@ export type CertificateRow = readonly [
   notAfter: EpochMs | undefined,
   precertificate: boolean,
   crlShard: string | undefined,
+  withoutOcsp: boolean,
+  spkiHash: string | undefined,
   revokedAt: EpochMs | undefined,
   reason: Reason | undefined,
   recordedAt: EpochMs,
   recordedSeq: number,
 ];
-const CERTIFICATE_FIELDS = 11;
+const CERTIFICATE_FIELDS = 13;
 
 /** Of the certificate beside it. The signatures as Latin-1, which costs a third of a Buffer. */
 export type ResponseRow = readonly [
@@ -110,6 +125,7 @@ export type ResponseRow = readonly [
 
 export function certificateRow(certificate: Certificate): CertificateRow {
   const { issuer, serial, revision, notBefore, notAfter, precertificate, crlShard, revocation } = certificate;
+  const { withoutOcsp, spkiHash } = certificate;
   const { recordedAt, recordedSeq } = certificate;
   return [
     issuer,
@@ -119,6 +135,8 @@ export function certificateRow(certificate: Certificate): CertificateRow {
     notAfter,
     precertificate,
     crlShard,
+    withoutOcsp,
+    spkiHash,
     revocation?.revokedAt,
     revocation?.reason,
     recordedAt,
@@ -127,8 +145,8 @@ export function certificateRow(certificate: Certificate): CertificateRow {
 }
 
 export function certificateIn(row: CertificateRow): Certificate {
-  const [issuer, serial, revision, notBefore, notAfter, precertificate, crlShard, revokedAt, reason] = row;
-  const [, , , , , , , , , recordedAt, recordedSeq] = row;
+  const [issuer, serial, revision, notBefore, notAfter, precertificate, crlShard, withoutOcsp, spkiHash] = row;
+  const [, , , , , , , , , revokedAt, reason, recordedAt, recordedSeq] = row;
   const revocation = revocationOf(revokedAt, reason);
   return {
     issuer,
@@ -138,6 +156,8 @@ export function certificateIn(row: CertificateRow): Certificate {
     notAfter,
     precertificate,
     crlShard,
+    withoutOcsp,
+    spkiHash,
     revocation,
     recordedAt,
     recordedSeq,

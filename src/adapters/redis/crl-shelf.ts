@@ -6,7 +6,7 @@
  * Redis forgets → the newest archived CRL becomes current again (restore), and its number counts as reserved.
  */
 import { createHash } from 'node:crypto';
-import type { CrlRecord } from '../../core/certificate.ts';
+import { completeCrl, type CrlRecord } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { CrlArchive } from '../../ports/crl-archive.ts';
 import { decodeCrlRecord, encodeCrlRecord, encodeEvents } from './feed.ts';
@@ -181,7 +181,7 @@ export class IssuerCrls {
   }
 
   async restore(): Promise<CrlRecord | undefined> {
-    const newest = await this.#archive?.newest(this.#ledger.issuer);
+    const newest = await this.#archive?.newest(completeCrl(this.#ledger.issuer));
     const current = await this.current();
     if (newest === undefined || this.#archive === undefined) return current;
     if (current !== undefined && current.number >= newest.number) return current;

@@ -17,7 +17,7 @@ const NONE: Waiting = { total: 0, slots: [] };
 export class Gauges {
   /** False before the first reading. */
   complete = false;
-  #lanes: Readonly<Record<Lane, Waiting>> = { revocation: NONE, issue: NONE, asked: NONE, refresh: NONE };
+  #lanes: Readonly<Record<Lane, Waiting>> = { revocation: NONE, issue: NONE, asked: NONE, mass: NONE, refresh: NONE };
   published: {
     readonly count: number;
     readonly oldestThisUpdate: EpochMs | undefined;
@@ -38,6 +38,7 @@ export class Gauges {
       revocation: waiting(revocation, (ms) => Math.floor(ms / SECOND) * SECOND),
       issue: waiting(issue, (ms) => Math.floor(ms / SECOND) * SECOND),
       asked: NONE,
+      mass: NONE,
       refresh: waiting(due, (minute) => minute * MINUTE),
     };
     this.published = {

@@ -86,6 +86,8 @@ function same(a: Certificate | undefined, b: Certificate | undefined): boolean {
     a.notAfter === b.notAfter &&
     a.precertificate === b.precertificate &&
     a.crlShard === b.crlShard &&
+    a.withoutOcsp === b.withoutOcsp &&
+    a.spkiHash === b.spkiHash &&
     sameRevocation(a.revocation, b.revocation) &&
     a.recordedAt === b.recordedAt &&
     a.recordedSeq === b.recordedSeq

@@ -2,7 +2,8 @@
  * Values of the Redis store. One record holds a certificate's state and, when one of that revision is published, its answer: a
  * new revision takes the old answer with it (P2). Of about 46 octets beside the signatures each counts, a million times.
  *
- *     flags 1 | revision 3 | recordedSeq 5 | due 6 | recordedAt 6 | notBefore? notAfter? revocation? crlShard? | answer?
+ *     flags 1 | revision 3 | recordedSeq 5 | due 6 | recordedAt 6 | notBefore? notAfter? revocation? more? | answer?
+ *     more: flags 1 | spkiHash 16? | crlShard …
  *     answer: thisUpdate | nextUpdate | publishedAt | refreshAt? | revocation? | responder 4 | forms 1 | signatures
  *
  * The first 15 octets lie fixed, because the scripts stamp recordedSeq and read `due`: when the refresh lane must handle the
@@ -29,17 +30,22 @@ const PRECERTIFICATE = 1;
 const REVOKED = 2;
 const HAS_NOT_BEFORE = 4;
 const HAS_NOT_AFTER = 8;
-const HAS_CRL_SHARD = 16;
+const HAS_MORE = 16;
 const HAS_ANSWER = 32;
 /** refreshAt is not `due`. */
 const HAS_REFRESH_AT = 64;
 /** The answer's revocation is not the certificate's. */
 const HAS_OTHER_REVOCATION = 128;
 
+const MORE_CRL_SHARD = 1;
+const MORE_SPKI_HASH = 2;
+const MORE_WITHOUT_OCSP = 4;
+const NO_MORE = Buffer.alloc(0);
+
 const NEVER = 0xffff_ffff_ffff;
 const NO_REASON = 0xff;
 const DUE_AT = 9;
-/** More than everything takes beside crlShard and signatures; r || s may be longer than a short DER. */
+/** More than everything takes beside `more` and signatures; r || s may be longer than a short DER. */
 const MOST_BESIDE = 512;
 const NO_SIGNATURES = { sha1: Buffer.alloc(0), sha256: Buffer.alloc(0) };
 
@@ -47,17 +53,18 @@ const NO_SIGNATURES = { sha1: Buffer.alloc(0), sha256: Buffer.alloc(0) };
 const FORMS = [0, 32, 48, 66] as const;
 
 export function encodeRecord({ certificate, answer, due }: StoredRecord): Buffer {
-  const { notBefore, notAfter, revocation, crlShard } = certificate;
+  const { notBefore, notAfter, revocation } = certificate;
+  const more = encodeMore(certificate);
   const refreshApart = answer !== undefined && answer.refreshAt !== due;
   const otherRevocation = answer !== undefined && !sameRevocation(answer.revocation, revocation);
   const { sha1, sha256 } = answer?.signatures ?? NO_SIGNATURES;
-  const to = new Writer(MOST_BESIDE + 4 * (crlShard?.length ?? 0) + sha1.length + sha256.length);
+  const to = new Writer(MOST_BESIDE + (more?.length ?? 0) + sha1.length + sha256.length);
   to.octet(
     (certificate.precertificate ? PRECERTIFICATE : 0) |
       (revocation === undefined ? 0 : REVOKED) |
       (notBefore === undefined ? 0 : HAS_NOT_BEFORE) |
       (notAfter === undefined ? 0 : HAS_NOT_AFTER) |
-      (crlShard === undefined ? 0 : HAS_CRL_SHARD) |
+      (more === undefined ? 0 : HAS_MORE) |
       (answer === undefined ? 0 : HAS_ANSWER) |
       (refreshApart ? HAS_REFRESH_AT : 0) |
       (otherRevocation ? HAS_OTHER_REVOCATION : 0),
@@ -70,7 +77,7 @@ export function encodeRecord({ certificate, answer, due }: StoredRecord): Buffer
   if (notBefore !== undefined) to.instant(notBefore, base);
   if (notAfter !== undefined) to.instant(notAfter, notBefore ?? base);
   if (revocation !== undefined) to.revocation(revocation, base);
-  if (crlShard !== undefined) to.bytes(Buffer.from(crlShard));
+  if (more !== undefined) to.bytes(more);
   if (answer !== undefined) {
     to.instant(answer.thisUpdate, base);
     to.instant(answer.nextUpdate, answer.thisUpdate);
@@ -91,6 +98,26 @@ export function encodeRecord({ certificate, answer, due }: StoredRecord): Buffer
   return to.finish();
 }
 
+/** What few certificates have, and those of a CA that shards its CRLs all have. */
+function encodeMore({ crlShard, spkiHash, withoutOcsp }: Certificate): Buffer | undefined {
+  if (crlShard === undefined && spkiHash === undefined && !withoutOcsp) return undefined;
+  const flags =
+    (crlShard === undefined ? 0 : MORE_CRL_SHARD) |
+    (spkiHash === undefined ? 0 : MORE_SPKI_HASH) |
+    (withoutOcsp ? MORE_WITHOUT_OCSP : 0);
+  return Buffer.concat([Buffer.of(flags), Buffer.from(spkiHash ?? '', 'hex'), Buffer.from(crlShard ?? '')]);
+}
+
+function decodeMore(bytes: Buffer): Pick<Certificate, 'crlShard' | 'spkiHash' | 'withoutOcsp'> {
+  const flags = bytes[0] ?? 0;
+  const shardAt = flags & MORE_SPKI_HASH ? 17 : 1;
+  return {
+    crlShard: flags & MORE_CRL_SHARD ? bytes.toString('utf8', shardAt) : undefined,
+    spkiHash: flags & MORE_SPKI_HASH ? bytes.toString('hex', 1, shardAt) : undefined,
+    withoutOcsp: (flags & MORE_WITHOUT_OCSP) !== 0,
+  };
+}
+
 export function decodeRecord(issuer: IssuerTag, serial: Serial, bytes: Buffer): StoredRecord {
   const from = new Reader(bytes);
   const flags = from.octet();
@@ -102,7 +129,7 @@ export function decodeRecord(issuer: IssuerTag, serial: Serial, bytes: Buffer): 
   const notBefore = flags & HAS_NOT_BEFORE ? from.instant(recordedAt) : undefined;
   const notAfter = flags & HAS_NOT_AFTER ? from.instant(notBefore ?? recordedAt) : undefined;
   const revocation = flags & REVOKED ? from.revocation(recordedAt) : undefined;
-  const crlShard = flags & HAS_CRL_SHARD ? from.bytes().toString() : undefined;
+  const more = decodeMore(flags & HAS_MORE ? from.bytes() : NO_MORE);
   const certificate: Certificate = {
     issuer,
     serial,
@@ -113,7 +140,7 @@ export function decodeRecord(issuer: IssuerTag, serial: Serial, bytes: Buffer): 
     notAfter,
     precertificate: (flags & PRECERTIFICATE) !== 0,
     revocation,
-    crlShard,
+    ...more,
   };
   if (!(flags & HAS_ANSWER)) return { certificate, answer: undefined, due };
   const thisUpdate = from.instant(recordedAt);

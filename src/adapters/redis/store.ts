@@ -13,14 +13,22 @@
  *   FLUSHALL                    → no epoch: nobody relies on it until the journals are replayed, then followers are told `gap`
  */
 import { randomBytes } from 'node:crypto';
-import type { Certificate, CrlRecord, IssuerTag, Lane, RevokedEntry } from '../../core/certificate.ts';
+import {
+  completeCrl,
+  type Certificate,
+  type CrlRecord,
+  type CrlScope,
+  type IssuerTag,
+  type Lane,
+  type RevokedEntry,
+} from '../../core/certificate.ts';
 import type { LiveQuestion, LiveSignature } from '../../core/ocsp/live.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import { SECOND } from '../../core/time.ts';
-import type { CrlArchive } from '../../ports/crl-archive.ts';
+import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
 import type {
   Change,
   Freshness,
@@ -235,7 +243,7 @@ export class RedisStore implements Store {
     });
   }
 
-  revokedEntries(issuer: IssuerTag): {
+  revokedEntries({ issuer }: CrlScope): {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
   } {
@@ -317,7 +325,7 @@ export class RedisStore implements Store {
     limit: number,
     unable?: ReadonlySet<IssuerTag>,
   ): Promise<readonly QueueItem[]> {
-    if (lane === 'asked' || limit <= 0) return [];
+    if (lane === 'asked' || lane === 'mass' || limit <= 0) return [];
     const able = this.#all.filter(({ watch }) => unable?.has(watch.issuer) !== true);
     const start = this.#turn++ % Math.max(1, able.length);
     const queues = [...able.slice(start), ...able.slice(0, start)].map(({ queue }) => queue);
@@ -382,7 +390,7 @@ export class RedisStore implements Store {
 
   // CrlShelf
 
-  current(issuer: IssuerTag): Promise<CrlRecord | undefined> {
+  current({ issuer }: CrlScope): Promise<CrlRecord | undefined> {
     return this.#of(issuer).crls.current();
   }
 
@@ -390,15 +398,27 @@ export class RedisStore implements Store {
     return this.#of(record.issuer).crls.body(record);
   }
 
-  reserveNumber(issuer: IssuerTag, atLeast: bigint): Promise<bigint> {
+  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    return (await this.current(completeCrl(issuer))) === undefined ? [] : [completeCrl(issuer)];
+  }
+
+  openCrl(record: CrlRecord): Promise<CrlFile> {
+    return (this.#options.archive as CrlArchive).open(record);
+  }
+
+  draftCrl(scope: CrlScope): Promise<CrlDraft> {
+    return (this.#options.archive as CrlArchive).draft(scope);
+  }
+
+  reserveNumber({ issuer }: CrlScope, atLeast: bigint): Promise<bigint> {
     return this.#of(issuer).crls.reserve(atLeast);
   }
 
-  publishCrl(record: CrlRecord, der: Buffer, previous: bigint | undefined): Promise<boolean> {
-    return this.#of(record.issuer).crls.publish(record, der, previous);
+  async publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
+    return this.#of(record.issuer).crls.publish(record, await draft.read(0, draft.octets), previous);
   }
 
-  list(issuer: IssuerTag): AsyncIterable<CrlRecord> {
+  list({ issuer }: CrlScope): AsyncIterable<CrlRecord> {
     return this.#of(issuer).crls.list();
   }
 
@@ -410,7 +430,7 @@ export class RedisStore implements Store {
     return this.#of(issuer).crls.release();
   }
 
-  restoreCrl(issuer: IssuerTag): Promise<CrlRecord | undefined> {
+  restoreCrl({ issuer }: CrlScope): Promise<CrlRecord | undefined> {
     return this.#of(issuer).crls.restore();
   }
 

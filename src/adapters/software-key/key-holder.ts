@@ -3,11 +3,11 @@
  * on the disk, where CT-6.2.1-a wants an HSM. Signing runs on libuv's thread pool, a few signatures at a time: the pool is also
  * the store's and the journal's, and a look-up that a client waits for must not stand behind a batch of signatures.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, createSign, type KeyObject, sign } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Problem } from '../../core/problem.ts';
 import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../../ports/key-holder.ts';
 
 /** RSA-4096 in PEM is 3.3 kB; text may stand before it. */
 const MAX_FILE_OCTETS = 64 << 10;
@@ -67,13 +67,26 @@ class SoftwareKey implements KeyHolder {
   }
 
   async sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]> {
-    const key = this.#key;
-    if (key === undefined) throw new Problem('unavailable', 'the key is closed', { field: this.describe });
+    const key = this.#usable();
     return Promise.all(tbs.map((item) => this.#signOne(key, item, priority)));
+  }
+
+  begin(): PiecewiseSignature {
+    const key = this.#usable();
+    const signature = createSign(this.algorithm.hash);
+    return {
+      update: (octets) => void signature.update(octets),
+      finish: () => Promise.resolve({ ok: true, signature: signature.sign({ key, dsaEncoding: 'der' }) }),
+    };
   }
 
   async close(): Promise<void> {
     this.#key = undefined;
+  }
+
+  #usable(): KeyObject {
+    if (this.#key === undefined) throw new Problem('unavailable', 'the key is closed', { field: this.describe });
+    return this.#key;
   }
 
   #signOne(key: KeyObject, tbs: Uint8Array, priority: SignPriority): Promise<SignResult> {

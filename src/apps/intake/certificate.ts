@@ -30,5 +30,13 @@ export function issuerCertificateFields(text: string, issuer: Issuer, field: str
     });
   }
   const { serial, notBefore, notAfter } = certificate;
-  return { serial, notBefore, notAfter, precertificate: isPrecertificate(certificate), crlShard: undefined };
+  return {
+    serial,
+    notBefore,
+    notAfter,
+    precertificate: isPrecertificate(certificate),
+    crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
+  };
 }

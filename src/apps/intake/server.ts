@@ -4,6 +4,7 @@
  * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
  */
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { completeCrl } from '../../core/certificate.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
@@ -126,6 +127,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
         precertificate: item.precertificate === true,
         crlShard: item.crlShard,
+        withoutOcsp: false,
+        spkiHash: undefined,
       };
     });
     return accepted(await recorder.issue(issuer, events, client.actor));
@@ -176,6 +179,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: instant(row.notAfter, `${field}/notAfter`),
         precertificate: row.precertificate === true,
         crlShard: row.crlShard,
+        withoutOcsp: false,
+        spkiHash: undefined,
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
@@ -225,7 +230,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     const { limit } = request.query as { limit?: string };
     const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
     const crls: object[] = [];
-    for await (const crl of store.list(issuer.tag)) {
+    for await (const crl of store.list(completeCrl(issuer.tag))) {
       crls.push({
         number: crl.number.toString(),
         kind: crl.kind,

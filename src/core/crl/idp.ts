@@ -1,5 +1,18 @@
 /** issuingDistributionPoint (RFC 5280 §5.2.5): which certificates a CRL speaks of, when not of all. */
 import { DerDocument, type Deviation } from '../der/document.ts';
+import { OID } from '../der/oid.ts';
+import { extension, tlv } from '../der/writer.ts';
+
+/**
+ * The extension of a shard's CRL: one URI, byte for byte that of the certificates (B-32, P-11), and of which kind they are. Critical
+ * (C-16, T-37); DEFAULT values left out (C-31).
+ */
+export function issuingDistributionPoint(uri: string, contains: 'user-certificates' | 'ca-certificates'): Buffer {
+  // DistributionPointName is a CHOICE: its tag stands around that of fullName (T-13).
+  const point = tlv(0xa0, tlv(0xa0, tlv(0x86, Buffer.from(uri, 'latin1'))));
+  const flag = tlv(contains === 'user-certificates' ? 0x81 : 0x82, Buffer.of(0xff));
+  return extension(OID.issuingDistributionPoint, true, tlv(0x30, point, flag));
+}
 
 export interface IssuingDistributionPoint {
   /** URIs of distributionPoint.fullName; undefined when there is no distributionPoint. */

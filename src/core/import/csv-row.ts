@@ -98,6 +98,8 @@ function csvRow(header: CsvHeader, fields: readonly string[], line: number): Imp
     notAfter,
     precertificate: precertificate(at.precertificate),
     crlShard: crlShard(at.crlShard),
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: revocation(at.status, at.revokedAt, at.reason),
   };
 }

@@ -59,6 +59,8 @@ function indexRow(text: string, line: number): ImportRow {
     notAfter: instant(text, expiryAt, revocationAt - 1, 'expiry'),
     precertificate: false,
     crlShard: undefined,
+    withoutOcsp: false,
+    spkiHash: undefined,
     revocation: status === 'R' ? revocation(revoked) : undefined,
   };
 }

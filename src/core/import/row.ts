@@ -12,6 +12,8 @@ export interface ImportRow {
   readonly notAfter: EpochMs | undefined;
   readonly precertificate: boolean;
   readonly crlShard: string | undefined;
+  readonly withoutOcsp: boolean;
+  readonly spkiHash: string | undefined;
   readonly revocation: { readonly revokedAt: EpochMs; readonly reason: ReasonName | undefined } | undefined;
 }
 
