@@ -74,7 +74,11 @@ export type JournalEntryType =
   | 'token.deactivated'
   | 'token.lost'
   | 'token.recovered'
-  | 'token.key-generated';
+  | 'token.key-generated'
+  /** What the CCADB must be told of the CRL URLs in certificates, and that it was: `detail.url` (core/crl/ccadb.ts). */
+  | 'crl.url-added'
+  | 'crl.url-removed'
+  | 'crl.urls-acknowledged';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

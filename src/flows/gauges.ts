@@ -9,6 +9,8 @@ import type { Journal } from '../ports/journal.ts';
 import type { ProcessTold, ProcessView } from '../ports/processes.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
+import type { CrlCensus } from './crl-census.ts';
+import type { CrlUrls } from './crl-urls.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { MissBudget } from './miss-budget.ts';
 import type { PublicFiles } from './public-files.ts';
@@ -37,6 +39,9 @@ export interface GaugeSources {
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
   readonly tokens: () => readonly UsedToken[];
+  /** What the ledger says about CRLs as a whole; undefined in a process that does not sign. */
+  readonly census?: CrlCensus | undefined;
+  readonly urls?: CrlUrls | undefined;
   readonly clock: Clock;
 }
 
