@@ -16,7 +16,7 @@ import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
@@ -43,7 +43,7 @@ export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
-  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
   /** Of a process with keys. */
