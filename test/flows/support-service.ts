@@ -223,7 +223,13 @@ export class TestService {
     this.table = new ResponseTable(served, this.store, this.tableBytes, (issuer) => news.meet(issuer));
     const unreadable = (_: ServedIssuer, error: unknown): void =>
       void this.errors.push(`unreadable CRL: ${(error as Error).message}`);
-    this.files = await PublicFiles.open(served, this.store, clock.now(), unreadable, new Downloads(clock, setImmediate));
+    this.files = await PublicFiles.open(
+      served,
+      this.store,
+      clock.now(),
+      unreadable,
+      new Downloads(clock, setImmediate),
+    );
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
