@@ -10,7 +10,7 @@
  */
 import type { IssuerTag } from '../core/certificate.ts';
 import { Census } from '../core/crl/census.ts';
-import { crlPeriodMs } from '../core/policy/crl-period.ts';
+import { crlPeriodMs } from '../core/policy/freshness.ts';
 import { DAY, formatDuration, HOUR, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Change, ChangeFeed, Ledger, Reliance } from '../ports/store.ts';
@@ -86,7 +86,12 @@ export class CrlCensus {
 
   /** Between two scheduled CRLs of the issuer (B-13, T-42). From memory. */
   periodMs({ tag, profile }: ServedIssuer): number {
-    return crlPeriodMs(profile, this.of(tag)?.withoutOcsp(this.#clock.now()));
+    return crlPeriodMs(profile, this.everyCertificateNamesOcsp(tag));
+  }
+
+  /** False as soon as an unexpired one is known that does not, and until the ledger has been scanned. From memory. */
+  everyCertificateNamesOcsp(issuer: IssuerTag): boolean {
+    return this.of(issuer)?.withoutOcsp(this.#clock.now()) === false;
   }
 
   /** Called when a CRL may have become one that certificates name, or ceased to be one; at least once an hour. */
@@ -180,12 +185,13 @@ export class CrlCensus {
     for (const listener of this.#listeners) listener(issuer);
     const { id, tag, profile } = issuer;
     const now = this.#clock.now();
-    if (this.#told.has(tag) || !census.withoutOcsp(now) || crlPeriodMs(profile, true) === profile.crl.periodMs) return;
+    const fourDays = crlPeriodMs(profile, false);
+    if (this.#told.has(tag) || !census.withoutOcsp(now) || fourDays === profile.crl.periodMs) return;
     this.#told.add(tag);
     const until = census.withoutOcspUntil as number;
     this.#log.warn(
       { issuer: id, until: Number.isFinite(until) ? rfc3339(until) : undefined },
-      `a certificate names no OCSP responder: CRLs are due every ${formatDuration(crlPeriodMs(profile, true))} ` +
+      `a certificate names no OCSP responder: CRLs are due every ${formatDuration(fourDays)} ` +
         `instead of ${formatDuration(profile.crl.periodMs)} (B-13, BR 4.9.7)`,
     );
   }

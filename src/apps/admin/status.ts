@@ -1,5 +1,5 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
-import { LANES } from '../../core/certificate.ts';
+import { completeCrl, LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
@@ -135,7 +135,7 @@ export function statusOf(sources: GaugeSources): Status {
   }
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
-    const crl = sources.files.crl(issuer.tag);
+    const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
     if (fresh.oldestThisUpdate !== undefined) {
       const validityMs = issuer.profile.ocsp.validityMs;
