@@ -15,6 +15,8 @@ import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
+import { registerForecastGauges } from '../flows/crl-forecast.ts';
+import { registerUrlGauges } from '../flows/crl-urls.ts';
 import { Downloads } from '../flows/downloads.ts';
 import {
   registerGauges,
@@ -140,9 +142,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     signers: signing?.issuers ?? [],
     signsWith: (issuer: IssuerTag) => signing?.signer.signsWith(issuer),
     tokens,
+    census: signing?.books.census,
+    urls: signing?.books.urls,
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (signing !== undefined) {
+    registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
+    registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
+  }
   if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
@@ -261,6 +269,7 @@ function openIntake(
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    books: signing?.books,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

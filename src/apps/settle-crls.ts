@@ -1,5 +1,5 @@
 /** Brings the CRL layout of each issuer up to what its certificates rely on: everything that was published once (T-38). */
-import { COMPLETE } from '../core/certificate.ts';
+import { COMPLETE, type CrlScope } from '../core/certificate.ts';
 import { readCrl } from '../core/crl/crl-reader.ts';
 import { partitionUrl } from '../core/crl/idp.ts';
 import { settleLayout, shardUrl } from '../core/crl/shards.ts';
@@ -18,7 +18,9 @@ export async function settleCrls(issuers: readonly ServedIssuer[], store: Shelf,
   store.follow((event) => {
     const issuer = event.type === 'gap' ? issuers.find(({ tag }) => tag === event.issuer) : undefined;
     if (issuer === undefined) return;
-    void settle(issuer, store, log).catch((error: unknown) => log.error({ err: error, issuer: issuer.id }, 'the CRL layout is as configured'));
+    void settle(issuer, store, log).catch((error: unknown) =>
+      log.error({ err: error, issuer: issuer.id }, 'the CRL layout is as configured'),
+    );
   });
   if (store.failure !== undefined) return;
   for (const issuer of issuers) await settle(issuer, store, log);
@@ -30,11 +32,9 @@ async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<voi
   let looked = false;
   for (const scope of await store.scopes(tag)) {
     // All shards of a layout have one template, so one of them tells; those without a URL each have their own.
-    const look = scope.shard !== COMPLETE && (!looked || shardUrl(issuer.crls, scope.shard) === undefined);
-    const record = look ? await store.current(scope) : undefined;
+    const look: boolean = scope.shard !== COMPLETE && (!looked || shardUrl(issuer.crls, scope.shard) === undefined);
     looked ||= look;
-    const url = record && partitionUrl(readCrl(await store.body(record)).crlExtensions);
-    published.push([scope.shard, url]);
+    published.push([scope.shard, look ? await urlOf(scope, store) : undefined]);
   }
   const { layout, kept, moved } = settleLayout(issuer.crls, published);
   const [first] = moved;
@@ -52,4 +52,16 @@ async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<voi
     { issuer: id, shards: names.slice(0, 20), count: kept.length },
     'CRLs are published beyond crl.shards.highest: certificates were recorded for them (T-38)',
   );
+}
+
+/** Undefined where the archive does not hold what was published: that is said where it is served, and must not keep OCSP from it. */
+async function urlOf(scope: CrlScope, store: Shelf): Promise<string | undefined> {
+  const record = await store.current(scope);
+  if (record === undefined) return undefined;
+  try {
+    return partitionUrl(readCrl(await store.body(record)).crlExtensions);
+  } catch (error) {
+    if (error instanceof Problem) return undefined;
+    throw error;
+  }
 }

@@ -21,6 +21,7 @@ import { readIssuers, type IssuerSetup } from '../issuer-files.ts';
 import { makeLog } from '../log.ts';
 import { connectionsOf, openResponder } from '../roles/responder.ts';
 import { servedIssuer } from '../served-issuer.ts';
+import { settleCrls } from '../settle-crls.ts';
 import type { ResponderSettings } from './responders.ts';
 
 runChild(async (link) => {
@@ -39,6 +40,7 @@ runChild(async (link) => {
     if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'a current CRL cannot be read');
   };
   const downloads = new Downloads(clock, setImmediate);
+  await settleCrls(list, store, log);
   const files = await PublicFiles.open(list, store, clock.now(), unreadable, downloads);
   const elsewhere = new AskElsewhere(store, clock);
   const urls = setups.flatMap(({ urls: { ocsp } }) => ocsp);
