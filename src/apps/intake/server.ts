@@ -9,6 +9,7 @@ import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
+import { spkiHashFromHex } from '../../core/spki-hash.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
 import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
@@ -18,6 +19,8 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
+import type { CrlBooks } from '../crl-books.ts';
+import { addCrlBookRoutes } from './crl-books-routes.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
@@ -45,6 +48,8 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Undefined in a process that neither signs nor is a command's. */
+  readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
@@ -83,6 +88,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   app.get('/openapi.json', () => openApi());
@@ -127,8 +133,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
         precertificate: item.precertificate === true,
         crlShard: item.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        withoutOcsp: item.namesOcsp === false,
+        spkiHash: keyHash(item.spkiHash, `${field}/spkiHash`),
       };
     });
     return accepted(await recorder.issue(issuer, events, client.actor));
@@ -179,8 +185,10 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: instant(row.notAfter, `${field}/notAfter`),
         precertificate: row.precertificate === true,
         crlShard: row.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        crlUrls: row.crlUrls,
+        isCa: row.isCa,
+        withoutOcsp: row.namesOcsp === false,
+        spkiHash: keyHash(row.spkiHash, `${field}/spkiHash`),
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
@@ -284,6 +292,10 @@ function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): Se
 
 function instant(text: string | undefined, field: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, field);
+}
+
+function keyHash(text: string | undefined, field: string): string | undefined {
+  return text === undefined ? undefined : spkiHashFromHex(text, field);
 }
 
 function byClause(
