@@ -142,7 +142,7 @@ export class CrlPublisher {
       oldestUnlisted: this.oldestUnlisted,
       building: this.#building !== undefined,
       scheduledAt: this.#current && nextScheduledCrl(this.#current, this.#periodMs),
-      nextTryAt: now + this.#delay(),
+      nextTryAt: now + this.#delay(now),
       lastFailure: this.#lastFailure,
       keyFailure: this.#parts.at.keys.crl?.holder.failure,
       claimed: this.#claimed,
@@ -307,8 +307,7 @@ export class CrlPublisher {
   }
 
   /** Until the next build may begin. */
-  #delay(): number {
-    const now = this.#parts.clock.now();
+  #delay(now = this.#parts.clock.now()): number {
     // A retry that lies further ahead was planned before the clock was set back.
     const retryAt = this.#retryAt <= now + RETRY_MS ? this.#retryAt : now;
     return Math.max(0, this.#due(now) - now, retryAt - now);
