@@ -43,6 +43,7 @@ export class CrlCensus {
   /** Of these issuers the log has it that the 7-day rule is over. */
   readonly #told = new Set<IssuerTag>();
   #timer: Timer | undefined;
+  #started = false;
   #stopped = false;
 
   constructor(
@@ -63,6 +64,7 @@ export class CrlCensus {
 
   /** Scans one issuer after the other, and again each day. */
   start(): void {
+    this.#started = true;
     void this.#round();
   }
 
@@ -175,7 +177,8 @@ export class CrlCensus {
       if (this.#stopped) return;
       for (const certificate of page) census.count(certificate);
       since += page.length;
-      if (since < STRIDE) continue;
+      // A command without a service has nobody to make room for.
+      if (since < STRIDE || !this.#started) continue;
       since = 0;
       await new Promise<void>((resolve) => this.#clock.after(PAUSE_MS, resolve));
     }
