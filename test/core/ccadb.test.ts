@@ -192,7 +192,7 @@ describe('the forecast', () => {
     assert.deepEqual(
       scopes.map(({ shard, overLimit }) => [shard, overLimit]),
       [
-        [COMPLETE, true],
+        [COMPLETE, false],
         ['1', true],
         ['2', false],
       ],

@@ -107,6 +107,26 @@ describe('CrlCensus', () => {
     assert.equal(all(), 2);
   });
 
+  it('tells nothing of a scan that a stop cut short', async () => {
+    const service = await open();
+    await service.recorder.issue(service.served, [named('4f01', { crlShard: '2' })], 'test');
+    const { census, urls, feed } = books(service);
+    await urls.view(service.served);
+    assert.deepEqual(
+      feed.changes.map(({ change }) => change),
+      ['added'],
+    );
+    const next = books(service, feed);
+    next.urls.follow();
+    next.census.start();
+    next.census.stop();
+    await service.clock.advance(0);
+    await settled();
+    assert.equal(next.census.of(service.served.tag), undefined);
+    assert.deepEqual(feed.changes.length, 1);
+    assert.ok(census.of(service.served.tag) !== undefined);
+  });
+
   it('has CRLs be due every 4 days as long as a certificate without OCSP lasts, across restarts (B-13, T-42)', async () => {
     const service = await open();
     const first = books(service).census;
