@@ -138,6 +138,7 @@ export function statusOf(sources: GaugeSources): Status {
   }
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
+    const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
     const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
     if (fresh.oldestThisUpdate !== undefined) {
@@ -163,7 +164,7 @@ export function statusOf(sources: GaugeSources): Status {
       );
     else if (now > crl.nextUpdate)
       fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
-    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR)
+    else if (now - crl.scheduledAt > periodMs + HOUR)
       warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
     if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
       fail(
@@ -222,8 +223,8 @@ export function statusOf(sources: GaugeSources): Status {
         bytes: crl.bytes,
       },
       signsCrls: publisher !== undefined,
-      nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
-      ...(sources.census && { crlPeriod: formatDuration(sources.census.periodMs(issuer)) }),
+      nextScheduledCrl: optional(crl && crl.scheduledAt + periodMs),
+      ...(sources.census && { crlPeriod: formatDuration(periodMs) }),
       responders,
     };
   });
