@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Certificate, IssuerTag, Lane } from './certificate.ts';
+import { SHARD_NAME } from './crl/shards.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
@@ -112,7 +113,7 @@ export function changesOf(
       notBefore: change.notBefore === undefined ? undefined : Date.parse(change.notBefore),
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
-      crlShard: change.crlShard,
+      crlShard: change.crlShard !== undefined && SHARD_NAME.test(change.crlShard) ? change.crlShard : undefined,
       withoutOcsp: change.withoutOcsp === true,
       spkiHash: change.spkiHash,
       revocation:
