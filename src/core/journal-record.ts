@@ -74,7 +74,10 @@ export type JournalEntryType =
   | 'token.deactivated'
   | 'token.lost'
   | 'token.recovered'
-  | 'token.key-generated';
+  | 'token.key-generated'
+  /** To-be-signed octets were handed out for an offline signer, and answers that it has signed were taken in. */
+  | 'offline.exported'
+  | 'ocsp.imported';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
