@@ -11,6 +11,7 @@ import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { MissBudget } from './miss-budget.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
@@ -37,6 +38,8 @@ export interface GaugeSources {
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
   readonly tokens: () => readonly UsedToken[];
+  /** Of what is signed offline; undefined in a process that records nothing. */
+  readonly offline?: OfflineWatch | undefined;
   readonly clock: Clock;
 }
 
