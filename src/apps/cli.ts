@@ -13,6 +13,7 @@ import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
+import { offlineCommands } from './commands/offline.ts';
 import { probeCommand } from './commands/probe.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
@@ -41,6 +42,7 @@ for (const add of [
   importCommands,
   eventCommands,
   crlCommands,
+  offlineCommands,
   keyCommands,
   explainCommand,
   lintCommand,

@@ -5,6 +5,7 @@ import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { print, table, withApi } from './context.ts';
+import { addCrlImport } from './crl-import.ts';
 
 interface ListedCrl {
   readonly number: string;
@@ -45,6 +46,7 @@ export function crlCommands(program: Command): void {
         );
       });
     });
+  addCrlImport(crl);
   crl
     .command('publish')
     .description('publishes a CRL now, on top of the schedule (needs the running service, which has the key)')
