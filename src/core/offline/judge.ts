@@ -80,12 +80,6 @@ function judgeCrl(tbs: Buffer, brought: Buffer | undefined, issuer: Issuer, give
   if (previous === undefined) return;
   if (!sameScope(previous, view))
     refuse('another scope than that of the previous CRL', 'issuingDistributionPoint', 'C-17');
-  if (number(view) <= number(previous))
-    throw new Problem('refused', `not greater than that of the previous CRL, ${previous.number}`, {
-      field: 'cRLNumber',
-      value: String(view.number),
-      rule: 'C-10, T-34',
-    });
   if (view.thisUpdate <= previous.thisUpdate)
     refuse(
       `not later than that of the previous CRL, ${rfc3339(previous.thisUpdate)}`,
