@@ -44,6 +44,7 @@ export function openApi(): object {
   });
   const token = parameter('token', 'path', "The token's name in the configuration.");
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
+  const shard = parameter('shard', 'query', 'Name of a shard; without it the complete CRL.', false);
   return {
     openapi: '3.0.3',
     info: {
@@ -100,13 +101,20 @@ export function openApi(): object {
       '/v1/issuers/{issuer}/crls': {
         get: {
           summary: 'Published CRLs, newest first',
-          parameters: [issuer, parameter('limit', 'query', 'At most this many (20).', false)],
+          parameters: [issuer, shard, parameter('limit', 'query', 'At most this many (20).', false)],
           responses: { '200': json('The CRLs'), ...problems },
         },
         post: {
           summary: 'Publish a CRL now',
-          parameters: [issuer],
+          parameters: [issuer, shard],
           responses: { '200': json('Its number'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crls/why': {
+        get: {
+          summary: 'Why each CRL is the one it is: what waits, when the next is due, what was refused and why',
+          parameters: [issuer, parameter('shard', 'query', 'Only this shard; empty: the complete CRL.', false)],
+          responses: { '200': json('The CRLs'), ...problems },
         },
       },
       '/v1/issuers/{issuer}/responders': {

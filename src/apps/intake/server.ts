@@ -4,7 +4,6 @@
  * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
  */
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { completeCrl } from '../../core/certificate.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
@@ -16,12 +15,13 @@ import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
+import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
@@ -44,7 +44,7 @@ export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
-  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
   /** Of a process with keys. */
@@ -233,38 +233,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  app.get('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'read');
-    const { limit } = request.query as { limit?: string };
-    const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
-    const crls: object[] = [];
-    for await (const crl of store.list(completeCrl(issuer.tag))) {
-      crls.push({
-        number: crl.number.toString(),
-        kind: crl.kind,
-        thisUpdate: rfc3339(crl.thisUpdate),
-        nextUpdate: rfc3339(crl.nextUpdate),
-        publishedAt: rfc3339(crl.publishedAt),
-        entries: crl.entries,
-        bytes: crl.bytes,
-        sha256: crl.sha256,
-      });
-      if (crls.length === most) break;
-    }
-    return { crls };
-  });
-
-  app.post('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'revoke');
-    const publisher = parts.publisherOf(issuer.id);
-    if (publisher === undefined)
-      throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
-        field: 'issuer',
-        value: issuer.id,
-      });
-    const record = await publisher.publishNow();
-    return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
-  });
+  addCrlRoutes(app, { store, clock: core.clock, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);
