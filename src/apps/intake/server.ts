@@ -18,6 +18,8 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
+import type { CrlBooks } from '../crl-books.ts';
+import { addCrlBookRoutes } from './crl-books-routes.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
@@ -47,6 +49,8 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Undefined in a process that neither signs nor is a command's. */
+  readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
@@ -85,6 +89,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
   if (core.recorder !== undefined && core.journal !== undefined) {
     const { recorder, journal } = core;
     addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);

@@ -76,6 +76,46 @@ export function scopesOf(layout: CrlLayout, issuer: IssuerTag): readonly CrlScop
   return [...names].map((shard) => ({ issuer, shard }));
 }
 
+export interface Settled {
+  readonly layout: CrlLayout;
+  /** Scopes that are published although the configuration does not ask for them: certificates may name them. */
+  readonly kept: readonly string[];
+  /** Shards whose certificates name another URL than is configured now: neither URL would do for all of them (C-17, P-11). */
+  readonly moved: readonly { readonly shard: string; readonly was: string; readonly is: string }[];
+}
+
+/**
+ * The layout as the certificates need it that were recorded under earlier ones: what was published once stays (T-38).
+ * @param published scopes of which a CRL was ever published, with the URL in its issuingDistributionPoint, as far as that is known.
+ */
+export function settleLayout(
+  layout: CrlLayout,
+  published: Iterable<readonly [shard: string, url: string | undefined]>,
+): Settled {
+  let { complete, shards } = layout;
+  const former = new Map(layout.former);
+  const kept: string[] = [];
+  const moved: { shard: string; was: string; is: string }[] = [];
+  for (const [shard, was] of published) {
+    if (shard === COMPLETE) {
+      if (!complete) kept.push(shard);
+      complete = true;
+      continue;
+    }
+    const is = shardUrl({ ...layout, shards }, shard);
+    if (is === undefined) {
+      if (was === undefined) continue;
+      former.set(shard, was);
+      kept.push(shard);
+    } else if (was !== undefined && was !== is) moved.push({ shard, was, is });
+    else if (shards !== undefined && shard !== CA_SHARD && Number(shard) > shards.highest) {
+      kept.push(shard);
+      shards = { ...shards, highest: Number(shard) };
+    }
+  }
+  return { layout: { ...layout, complete, shards, former }, kept, moved };
+}
+
 /**
  * The shard of a certificate that is recorded now for the first time; undefined: it is on the complete CRL alone.
  * @throws Problem `refused` when it names a CRL that the issuer does not publish (P-05), because nobody could find it revoked, or one
