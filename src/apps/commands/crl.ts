@@ -6,6 +6,7 @@ import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
 import type { ExplainedCrl } from '../../flows/explain-crl.ts';
 import { print, table, withApi } from './context.ts';
+import { addCrlImport } from './crl-import.ts';
 
 interface ListedCrl {
   readonly number: string;
@@ -44,6 +45,7 @@ export function crlCommands(program: Command): void {
         );
       });
     });
+  addCrlImport(crl);
   crl
     .command('publish')
     .description('publishes a CRL now, on top of the schedule (needs the running service, which has the key)')

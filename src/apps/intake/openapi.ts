@@ -1,6 +1,7 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import { acknowledgeRequest } from './crl-books-schema.ts';
+import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
 import {
   activationRequest,
   importRequest,
@@ -177,6 +178,30 @@ export function openApi(): object {
           parameters: [issuer, parameter('responder', 'path', 'Its id.')],
           requestBody: body(retireRequest),
           responses: { '200': json('How many certificates wait for another answer'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-requests': {
+        post: {
+          summary: 'What an offline signer is to sign: CRLs, a responder certificate, answers',
+          parameters: [issuer],
+          requestBody: body(exportRequest),
+          responses: { '200': json('The request file'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-imports': {
+        post: {
+          summary: 'Publish a CRL that was signed elsewhere',
+          parameters: [issuer],
+          requestBody: body(crlImportRequest),
+          responses: { '200': json('Its number, and what was learnt from it'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-imports': {
+        post: {
+          summary: 'Publish what an offline signer has signed',
+          parameters: [issuer],
+          requestBody: body(offlineImportRequest),
+          responses: { '200': json('What became of each item'), ...problems },
         },
       },
       '/v1/explain': {

@@ -24,6 +24,7 @@ import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
 import { addCrlRoutes } from './crl-routes.ts';
+import { addOfflineRoutes } from './offline-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -89,6 +90,10 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
   if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
+  if (core.recorder !== undefined && core.journal !== undefined) {
+    const { recorder, journal } = core;
+    addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
+  }
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   app.get('/openapi.json', () => openApi());
