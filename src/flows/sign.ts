@@ -198,7 +198,8 @@ export class Signer {
   async #takeBulk(now: EpochMs, unable: ReadonlySet<IssuerTag>): Promise<QueueItem[]> {
     const items: QueueItem[] = [];
     const take = async (lane: Lane, dueAt: EpochMs): Promise<void> => {
-      if (items.length < BULK_BATCH) items.push(...(await this.#take([lane], dueAt, BULK_BATCH - items.length, unable)));
+      if (items.length < BULK_BATCH)
+        items.push(...(await this.#take([lane], dueAt, BULK_BATCH - items.length, unable)));
     };
     try {
       // From memory, so that the quiet days cost one look at the queue and not three.

@@ -68,11 +68,7 @@ function within({ from, to }: Window, instant: EpochMs | undefined): Selected {
  * The order that clause and reason make, checked against every issuer's profile before anything else happens.
  * @throws Problem `refused` or `invalid`: as for a single revocation.
  */
-export function massOrder(
-  asked: Omit<MassOrder, 'deadline'>,
-  profiles: readonly Profile[],
-  nowMs: EpochMs,
-): MassOrder {
+export function massOrder(asked: Omit<MassOrder, 'deadline'>, profiles: readonly Profile[], nowMs: EpochMs): MassOrder {
   for (const field of ['awareAt', 'revokedAt'] as const) {
     const instant = asked[field];
     if (instant !== undefined && instant > nowMs)
