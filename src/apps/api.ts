@@ -203,6 +203,10 @@ function wireRow(row: ImportRow): object {
     ...(row.notAfter !== undefined && { notAfter: rfc3339(row.notAfter) }),
     ...(row.precertificate && { precertificate: true }),
     ...(row.crlShard !== undefined && { crlShard: row.crlShard }),
+    ...(row.crlUrls !== undefined && { crlUrls: row.crlUrls }),
+    ...(row.isCa !== undefined && { isCa: row.isCa }),
+    ...(row.withoutOcsp && { namesOcsp: false }),
+    ...(row.spkiHash !== undefined && { spkiHash: row.spkiHash }),
     ...(row.revocation !== undefined && { revokedAt: rfc3339(row.revocation.revokedAt) }),
     ...(row.revocation?.reason !== undefined && { reason: row.revocation.reason }),
   };

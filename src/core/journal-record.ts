@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Certificate, IssuerTag, Lane } from './certificate.ts';
+import { SHARD_NAME } from './crl/shards.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
@@ -74,6 +75,10 @@ export type JournalEntryType =
   | 'token.lost'
   | 'token.recovered'
   | 'token.key-generated'
+  /** What the CCADB must be told of the CRL URLs in certificates, and that it was: `detail.url` (core/crl/ccadb.ts). */
+  | 'crl.url-added'
+  | 'crl.url-removed'
+  | 'crl.urls-acknowledged'
   /** A mass revocation from plan to end: `detail.plan` and its figures; each batch of it is a `certificates.revoked` (CT-5.7.1.2-a). */
   | 'mass.planned'
   | 'mass.started'
@@ -125,7 +130,7 @@ export function changesOf(
       notBefore: change.notBefore === undefined ? undefined : Date.parse(change.notBefore),
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
-      crlShard: change.crlShard,
+      crlShard: change.crlShard !== undefined && SHARD_NAME.test(change.crlShard) ? change.crlShard : undefined,
       withoutOcsp: change.withoutOcsp === true,
       spkiHash: change.spkiHash,
       revocation:

@@ -9,10 +9,12 @@ import type { Journal } from '../ports/journal.ts';
 import type { ProcessTold, ProcessView } from '../ports/processes.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
+import type { CrlCensus } from './crl-census.ts';
+import type { CrlUrls } from './crl-urls.ts';
+import type { IssuerCrls } from './issuer-crls.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { MissBudget } from './miss-budget.ts';
 import type { PublicFiles } from './public-files.ts';
-import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
 import type { SignerIssuer } from './sign.ts';
@@ -31,12 +33,15 @@ export interface GaugeSources {
   readonly processes?: (() => readonly ProcessView[]) | undefined;
   /** Undefined in a process that records nothing. */
   readonly journal: Journal | undefined;
-  readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  readonly publishers: ReadonlyMap<IssuerTag, IssuerCrls>;
   /** The id of the responder certificate that signs now; undefined in a process that does not sign. */
   readonly signsWith?: (issuer: IssuerTag) => string | undefined;
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
   readonly tokens: () => readonly UsedToken[];
+  /** What the ledger says about CRLs as a whole; undefined in a process that does not sign. */
+  readonly census?: CrlCensus | undefined;
+  readonly urls?: CrlUrls | undefined;
   readonly clock: Clock;
 }
 
@@ -113,6 +118,15 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
   );
   perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) =>
     map(files.crl(tag)?.nextUpdate, (instant) => -age(instant)),
+  );
+  set.gauge(
+    'certstatus_crl_refused',
+    '1 while the last CRL that was signed is kept from being published by what the gate found: certstatus crl show --why says it. shard is empty for the complete CRL.',
+    function* () {
+      for (const issuer of issuers)
+        for (const [shard, { refused }] of publishers.get(issuer.tag)?.publishers ?? [])
+          yield [{ issuer: issuer.id, shard }, refused ? 1 : 0] as const;
+    },
   );
   perIssuer('certstatus_crl_entries', 'Entries on the CRL being served.', ({ tag }) => files.crl(tag)?.entries);
   perIssuer(

@@ -24,7 +24,7 @@ import type { GaugeSources } from '../../src/flows/gauges.ts';
 import type { ServedIssuer, SigningKey } from '../../src/flows/issuer-setup.ts';
 import { type FlowMetrics, flowMetrics } from '../../src/flows/metrics.ts';
 import { PublicFiles } from '../../src/flows/public-files.ts';
-import { CrlPublisher } from '../../src/flows/publish-crl.ts';
+import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
 import { type Receipt, Recorder } from '../../src/flows/record.ts';
 import { ResponderNews } from '../../src/flows/responder-news.ts';
 import { Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
@@ -166,7 +166,7 @@ export class TestService {
   metrics!: FlowMetrics;
   signer!: Signer;
   live!: LiveSigner;
-  publisher!: CrlPublisher;
+  publisher!: IssuerCrls;
   freshness!: FreshnessGauges;
   files!: PublicFiles;
   table!: ResponseTable;
@@ -224,7 +224,7 @@ export class TestService {
     });
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
-    this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
+    this.publisher = new IssuerCrls(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
     this.misses = new MissBudget({
       issuers: served.map(({ tag }) => tag),
       store: this.store,

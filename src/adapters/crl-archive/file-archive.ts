@@ -173,14 +173,17 @@ class FileDraft implements CrlDraft {
     this.octets += octets.length;
   }
 
+  sha256(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
   read(at: number, length: number): Promise<Buffer> {
     return readAt(this.#file, this.path, at, length);
   }
 
   /** Durable, and what the record says it is. */
   async seal(record: CrlRecord): Promise<void> {
-    const sha256 = this.#hash.digest('hex');
-    if (sha256 !== record.sha256 || this.octets !== record.bytes) {
+    if (this.sha256() !== record.sha256 || this.octets !== record.bytes) {
       throw new Problem('corrupt', 'what was written is not the CRL of the record', {
         field: this.path,
         value: `number ${record.number}`,

@@ -9,13 +9,14 @@ import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
+import { spkiHashFromHex } from '../../core/spki-hash.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
 import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
@@ -42,7 +43,7 @@ export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
-  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
   /** Of a process with keys. */
@@ -127,8 +128,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
         precertificate: item.precertificate === true,
         crlShard: item.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        withoutOcsp: item.namesOcsp === false,
+        spkiHash: keyHash(item.spkiHash, `${field}/spkiHash`),
       };
     });
     return accepted(await recorder.issue(issuer, events, client.actor));
@@ -179,8 +180,10 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: instant(row.notAfter, `${field}/notAfter`),
         precertificate: row.precertificate === true,
         crlShard: row.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        crlUrls: row.crlUrls,
+        isCa: row.isCa,
+        withoutOcsp: row.namesOcsp === false,
+        spkiHash: keyHash(row.spkiHash, `${field}/spkiHash`),
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
@@ -284,6 +287,10 @@ function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): Se
 
 function instant(text: string | undefined, field: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, field);
+}
+
+function keyHash(text: string | undefined, field: string): string | undefined {
+  return text === undefined ? undefined : spkiHashFromHex(text, field);
 }
 
 function byClause(
