@@ -7,12 +7,15 @@ import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
 import { eventCommands } from './commands/events.ts';
+import { compromisedKeyCommands } from './commands/compromised-key.ts';
+import { drillCommand } from './commands/drill.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
+import { massCommands } from './commands/mass.ts';
 import { probeCommand } from './commands/probe.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
@@ -40,6 +43,9 @@ for (const add of [
   issuerCommands,
   importCommands,
   eventCommands,
+  massCommands,
+  drillCommand,
+  compromisedKeyCommands,
   crlCommands,
   keyCommands,
   explainCommand,

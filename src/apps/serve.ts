@@ -25,6 +25,7 @@ import {
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
+import { registerMassGauges } from '../flows/mass-gauges.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
 import type { Recorder } from '../flows/record.ts';
@@ -40,6 +41,7 @@ import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
+import { openMass, type MassRole } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
@@ -97,6 +99,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       : new LedgerKeeper(recorder, store, clock, log);
   const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
   undo.push(async () => signing?.stop());
+  const mass = openMass(core, signing?.issuers);
+  undo.push(async () => mass?.stop());
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
@@ -138,6 +142,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (mass !== undefined) registerMassGauges(metrics.set, mass.runs);
   if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
@@ -155,7 +160,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
   }
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, maxConnections);
+  const intake = openIntake(core, signing, tokens, mass, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -185,6 +190,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
+  await mass?.runs.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -211,6 +217,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         selfProbe?.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
+        await mass?.stop();
         await signing?.stop();
         await keeper?.stop();
         await journal
@@ -241,6 +248,7 @@ function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
+  mass: MassRole | undefined,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -256,6 +264,7 @@ function openIntake(
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

@@ -18,7 +18,9 @@ export async function settleCrls(issuers: readonly ServedIssuer[], store: Shelf,
   store.follow((event) => {
     const issuer = event.type === 'gap' ? issuers.find(({ tag }) => tag === event.issuer) : undefined;
     if (issuer === undefined) return;
-    void settle(issuer, store, log).catch((error: unknown) => log.error({ err: error, issuer: issuer.id }, 'the CRL layout is as configured'));
+    void settle(issuer, store, log).catch((error: unknown) =>
+      log.error({ err: error, issuer: issuer.id }, 'the CRL layout is as configured'),
+    );
   });
   if (store.failure !== undefined) return;
   for (const issuer of issuers) await settle(issuer, store, log);
@@ -30,7 +32,7 @@ async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<voi
   let looked = false;
   for (const scope of await store.scopes(tag)) {
     // All shards of a layout have one template, so one of them tells; those without a URL each have their own.
-    const look = scope.shard !== COMPLETE && (!looked || shardUrl(issuer.crls, scope.shard) === undefined);
+    const look: boolean = scope.shard !== COMPLETE && (!looked || shardUrl(issuer.crls, scope.shard) === undefined);
     const record = look ? await store.current(scope) : undefined;
     looked ||= look;
     const url = record && partitionUrl(readCrl(await store.body(record)).crlExtensions);

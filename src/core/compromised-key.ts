@@ -136,7 +136,9 @@ function privateKeyIn(file: Uint8Array): KeyFile | undefined {
 
 function publicKeyIn(file: Uint8Array): KeyObject {
   const key = Buffer.from(file);
-  return key[0] === 0x30 ? createPublicKey({ key, format: 'der', type: 'spki' }) : createPublicKey({ key, format: 'pem' });
+  return key[0] === 0x30
+    ? createPublicKey({ key, format: 'der', type: 'spki' })
+    : createPublicKey({ key, format: 'pem' });
 }
 
 function holdsTogether(privateKey: KeyObject, publicKey: KeyObject): boolean {

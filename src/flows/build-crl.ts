@@ -104,7 +104,7 @@ export interface SignedCrl {
 export async function writeCrl(
   entries: EntryOctets,
   parts: CrlParts,
-  holder: KeyHolder,
+  holder: Pick<KeyHolder, 'begin'>,
   draft: CrlDraft,
   recordable: () => Promise<void>,
 ): Promise<SignedCrl> {

@@ -3,6 +3,7 @@
  * this holds what was going to be, so that a run goes on where a crash ended it.
  */
 import type { IssuerTag } from '../core/certificate.ts';
+import type { DrillResult } from '../core/mass/drill.ts';
 import type { KnownRate, MassPlan } from '../core/mass/plan.ts';
 import type { MassRun } from '../core/mass/run.ts';
 import type { Serial } from '../core/serial.ts';
@@ -30,6 +31,9 @@ export interface MassShelf {
   run(id: string): Promise<MassRun | undefined>;
   /** @param durable false: a crash may bring back an earlier one, which only costs looking at its lines once more. */
   saveRun(run: MassRun, durable: boolean): Promise<void>;
+  /** The newest drill of the plan. */
+  drill(id: string): Promise<DrillResult | undefined>;
+  saveDrill(drill: DrillResult): Promise<void>;
   /** How fast was signed when it was last measured. */
   rate(): Promise<KnownRate | undefined>;
   saveRate(rate: KnownRate): Promise<void>;

@@ -4,6 +4,7 @@
  *     <dir>/<plan>/plan.json   the plan
  *     <dir>/<plan>/list        one line per certificate: issuer tag, serial
  *     <dir>/<plan>/run.json    how far it is; absent before the start
+ *     <dir>/<plan>/drill.json  what its newest drill has found
  *     <dir>/uploads/<id>       serials that were handed in, one to a line
  *     <dir>/rate.json          how fast was signed when it was last measured
  *
@@ -15,6 +16,7 @@ import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { IssuerTag } from '../../core/certificate.ts';
+import type { DrillResult } from '../../core/mass/drill.ts';
 import type { KnownRate, MassPlan } from '../../core/mass/plan.ts';
 import type { MassRun } from '../../core/mass/run.ts';
 import { Problem } from '../../core/problem.ts';
@@ -104,6 +106,14 @@ export class FileMassShelf implements MassShelf {
     const path = join(this.#path(run.plan), 'run.json');
     await writeWhole(path, JSON.stringify(run, undefined, 2), durable);
     if (durable) await syncDirectory(dirname(path));
+  }
+
+  drill(id: string): Promise<DrillResult | undefined> {
+    return PLAN_ID.test(id) ? readJson<DrillResult>(join(this.#path(id), 'drill.json')) : Promise.resolve(undefined);
+  }
+
+  saveDrill(drill: DrillResult): Promise<void> {
+    return writeWhole(join(this.#path(drill.plan), 'drill.json'), JSON.stringify(drill, undefined, 2), true);
   }
 
   rate(): Promise<KnownRate | undefined> {

@@ -19,8 +19,10 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
+import type { MassRole } from '../mass.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
+import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
@@ -48,6 +50,8 @@ export interface IntakeParts {
   readonly responders: ResponderChanges | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
+  /** Of a process that records events. */
+  readonly mass: MassRole | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
@@ -84,6 +88,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   app.get('/openapi.json', () => openApi());
