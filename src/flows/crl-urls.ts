@@ -117,8 +117,7 @@ export class CrlUrls {
   async #compare(issuer: ServedIssuer): Promise<UrlBooks> {
     const books = await this.#of(issuer);
     const census = this.#census.of(issuer.tag);
-    const changes =
-      census === undefined ? [] : changesSince(books, namedUrls(census, issuer.crls, this.#clock.now()));
+    const changes = census === undefined ? [] : changesSince(books, namedUrls(census, issuer.crls, this.#clock.now()));
     return changes.length === 0 ? books : this.#record(issuer, changes, 'signer');
   }
 

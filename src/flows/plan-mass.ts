@@ -8,10 +8,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { completeCrl, COMPLETE, type Certificate, type IssuerTag } from '../core/certificate.ts';
+import { MAX_ENTRY_OCTETS, putEntry } from '../core/crl/crl.ts';
 import { journalChange } from '../core/journal-record.ts';
 import { criteriaText, fateOf, massOrder, selects, type Criteria, type MassOrder } from '../core/mass/order.ts';
 import {
-  entryOctets,
   planDigest,
   plannedCrl,
   SIGNED_RECORD_OCTETS,
@@ -200,6 +200,9 @@ export class MassPlanner {
   }
 }
 
+/** Where an entry is written to see how long it is. */
+const ENTRY = Buffer.alloc(MAX_ENTRY_OCTETS);
+
 /** What a plan counts while it goes through the certificates. */
 class Tally {
   readonly counts = { selected: 0, already: 0, expired: 0, unknown: 0, undecided: 0, refused: 0 };
@@ -242,11 +245,12 @@ class Tally {
       this.#speltOctets += JSON.stringify(journalChange(next, 'mass')).length + 1;
     }
     // What is revoked already has its entry; only the reason in it changes.
-    if (revocation !== undefined) return;
+    if (revocation !== undefined || next.revocation === undefined) return;
+    const octets = putEntry(ENTRY, 0, { serial, ...next.revocation }, profile.crl.invalidityDate);
     for (const shard of crlShard === undefined ? [COMPLETE] : [COMPLETE, crlShard]) {
       const added = this.added.get(tag + shard) ?? { entries: 0, octets: 0 };
       added.entries += 1;
-      added.octets += entryOctets(next, next.revocation?.reason);
+      added.octets += octets;
       this.added.set(tag + shard, added);
     }
   }

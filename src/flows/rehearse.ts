@@ -71,8 +71,9 @@ export class Rehearsal {
     const totals = { certificates: 0, failed: 0 };
     const underWay = new Set<Promise<void>>();
     let failure: unknown;
+    let taken = 0;
     const enough = (): boolean =>
-      (sample.certificates !== undefined && totals.certificates + underWay.size * BATCH >= sample.certificates) ||
+      (sample.certificates !== undefined && taken >= sample.certificates) ||
       (sample.ms !== undefined && this.#clock.now() - startedAt >= sample.ms);
     const begin = async (certificates: readonly Certificate[]): Promise<void> => {
       const work = certificates.flatMap((certificate): Work[] => {
@@ -93,15 +94,15 @@ export class Rehearsal {
       for (const certificate of page) {
         if (!answerable(served.profile, certificate.notAfter, this.#clock.now())) continue;
         batch.push(certificate);
-        const room = sample.certificates === undefined ? BATCH : Math.min(BATCH, sample.certificates);
-        if (batch.length < room) continue;
+        taken += 1;
+        if (batch.length < BATCH && !enough()) continue;
         await begin(batch);
         batch = [];
         if (enough() || failure !== undefined) break;
       }
       if (enough() || failure !== undefined) break;
     }
-    if (batch.length > 0 && !enough() && failure === undefined) await begin(batch);
+    if (batch.length > 0 && failure === undefined) await begin(batch);
     await Promise.all(underWay);
     if (failure !== undefined) throw failure instanceof Error ? failure : new Error('the rehearsal failed');
     const seconds = (this.#clock.now() - startedAt) / SECOND;

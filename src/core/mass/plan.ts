@@ -7,8 +7,7 @@
  * what is going to be revoked.
  */
 import { createHash } from 'node:crypto';
-import type { Certificate, CrlRecord, IssuerTag } from '../certificate.ts';
-import type { Reason } from '../reason.ts';
+import type { CrlRecord, IssuerTag } from '../certificate.ts';
 import { SECOND, type EpochMs } from '../time.ts';
 import type { Criteria, MassOrder } from './order.ts';
 
@@ -114,11 +113,6 @@ export function outlook(plan: MassPlan, nowMs: EpochMs): Outlook {
     withinDeadline: finishedBy === undefined || deadline === undefined ? undefined : finishedBy <= deadline,
     refreshes: left === undefined ? 'unknown' : left <= 0 ? 'mass-waits' : 'none',
   };
-}
-
-/** Octets of a CRL entry (core/crl/crl.ts): SEQUENCE of serial, time and the reason where there is one. */
-export function entryOctets(certificate: Pick<Certificate, 'serial'>, reason: Reason | undefined): number {
-  return 2 + 2 + certificate.serial.length / 2 + 15 + (reason === undefined ? 0 : 14);
 }
 
 /** A CRL without entries: names, dates, extensions and signature; the real one where there is one. */

@@ -65,7 +65,7 @@ export function massReport({ plan, run, drill, program }: ReportParts, nowMs: Ep
       section(
         '2. Customer contact information',
         [
-          `${number(counts.selected)} certificates of ${plan.issuers.length} issuers are concerned; their serials are in the list with SHA-256 ${plan.list.sha256}.`,
+          `${number(counts.selected)} certificates of ${plan.issuers.map(({ id }) => id).join(', ')} are concerned; their serials are in the list with SHA-256 ${plan.list.sha256}.`,
         ],
         'Where are the contacts of their subscribers kept, and when were they last checked?',
       ),
