@@ -139,6 +139,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     signers: signing?.issuers ?? [],
     signsWith: (issuer: IssuerTag) => signing?.signer.signsWith(issuer),
     tokens,
+    mass: () => mass?.runs.active,
     clock,
   };
   registerGauges(metrics.set, sources);
