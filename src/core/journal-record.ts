@@ -73,7 +73,13 @@ export type JournalEntryType =
   | 'token.deactivated'
   | 'token.lost'
   | 'token.recovered'
-  | 'token.key-generated';
+  | 'token.key-generated'
+  /** Ledger, OCSP and CRLs were compared: `detail` is the report (SR-2.2-a, T-59). */
+  | 'status.reconciled'
+  /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */
+  | 'revocation.observed'
+  /** A random sample of what is served was looked at again (CT-8.7). */
+  | 'sample.checked';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -140,7 +140,8 @@ export function readCrl(der: Uint8Array): CrlView {
   };
 }
 
-function* readEntries(der: Uint8Array, start: number, stop: number): IterableIterator<CrlEntryView> {
+/** The entries in these octets, which begin and end with one. @throws Problem `corrupt` at the entry that cannot be read. */
+export function* readEntries(der: Uint8Array, start: number, stop: number): IterableIterator<CrlEntryView> {
   const document: DerDocument = new DerDocument(der, 'CRL');
   const { cursor } = document;
   cursor.position = start;
