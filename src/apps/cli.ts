@@ -14,6 +14,8 @@ import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
 import { probeCommand } from './commands/probe.ts';
+import { reconcileCommand } from './commands/reconcile.ts';
+import { reportCommands } from './commands/report.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
 
@@ -45,6 +47,8 @@ for (const add of [
   explainCommand,
   lintCommand,
   probeCommand,
+  reconcileCommand,
+  reportCommands,
   checkConfigCommand,
   auditCommands,
   benchCommand,

@@ -27,6 +27,7 @@ import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import { Reconciliations } from '../flows/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
 import { SelfProbe } from '../flows/self-probe.ts';
@@ -41,6 +42,7 @@ import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
+import { openMonitor } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
@@ -154,8 +156,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     undo.push(async () => processes?.close(0));
     if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
   }
+  const reconciliations = new Reconciliations({
+    ...core,
+    issuers,
+    share: config.monitor.reconcileShare,
+    expected: (of) => of.reduce((sum, { tag }) => sum + core.freshness.of(tag).count, 0) || undefined,
+  });
+  undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, maxConnections);
+  const intake = openIntake(core, signing, tokens, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -185,6 +194,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
+  const listener = processes?.addresses.public ?? fronts[0]?.address;
+  const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  undo.push(async () => monitor?.stop());
+  monitor?.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -194,12 +207,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   }
 
   let stopped: Promise<void> | undefined;
-  const publicAt = processes?.addresses.public ?? fronts[0]?.address;
   const originAt = processes?.addresses.origin ?? fronts[1]?.address;
   return {
     core,
     addresses: {
-      public: publicAt && addressOf(publicAt),
+      public: listener && addressOf(listener),
       origin: originAt && addressOf(originAt),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
@@ -209,6 +221,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         responder?.misses.stop();
         selfProbe?.stop();
+        await monitor?.stop();
+        await reconciliations.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();
@@ -241,6 +255,7 @@ function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
+  reconciliations: Reconciliations,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -256,6 +271,7 @@ function openIntake(
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    reconciliations,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

@@ -66,7 +66,8 @@ export interface ReconcileOptions {
 export async function reconcile(
   parts: ReconcileParts,
   options: ReconcileOptions,
-  told: (progress: ReconcileProgress) => void = () => undefined,
+  /** After each page; the run goes on when it resolves, and ends with what it throws. */
+  told: (progress: ReconcileProgress) => Promise<void> = () => Promise.resolve(),
 ): Promise<ReconcileReport> {
   const { store, journal, clock } = parts;
   if (store.failure !== undefined) throw new Problem('unavailable', store.failure, { field: 'store' });
@@ -76,7 +77,7 @@ export async function reconcile(
   const issuers: ReconciledIssuer[] = [];
   for (const issuer of options.issuers) {
     issuers.push(await new IssuerRun(issuer, parts, tally, async () => {
-      told(tally.progress);
+      await told(tally.progress);
       await pace.breathe();
     }).all()); // prettier-ignore
   }

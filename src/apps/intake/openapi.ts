@@ -11,6 +11,7 @@ import {
   revokeRequest,
   shareRequest,
 } from './schema.ts';
+import { reconcileRequest } from './reconcile-routes.ts';
 
 export function openApi(): object {
   const body = (schema: z.ZodType): object => ({
@@ -42,6 +43,7 @@ export function openApi(): object {
     schema: { type: 'string' },
   });
   const token = parameter('token', 'path', "The token's name in the configuration.");
+  const reconciliation = parameter('id', 'path', 'As given when it was asked for.');
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
   return {
     openapi: '3.0.3',
@@ -185,6 +187,34 @@ export function openApi(): object {
           parameters: [token],
           requestBody: body(keyRequest),
           responses: { '200': json('The key'), ...problems },
+        },
+      },
+      '/v1/reconciliations': {
+        post: {
+          summary: 'Hold ledger, OCSP and CRLs against each other',
+          requestBody: body(reconcileRequest),
+          responses: { '200': json('Its id'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}': {
+        get: {
+          summary: 'How far it is, and in the end its report',
+          parameters: [reconciliation],
+          responses: { '200': json('State, progress, report'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}/pause': {
+        post: {
+          summary: 'Let it wait',
+          parameters: [reconciliation],
+          responses: { '200': json('Its state'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}/resume': {
+        post: {
+          summary: 'Let it go on',
+          parameters: [reconciliation],
+          responses: { '200': json('Its state'), ...problems },
         },
       },
       '/v1/audit/head': {

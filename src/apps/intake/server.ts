@@ -16,11 +16,13 @@ import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import { Reconciliations } from '../../flows/reconciliations.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
+import { addReconcileRoutes } from './reconcile-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -45,6 +47,8 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Undefined in a command that found no service running: then one of its own, which need not wait for anybody. */
+  readonly reconciliations?: Reconciliations;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
@@ -84,6 +88,11 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
+
+  const issuers = [...core.issuers.values()];
+  const reconciliations =
+    parts.reconciliations ?? new Reconciliations({ ...core, issuers, share: 1, expected: () => undefined });
+  addReconcileRoutes(app, parts.identify, core.issuers, reconciliations);
 
   app.get('/openapi.json', () => openApi());
 
