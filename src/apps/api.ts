@@ -13,6 +13,7 @@ import type { Log } from '../flows/log.ts';
 import type { Loaded } from './config.ts';
 import { openCore } from './core.ts';
 import type { Client } from './intake/clients.ts';
+import { openCrlBooks } from './crl-books.ts';
 import { makeIntake } from './intake/server.ts';
 import { responderChanges } from './responder-life.ts';
 import { Keyring } from './signing-keys.ts';
@@ -171,6 +172,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     identify: () => client,
     publisherOf: () => undefined,
     responders: core.journal && responderChanges(core, core.journal, keyring),
+    books: core.journal && openCrlBooks(core, core.journal),
     tokens: undefined,
     tls: undefined,
   });
@@ -203,6 +205,10 @@ function wireRow(row: ImportRow): object {
     ...(row.notAfter !== undefined && { notAfter: rfc3339(row.notAfter) }),
     ...(row.precertificate && { precertificate: true }),
     ...(row.crlShard !== undefined && { crlShard: row.crlShard }),
+    ...(row.crlUrls !== undefined && { crlUrls: row.crlUrls }),
+    ...(row.isCa !== undefined && { isCa: row.isCa }),
+    ...(row.withoutOcsp && { namesOcsp: false }),
+    ...(row.spkiHash !== undefined && { spkiHash: row.spkiHash }),
     ...(row.revocation !== undefined && { revokedAt: rfc3339(row.revocation.revokedAt) }),
     ...(row.revocation?.reason !== undefined && { reason: row.revocation.reason }),
   };

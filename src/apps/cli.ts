@@ -6,6 +6,7 @@ import { auditCommands } from './commands/audit.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
+import { crlBookCommands } from './commands/crl-books.ts';
 import { eventCommands } from './commands/events.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommands } from './commands/import.ts';
@@ -43,6 +44,7 @@ for (const add of [
   importCommands,
   eventCommands,
   crlCommands,
+  crlBookCommands,
   keyCommands,
   explainCommand,
   lintCommand,

@@ -16,6 +16,7 @@ import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
 import { servedIssuer } from './served-issuer.ts';
+import { settleCrls } from './settle-crls.ts';
 
 export interface Core {
   readonly config: Config;
@@ -56,6 +57,7 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
   );
   let journal: FileJournal | undefined;
   try {
+    await settleCrls([...issuers.values()], opened.store, log);
     // What the monitor has seen is evidence, so it has an audit log where there is no other.
     if (['intake', 'signer', 'monitor'].some((role) => config.roles.has(role as Role)))
       journal = await FileJournal.open(auditDir(config), clock);

@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
-import { COMPLETE_ONLY, type CrlLayout } from '../core/crl/shards.ts';
+import type { CrlLayout } from '../core/crl/shards.ts';
 import { type Issuer, loadIssuer } from '../core/issuer.ts';
 import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
@@ -22,6 +22,7 @@ import {
   type ResponderCertificate,
 } from '../core/responder-certificate.ts';
 import type { EpochMs } from '../core/time.ts';
+import { crlLayout, crlLayoutOf, shardUrls } from './crl-layout.ts';
 import { makeDirectory } from './durable-files.ts';
 import {
   checkIdentity,
@@ -102,6 +103,7 @@ export const issuerSchema = z.strictObject({
     .strictObject({
       key: keyReferences.optional().describe('the CA key; without it no CRL is signed or served'),
       ...crlTiming,
+      ...crlLayout,
     })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
@@ -173,7 +175,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     keyReferencesIn(directory, value, field);
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
-  const { key: crlKey, ...crl } = file.crl;
+  const { key: crlKey, complete, shards, authorities, ...crl } = file.crl;
   const profile = preset && attempt(() => profileOf(preset, { ocsp: file.ocsp, crl }, at));
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
@@ -186,7 +188,9 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     problems.push(...checkIdentity(preset, issuer, at('caCertificates')));
   if (preset === undefined || profile === undefined || issuer === undefined) return refused();
 
-  problems.push(...checkCrlSigner(profile, issuer, crlKey, at));
+  const urls = urlsOf(preset, file.urls, id);
+  const crls = crlLayoutOf(preset.crl, { complete, shards, authorities }, urls.crl, id, at);
+  problems.push(...crls.problems, ...checkCrlSigner(profile, issuer, crlKey, at));
   const responders: ResponderSetup[] = [];
   for (const [index, { certificate: name, key, use }] of file.responders.entries()) {
     const certificate = attempt(() => loadOneResponder(fileAt(name)));
@@ -214,8 +218,8 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     profile,
     responders,
     crlKeys,
-    crls: COMPLETE_ONLY,
-    urls: urlsOf(preset, file.urls, id),
+    crls: crls.layout,
+    urls,
   };
   return { setup, problems, warnings };
 }
@@ -379,9 +383,9 @@ function clashes(setups: readonly IssuerSetup[], field: string): readonly Proble
     if (owner === undefined) owners.set(`${what} ${value}`, id);
     else problems.push(new Problem('config', `${what} of both ${owner} and ${id}`, { field, value, rule }));
   };
-  for (const { id, issuer, urls } of setups) {
+  for (const { id, issuer, urls, crls } of setups) {
     claim('name and key', issuer.tag, id, 'T-11');
-    for (const { host, path } of [...urls.crl, ...urls.caCertificate])
+    for (const { host, path } of [...urls.crl, ...urls.caCertificate, ...shardUrls(crls)])
       claim('URL', `${host ?? ''}${path}`, id, 'CT-2.2-2');
   }
   return problems;

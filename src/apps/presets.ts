@@ -12,6 +12,7 @@ import type { Authority, Profile } from '../core/policy/profile.ts';
 import { Problem } from '../core/problem.ts';
 import { type Reason, REASON_CODES } from '../core/reason.ts';
 import type { KeyType } from '../core/signature-algorithm.ts';
+import { crlLayout } from './crl-layout.ts';
 import { duration, readYamlFile } from './yaml-file.ts';
 
 const AUTHORITIES = [
@@ -128,7 +129,7 @@ const presetSchema = z.strictObject({
     .optional()
     .describe('the CA that this preset is for; without it, any'),
   ocsp: z.strictObject(ocspTiming),
-  crl: z.strictObject(crlTiming),
+  crl: z.strictObject({ ...crlTiming, ...crlLayout }),
   responder: z.strictObject({
     maxValidity: duration.describe('longest life of a responder certificate, both ends counted (SR-6.3.2-a)'),
     keyTypes: z.array(z.enum(KEY_TYPES)).min(1),
@@ -142,7 +143,7 @@ export type Preset = z.output<typeof presetSchema>;
 /** What issuer.yaml may override. */
 export interface TimingOverrides {
   readonly ocsp: Preset['ocsp'];
-  readonly crl: Preset['crl'];
+  readonly crl: Omit<Preset['crl'], keyof typeof crlLayout>;
 }
 
 /** Names of the presets that come with the program. */

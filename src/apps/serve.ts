@@ -15,6 +15,9 @@ import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
+import { registerForecastGauges } from '../flows/crl-forecast.ts';
+import { registerUrlGauges } from '../flows/crl-urls.ts';
+import { Downloads } from '../flows/downloads.ts';
 import {
   registerGauges,
   registerProcessGauges,
@@ -22,6 +25,7 @@ import {
   type GaugeSources,
   type UsedToken,
 } from '../flows/gauges.ts';
+import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
@@ -103,13 +107,16 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
   await news.readShelves();
-  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) => {
+  const beside = roles.has('responder') && config.responder.processes > 1;
+  // Who serves nobody holds no CRL.
+  const downloads = roles.has('responder') && !beside ? new Downloads(clock, setImmediate) : undefined;
+  const unreadable = (issuer: ServedIssuer, error: unknown): void => {
     // It is read when the store says that it can be.
-    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
-  });
+    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'a current CRL cannot be read');
+  };
+  const files = await PublicFiles.open(issuers, store, clock.now(), unreadable, downloads);
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
   const live = signing?.live ?? new LiveElsewhere(issuers, store, clock, log);
-  const beside = roles.has('responder') && config.responder.processes > 1;
   const responder =
     roles.has('responder') && !beside
       ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
@@ -137,9 +144,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     signers: signing?.issuers ?? [],
     signsWith: (issuer: IssuerTag) => signing?.signer.signsWith(issuer),
     tokens,
+    census: signing?.books.census,
+    urls: signing?.books.urls,
     clock,
   };
   registerGauges(metrics.set, sources);
+  if (signing !== undefined) {
+    registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
+    registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
+  }
   if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
@@ -272,6 +285,7 @@ function openIntake(
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
     reconciliations,
+    books: signing?.books,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

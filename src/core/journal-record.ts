@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Certificate, IssuerTag, Lane } from './certificate.ts';
+import { SHARD_NAME } from './crl/shards.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
@@ -74,6 +75,10 @@ export type JournalEntryType =
   | 'token.lost'
   | 'token.recovered'
   | 'token.key-generated'
+  /** What the CCADB must be told of the CRL URLs in certificates, and that it was: `detail.url` (core/crl/ccadb.ts). */
+  | 'crl.url-added'
+  | 'crl.url-removed'
+  | 'crl.urls-acknowledged'
   /** Ledger, OCSP and CRLs were compared: `detail` is the report (SR-2.2-a, T-59). */
   | 'status.reconciled'
   /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */
@@ -118,7 +123,7 @@ export function changesOf(
       notBefore: change.notBefore === undefined ? undefined : Date.parse(change.notBefore),
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
-      crlShard: change.crlShard,
+      crlShard: change.crlShard !== undefined && SHARD_NAME.test(change.crlShard) ? change.crlShard : undefined,
       withoutOcsp: change.withoutOcsp === true,
       spkiHash: change.spkiHash,
       revocation:

@@ -1,130 +1,192 @@
-/**
- * The entries of a published CRL one after the other, and at the end whether its octets are the ones that were published: read in
- * windows, so that a CRL of ten million entries costs no more memory than one of ten.
- */
-import { createHash, createVerify, type KeyObject } from 'node:crypto';
-import { readEntries, type CrlEntryView, type CrlView } from '../core/crl/crl-reader.ts';
-import { CRL_HEAD_OCTETS, crlParts, crlWithoutEntries, wholeEntries, type CrlParts } from '../core/crl/crl-parts.ts';
+/** A CRL that is too large to be in memory: what stands around its entries, and the entries in their order, a piece at a time. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { CRL_EDGE_OCTETS, endOfElement, locateEntries, readFrame } from '../core/crl/crl-frame.ts';
+import type { CrlFrame, CrlRegions } from '../core/crl/crl-frame.ts';
+import { CrlEntryReader, type CrlEntryView } from '../core/crl/crl-reader.ts';
 import { Problem } from '../core/problem.ts';
-import { algorithmOf } from '../core/signature-algorithm.ts';
-import type { CrlFile } from '../ports/crl-archive.ts';
+import type { CrlSource } from '../ports/crl-archive.ts';
 
-const WINDOW_OCTETS = 64 << 10;
-/** Each costs some hundred octets of memory. */
-const MOST_SORTED = 500_000;
-const EMPTY = Buffer.alloc(0);
+/** Read, hashed and written between two turns of the event loop: half a millisecond of hashing. */
+export const PIECE_OCTETS = 512 * 1024;
+/** Less than this is left of a piece: the next one is read. Larger than any entry, or the CRL is refused. */
+const SHORT_OCTETS = 64 * 1024;
+/** Compared at once where two CRLs are likely to be equal. */
+const BLOCK_OCTETS = 4096;
 
-export interface CrlOctets {
-  readonly sha256: string;
-  readonly signedByIssuer: boolean;
+export interface OpenedCrl {
+  readonly source: CrlSource;
+  readonly regions: CrlRegions;
+  readonly frame: CrlFrame;
+  /** The octets before the entries, and those behind. */
+  readonly head: Buffer;
+  readonly tail: Buffer;
 }
 
-export class CrlEntries {
-  /** Everything but the entries. */
-  readonly view: CrlView;
-  readonly #file: CrlFile;
-  readonly #parts: CrlParts;
-  readonly #tail: Buffer;
-  readonly #hash = createHash('sha256');
-  readonly #verify: ReturnType<typeof createVerify> | undefined;
-  /** Of the file: where the next window begins. */
-  #at: number;
-  /** The beginning of an entry that ends in the next window. */
-  #rest: Buffer = EMPTY;
-  #window: Iterator<CrlEntryView> | undefined;
-  #head: CrlEntryView | undefined;
-  #count = 0;
+/** @throws Problem `corrupt` for what is no CRL. */
+export async function openedCrl(source: CrlSource): Promise<OpenedCrl> {
+  const edge = await source.read(0, Math.min(CRL_EDGE_OCTETS, source.octets));
+  const regions = locateEntries(edge, source.octets);
+  const tail = await source.read(regions.entriesEnd, source.octets - regions.entriesEnd);
+  const frame = readFrame(edge, regions, tail);
+  // The entries are read with their pieces.
+  return { source, regions, frame, head: edge.subarray(0, regions.entriesAt), tail };
+}
 
-  private constructor(file: CrlFile, head: Buffer, tail: Buffer, parts: CrlParts) {
-    this.#file = file;
-    this.#parts = parts;
-    this.#tail = tail;
-    this.#at = parts.entriesFrom;
-    this.view = crlWithoutEntries(head, tail, parts);
-    const algorithm = algorithmOf(this.view.signatureAlgorithm);
-    this.#verify = algorithm && createVerify(algorithm.hash);
-    this.#hash.update(head.subarray(0, parts.entriesFrom));
-    this.#verify?.update(head.subarray(parts.tbsFrom, parts.entriesFrom));
+/** Goes through the entries once, from the first to the last. */
+export class EntryCursor {
+  /** Octets in memory; the next entry begins at `at`, and `end` of them are there. */
+  bytes: Buffer = Buffer.alloc(0);
+  at = 0;
+  readonly #source: CrlSource;
+  readonly #seen: (octets: Buffer) => void;
+  #reader = new CrlEntryReader(this.bytes);
+  /** Offset in the file of what is read next, and where the entries end. */
+  #next: number;
+  readonly #entriesEnd: number;
+
+  /** @param seen is given all octets of the entries once, in order. */
+  constructor(source: CrlSource, { entriesAt, entriesEnd }: CrlRegions, seen: (octets: Buffer) => void) {
+    this.#source = source;
+    this.#next = entriesAt;
+    this.#entriesEnd = entriesEnd;
+    this.#seen = seen;
+  }
+
+  /** Of a list without entries. */
+  static none(): EntryCursor {
+    const read = (): Promise<Buffer> => Promise.resolve(Buffer.alloc(0));
+    const nothing = { octets: 0, tbsAt: 0, tbsEnd: 0, listAt: 0, entriesAt: 0, entriesEnd: 0 };
+    return new EntryCursor({ octets: 0, read }, nothing, () => undefined);
+  }
+
+  /** No entry is left. */
+  get done(): boolean {
+    return this.at === this.bytes.length && this.#next === this.#entriesEnd;
+  }
+
+  /** Whether `fill` must be called before the next entry can be looked at. */
+  get short(): boolean {
+    return this.bytes.length - this.at < SHORT_OCTETS && this.#next < this.#entriesEnd;
+  }
+
+  /** Offset in the file of the next entry. */
+  get offset(): number {
+    return this.#next - (this.bytes.length - this.at);
+  }
+
+  async fill(): Promise<void> {
+    const piece = await this.#source.read(this.#next, Math.min(PIECE_OCTETS, this.#entriesEnd - this.#next));
+    await nextTurn();
+    this.#seen(piece);
+    this.bytes = Buffer.concat([this.bytes.subarray(this.at), piece]);
+    this.#reader = new CrlEntryReader(this.bytes);
+    this.at = 0;
+    this.#next += piece.length;
+  }
+
+  /** The next entry; the cursor stays before it. @throws Problem `corrupt` */
+  peek(): CrlEntryView {
+    return this.#reader.read(this.at, this.bytes.length);
+  }
+
+  /** To behind the next entry. @throws Problem `corrupt` */
+  skip(): void {
+    const end = endOfElement(this.bytes, this.at);
+    if (!(end <= this.bytes.length))
+      throw new Problem('corrupt', `CRL: no entry at octet ${this.offset}`, { field: 'revokedCertificates' });
+    this.at = end;
+  }
+
+  /** The octets of the next entry, which was peeked at. */
+  octets(): Buffer {
+    return this.bytes.subarray(this.at, endOfElement(this.bytes, this.at));
   }
 
   /**
-   * @param sorted in ascending order of serials, whatever order the file has: then all of them are in memory, and no more than
-   *   MOST_SORTED. @throws Problem `corrupt`, `too-large`; the file is the caller's to close, whatever happens.
+   * Moves over the entries in memory whose serial is less, octet by octet.
+   * @returns 0 at the entry with this serial, 1 at one with a greater; undefined: more must be read to know.
    */
-  static async open(file: CrlFile, sorted = false): Promise<CrlEntries> {
-    const head = await file.read(0, Math.min(file.octets, CRL_HEAD_OCTETS));
-    const parts = crlParts(head, file.octets);
-    const tail = await file.read(parts.entriesTo, file.octets - parts.entriesTo);
-    const entries = new CrlEntries(file, head, tail, parts);
-    await entries.fill();
-    if (sorted) await entries.#sort();
-    return entries;
-  }
-
-  /** The entry that is looked at; undefined behind the last one, or while `starved`. */
-  get head(): CrlEntryView | undefined {
-    return this.#head;
-  }
-
-  /** The next entry is not in memory: `fill` before anything else. */
-  get starved(): boolean {
-    return this.#head === undefined && this.#at < this.#parts.entriesTo;
-  }
-
-  /** Entries so far, the one that is looked at included. */
-  get count(): number {
-    return this.#count;
-  }
-
-  /** @throws Problem `corrupt` at an entry that cannot be read. */
-  async fill(): Promise<void> {
-    while (this.starved) {
-      const octets = await this.#file.read(this.#at, Math.min(WINDOW_OCTETS, this.#parts.entriesTo - this.#at));
-      this.#at += octets.length;
-      this.#hash.update(octets);
-      this.#verify?.update(octets);
-      const window = this.#rest.length === 0 ? octets : Buffer.concat([this.#rest, octets]);
-      const whole = wholeEntries(window);
-      if (whole < window.length && this.#at === this.#parts.entriesTo)
-        throw new Problem('corrupt', 'the last entry runs past the list', {
-          field: 'revokedCertificates',
-          rule: 'X.690 §10',
-        });
-      this.#rest = window.subarray(whole);
-      this.#window = readEntries(window, 0, whole);
-      this.next();
+  seek(serial: Buffer): 0 | 1 | undefined {
+    const { bytes } = this;
+    // What must not be looked at before the next piece is there. At the end nothing is left to read.
+    const stop = this.#next < this.#entriesEnd ? bytes.length - SHORT_OCTETS + 1 : bytes.length;
+    while (this.at < stop) {
+      const order = compareSerial(bytes, this.at, serial);
+      if (order >= 0) return order === 0 ? 0 : 1;
+      this.skip();
     }
+    return undefined;
   }
 
-  async #sort(): Promise<void> {
-    const all: CrlEntryView[] = [];
-    for (; this.#head !== undefined; this.next(), await this.fill()) {
-      if (all.push(this.#head) > MOST_SORTED)
-        throw new Problem('too-large', `over ${MOST_SORTED} entries in no order`, { field: 'revokedCertificates' });
+  /** Reads what is left, so that `seen` has had everything. */
+  async drain(): Promise<void> {
+    while (this.#next < this.#entriesEnd) {
+      this.at = this.bytes.length;
+      await this.fill();
     }
-    all.sort((a, b) => Buffer.compare(a.serialOctets, b.serialOctets));
-    this.#count = 0;
-    this.#window = all[Symbol.iterator]();
-    this.next();
+    this.at = this.bytes.length;
   }
+}
 
-  /** To the next entry. */
-  next(): void {
-    const step = this.#window?.next();
-    this.#head = step === undefined || step.done === true ? undefined : step.value;
-    if (this.#head !== undefined) this.#count += 1;
-  }
+/** Equal entries, and the serials at both ends. */
+export interface Stretch {
+  readonly count: number;
+  readonly first: string;
+  readonly last: string;
+}
 
-  /** Once, behind the last entry. */
-  octets(issuerKey: KeyObject): CrlOctets {
-    const { tbsTo, entriesTo } = this.#parts;
-    this.#hash.update(this.#tail);
-    this.#verify?.update(this.#tail.subarray(0, tbsTo - entriesTo));
-    const algorithm = algorithmOf(this.view.signatureAlgorithm);
-    const fits = algorithm !== undefined && (algorithm.kind === 'rsa') === (issuerKey.asymmetricKeyType === 'rsa');
-    return {
-      sha256: this.#hash.digest('hex'),
-      signedByIssuer: fits && this.#verify?.verify(issuerKey, this.view.signatureValue) === true,
-    };
+/**
+ * Moves both cursors over the entries in memory that are octet for octet the same. From one entry boundary on, equal octets are
+ * equal entries: a boundary in one is a boundary in the other.
+ * @returns undefined when there is none.
+ */
+export function skipEqual(a: EntryCursor, b: EntryCursor): Stretch | undefined {
+  const limit = b.at + equalOctets(a, b);
+  const { bytes } = b;
+  const start = b.at;
+  let at = start;
+  let last = at;
+  let count = 0;
+  for (let end = endOfElement(bytes, at); end <= limit; end = endOfElement(bytes, at)) {
+    last = at;
+    at = end;
+    count += 1;
+    if (at === limit) break;
   }
+  if (count === 0) return undefined;
+  a.at += at - start;
+  b.at = at;
+  return { count, first: serialAt(bytes, start), last: serialAt(bytes, last) };
+}
+
+function equalOctets(a: EntryCursor, b: EntryCursor): number {
+  const most = Math.min(a.bytes.length - a.at, b.bytes.length - b.at);
+  let equal = 0;
+  while (equal < most) {
+    const length = Math.min(BLOCK_OCTETS, most - equal);
+    const [atA, atB] = [a.at + equal, b.at + equal];
+    if (a.bytes.compare(b.bytes, atB, atB + length, atA, atA + length) !== 0) break;
+    equal += length;
+  }
+  const stop = Math.min(most, equal + BLOCK_OCTETS);
+  while (equal < stop && a.bytes[a.at + equal] === b.bytes[b.at + equal]) equal += 1;
+  return equal;
+}
+
+/** Hex of the serial's content, of an entry that has passed the reader. */
+function serialAt(bytes: Buffer, at: number): string {
+  const content = (bytes[at + 1] as number) < 0x80 ? at + 2 : at + 2 + ((bytes[at + 1] as number) & 0x7f);
+  return bytes.toString('hex', content + 2, content + 2 + (bytes[content + 1] as number));
+}
+
+/** As Buffer.compare, of the serial of the entry at `at`. */
+function compareSerial(bytes: Buffer, at: number, serial: Buffer): number {
+  const content = (bytes[at + 1] as number) < 0x80 ? at + 2 : at + 2 + ((bytes[at + 1] as number) & 0x7f);
+  const length = bytes[content + 1] as number;
+  const shared = Math.min(length, serial.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = (bytes[content + 2 + i] as number) - (serial[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return length - serial.length;
 }

@@ -13,8 +13,8 @@ export interface ServedIssuer {
   readonly tag: IssuerTag;
   readonly issuer: Issuer;
   readonly profile: Profile;
-  /** Which CRLs it has. */
-  readonly crls: CrlLayout;
+  /** Which CRLs it has: as configured, and from the moment when the store can be read also what was published before (settleLayout). */
+  crls: CrlLayout;
   /** Its responder certificates: they change while the service runs. */
   readonly responders: Responders;
 }

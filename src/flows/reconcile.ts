@@ -31,12 +31,12 @@ import type { CrlFile } from '../ports/crl-archive.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { CrlShelf, Ledger, Lookup, Reliance, ResponseSource } from '../ports/store.ts';
 import { checkAnswer } from './check-answer.ts';
-import { CrlEntries } from './crl-entries.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import { ListedEntries } from './listed-entries.ts';
 import { Pace } from './pace.ts';
 
-/** CRLs that are open at once: each is a file, and a window in memory. */
-const MOST_OPEN = 128;
+/** CRLs that are open at once: each is a file, and up to a megabyte in memory. */
+const MOST_OPEN = 48;
 /** Answers whose signatures are verified: the first ones, and then one in so many. */
 const VERIFIED_FIRST = 500;
 const VERIFIED_ONE_IN = 1000;
@@ -135,7 +135,7 @@ class Tally {
 interface OpenCrl {
   readonly record: CrlRecord;
   readonly file: CrlFile;
-  readonly entries: CrlEntries;
+  readonly entries: ListedEntries;
   /** Entries of certificates that the ledger has not, as far as it went by. */
   foreign: { readonly serial: string; readonly listed: CrlEntryView }[];
   before: string;
@@ -219,7 +219,7 @@ class IssuerRun {
     try {
       file = await this.#store.openCrl(record);
       // Whoever signed an imported one had an order of his own; those are small, because a root has few certificates.
-      const entries = await CrlEntries.open(file, record.kind === 'imported');
+      const entries = await ListedEntries.open(file, record.kind === 'imported');
       return { record, file, entries, foreign: [], before: '', ascending: true };
     } catch (error) {
       await file?.close();
@@ -233,7 +233,6 @@ class IssuerRun {
   async #upTo(crl: OpenCrl, serial: Serial | undefined): Promise<CrlEntryView | undefined> {
     const { entries } = crl;
     for (;;) {
-      if (entries.starved) await entries.fill();
       const { head } = entries;
       if (head === undefined) return undefined;
       const listed = Buffer.from(head.serialOctets).toString('hex');
@@ -241,7 +240,8 @@ class IssuerRun {
       this.#tally.entries += 1;
       crl.ascending &&= listed > crl.before;
       crl.before = listed;
-      entries.next();
+      const more = entries.next();
+      if (more !== undefined) await more;
       if (listed === serial) return head;
       crl.foreign.push({ serial: listed, listed: head });
       if (crl.foreign.length >= FOREIGN_AT_ONCE) await this.#confirmForeign(crl);
@@ -258,9 +258,9 @@ class IssuerRun {
     if (sha256 !== record.sha256) wrong.push('its octets are not those that were published');
     if (!signedByIssuer) wrong.push('its signature does not verify with the CA certificate');
     if (entries.count !== record.entries) wrong.push(`${entries.count} entries, not ${record.entries}`);
-    if (entries.view.number !== record.number) wrong.push(`its number is ${entries.view.number}`);
-    if (entries.view.thisUpdate !== record.thisUpdate) wrong.push(`its thisUpdate is not that of the record`);
-    if (entries.view.nextUpdate !== record.nextUpdate) wrong.push(`its nextUpdate is not that of the record`);
+    if (entries.frame.number !== record.number) wrong.push(`its number is ${entries.frame.number}`);
+    if (entries.frame.thisUpdate !== record.thisUpdate) wrong.push(`its thisUpdate is not that of the record`);
+    if (entries.frame.nextUpdate !== record.nextUpdate) wrong.push(`its nextUpdate is not that of the record`);
     // An entry behind its place was taken for one that is missing.
     if (!crl.ascending) wrong.push('its entries do not ascend');
     for (const message of wrong)

@@ -15,6 +15,7 @@
  * and keeps what outranks (core/precedence.ts). Nobody had been told that it happened.
  */
 import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
+import { assignShard } from '../core/crl/shards.ts';
 import { changesOf, journalChange, type JournalEntry, type JournalRecord } from '../core/journal-record.ts';
 import { certificateKey } from '../core/precedence.ts';
 import { Problem } from '../core/problem.ts';
@@ -163,7 +164,7 @@ export class Recorder {
 
   issue(at: ServedIssuer, events: readonly Issuance[], actor: string): Promise<readonly Receipt[]> {
     return this.#submit(at, events, actor, 'certificates.issued', '/certificates', (current, event, nowMs) =>
-      issue(at.tag, current, event, nowMs),
+      issue(at.tag, current, { ...event, crlShard: shardFor(at, current, event) }, nowMs),
     );
   }
 
@@ -423,6 +424,17 @@ function receiptId(issuer: string, serial: Serial, revision: number): string {
   return `${issuer}.${serial}.${revision}`;
 }
 
+/** What is journalled is the name, so that a replay does not assign anew, whatever the layout is then (T-38). */
+function shardFor(
+  { crls, profile }: ServedIssuer,
+  current: Certificate | undefined,
+  said: Pick<Issuance, 'serial' | 'crlShard' | 'crlUrls' | 'isCa'>,
+): string | undefined {
+  // Of a certificate that nobody has seen, the issuer's profile says of which kind it is, unless it names its CRL.
+  const assumed = said.crlShard === undefined && profile.issues === 'ca-certificates' ? true : undefined;
+  return assignShard(crls, current, { ...said, isCa: said.isCa ?? assumed });
+}
+
 /** One imported row onto what is known: the certificate, and then its revocation if the row has one. Undefined: no change. */
 function importRow(
   at: ServedIssuer,
@@ -432,10 +444,11 @@ function importRow(
 ): Certificate | undefined {
   let certificate = current;
   if (row.notAfter !== undefined) {
-    certificate = issue(at.tag, current, { ...row, notAfter: row.notAfter }, nowMs).certificate ?? current;
+    const event = { ...row, notAfter: row.notAfter, crlShard: shardFor(at, current, row) };
+    certificate = issue(at.tag, current, event, nowMs).certificate ?? current;
   } else if (current === undefined && row.revocation !== undefined) {
     // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
-    const { serial, precertificate, crlShard, withoutOcsp, spkiHash } = row;
+    const { serial, precertificate, withoutOcsp, spkiHash } = row;
     checkPositive(serial);
     checkRepresentable('/notBefore', row.notBefore);
     certificate = {
@@ -445,7 +458,7 @@ function importRow(
       notBefore: row.notBefore,
       notAfter: undefined,
       precertificate,
-      crlShard,
+      crlShard: shardKnownFromCrl(at, row),
       withoutOcsp,
       spkiHash,
       revocation: undefined,
@@ -465,4 +478,12 @@ function importRow(
   if (certificate !== undefined && current === undefined && certificate.revision > 1)
     return { ...certificate, revision: 1 };
   return certificate;
+}
+
+/**
+ * Which certificate it is nobody knows yet: on the complete CRL it can wait for its shard. Without one it gets a shard at once, for it
+ * must be on some CRL.
+ */
+function shardKnownFromCrl(at: ServedIssuer, row: ImportRow): string | undefined {
+  return row.crlShard === undefined && at.crls.complete ? undefined : shardFor(at, undefined, row);
 }

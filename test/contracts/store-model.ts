@@ -17,6 +17,7 @@ import {
   certificate,
   counted,
   found,
+  inOrder,
   response,
   serialOf,
   settled,
@@ -166,7 +167,7 @@ class Run {
       .sort((a, b) => (a.serial < b.serial ? -1 : 1))
       .map((recorded) => counted(under, recorded));
     assert.deepEqual(
-      (await all(this.store.certificates(TAG))).map((recorded) => counted(under, recorded)),
+      (await inOrder(this.store.certificates(TAG))).map((recorded) => counted(under, recorded)),
       expected,
     );
     if (!this.#shared) assert.equal(await this.store.appliedSeq(), this.#seq);

@@ -111,6 +111,11 @@ export async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
   return items;
 }
 
+/** In ascending order, where any order is promised. */
+export async function inOrder<T extends { readonly serial: Serial }>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  return (await all(pages)).sort((a, b) => (a.serial < b.serial ? -1 : 1));
+}
+
 export const issued = (n: number, seq: number, change: Partial<Certificate> = {}): Change => ({
   certificate: certificate(n, seq, change),
   lane: 'issue',

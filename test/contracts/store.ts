@@ -20,6 +20,7 @@ import {
   certificate,
   counted,
   found,
+  inOrder,
   freshStores,
   issued,
   OTHER,
@@ -60,7 +61,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
           [undefined, serialOf(6), undefined],
         );
         assert.deepEqual(
-          (await all(each.certificates(TAG))).map((certificate) => counted(under, certificate)),
+          (await inOrder(each.certificates(TAG))).map((certificate) => counted(under, certificate)),
           list.slice(0, 5).map((change) => counted(under, change.certificate)),
         );
         assert.deepEqual([...(await all(each.serials(TAG)))].sort(), [1, 2, 3, 4, 5].map(serialOf));
@@ -79,7 +80,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       ];
       for (const [changes, seq] of history) await store.replay(changes, seq);
       const state = async (of: Store): Promise<unknown> => [
-        await all(of.certificates(TAG)),
+        await inOrder(of.certificates(TAG)),
         await all(of.revokedEntries(completeCrl(TAG)).pages),
         await of.appliedSeq(),
         LANES.map((lane) => [of.backlog(lane, NOW), of.oldestDue(lane)]),

@@ -36,7 +36,7 @@ describe('PublicFiles', () => {
       }
       const record = await service.store.current(completeCrl(service.served.tag));
       assert.equal(await digest(), record?.sha256);
-      assert.equal(service.files.crl(service.served.tag)?.number, record?.number);
+      assert.equal(service.files.crl(completeCrl(service.served.tag))?.number, record?.number);
     }
   });
 
@@ -72,7 +72,8 @@ describe('PublicFiles', () => {
     const record = await service.store.current(completeCrl(service.served.tag));
     assert.ok(record !== undefined);
     await service.close();
-    writeFileSync(join(service.dir, 'crl', service.served.tag, `${record.number}.crl`), 'not what was published');
+    const file = join(service.dir, 'crl', service.served.tag, `${record.number}.crl`);
+    writeFileSync(file, Buffer.alloc(record.bytes, 'not what was published'));
     await service.open();
     service.signer.start();
     await settled();

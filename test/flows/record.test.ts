@@ -14,6 +14,7 @@ import type { JournalRecord } from '../../src/core/journal-record.ts';
 import { Problem } from '../../src/core/problem.ts';
 import type { ReasonName } from '../../src/core/reason.ts';
 import type { Serial } from '../../src/core/serial.ts';
+import { COMPLETE_ONLY } from '../../src/core/crl/shards.ts';
 import { issue, revoke, type Issuance } from '../../src/core/status.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
 import type { ServedIssuer } from '../../src/flows/issuer-setup.ts';
@@ -29,7 +30,7 @@ let directories = 0;
 const newDir = (): string => join(root, String(++directories));
 
 const TAG = 'a1b2c3d4' as IssuerTag;
-const AT = { id: 'ev', tag: TAG, profile: PROFILE } as ServedIssuer;
+const AT = { id: 'ev', tag: TAG, profile: PROFILE, crls: COMPLETE_ONLY } as ServedIssuer;
 const serialOf = (n: number): Serial => `4f${n.toString(16).padStart(4, '0')}` as Serial;
 const issuance = (n: number, change: Partial<Issuance> = {}): Issuance => ({
   serial: serialOf(n),

@@ -1,9 +1,10 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
-import { LANES } from '../../core/certificate.ts';
+import { completeCrl, LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
-import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
+import { forecastOf } from '../../flows/crl-forecast.ts';
 import { activeResponder } from '../../flows/sign-answers.ts';
 
 export interface Status {
@@ -43,6 +44,8 @@ export interface IssuerStatus {
     | undefined;
   readonly signsCrls: boolean;
   readonly nextScheduledCrl: string | undefined;
+  /** Between two scheduled CRLs, in words (B-13); undefined in a process that does not sign. */
+  readonly crlPeriod?: string | undefined;
   readonly responders: readonly {
     readonly id: string;
     readonly notAfter: string;
@@ -135,7 +138,7 @@ export function statusOf(sources: GaugeSources): Status {
   }
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
-    const crl = sources.files.crl(issuer.tag);
+    const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
     if (fresh.oldestThisUpdate !== undefined) {
       const validityMs = issuer.profile.ocsp.validityMs;
@@ -166,6 +169,21 @@ export function statusOf(sources: GaugeSources): Status {
       fail(
         `${issuer.id}: a revocation recorded ${rfc3339(publisher.oldestUnlisted)} is on no CRL yet.`,
         'See the log for refused or failed builds.',
+      );
+    }
+    const over = sources.census && forecastOf(issuer, sources.census, now)?.scopes.filter(({ overLimit }) => overLimit);
+    if (over !== undefined && over.length > 0) {
+      warn(
+        `${issuer.id}: ${over.length} CRLs would have 10 MB or more if all their certificates were revoked (P-17).`,
+        `certstatus crl forecast --issuer ${issuer.id} says which, and how many shards would do.`,
+      );
+    }
+    // A CA that browsers do not know has nothing to tell them.
+    const open = issuer.profile.authorities.includes('mozilla') ? sources.urls?.openOf(issuer) : undefined;
+    if (open?.dueBy !== undefined) {
+      (now > open.dueBy ? fail : warn)(
+        `${issuer.id}: certificates name CRL URLs that nobody has said are in the CCADB; they must be there by ${rfc3339(open.dueBy)} (P-09).`,
+        `certstatus crl urls --issuer ${issuer.id} prints them; with --acknowledge it notes that it is done.`,
       );
     }
     const signs = sources.signsWith?.(issuer.tag);
@@ -205,6 +223,7 @@ export function statusOf(sources: GaugeSources): Status {
       },
       signsCrls: publisher !== undefined,
       nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
+      ...(sources.census && { crlPeriod: formatDuration(sources.census.periodMs(issuer)) }),
       responders,
     };
   });

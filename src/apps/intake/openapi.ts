@@ -1,5 +1,6 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
+import { acknowledgeRequest } from './crl-books-schema.ts';
 import {
   activationRequest,
   importRequest,
@@ -74,6 +75,39 @@ export function openApi(): object {
             '200': json('Durable; one receipt per certificate, with the deadline of the clause'),
             ...problems,
           },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-forecast': {
+        get: {
+          summary: 'How large each CRL would be if every certificate were revoked, and how often CRLs are due',
+          parameters: [issuer],
+          responses: { '200': json('Sizes by shard; may take a scan of the ledger'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls': {
+        get: {
+          summary: 'CRL URLs in unexpired certificates as the CCADB wants them, and changes that it was not told of',
+          parameters: [issuer],
+          responses: { '200': json('Both arrays, what stands in the way, and the open changes'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls/changes': {
+        get: {
+          summary: 'Every change of these URLs, oldest first; with ETag',
+          parameters: [issuer],
+          responses: {
+            '200': { description: 'One JSON object per line', content: { 'application/x-ndjson': {} } },
+            '304': { description: 'Nothing has changed since the ETag in If-None-Match' },
+            ...problems,
+          },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls/acknowledgement': {
+        post: {
+          summary: 'The CCADB has been brought up to date (right issue)',
+          parameters: [issuer],
+          requestBody: body(acknowledgeRequest),
+          responses: { '200': json('How many changes were open'), ...problems },
         },
       },
       '/v1/issuers/{issuer}/import': {

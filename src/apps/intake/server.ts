@@ -9,16 +9,19 @@ import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
+import { spkiHashFromHex } from '../../core/spki-hash.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
 import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { CrlPublisher } from '../../flows/publish-crl.ts';
 import { Reconciliations } from '../../flows/reconciliations.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
+import type { CrlBooks } from '../crl-books.ts';
+import { addCrlBookRoutes } from './crl-books-routes.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
@@ -44,11 +47,13 @@ export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
-  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
   /** Undefined in a command that found no service running: then one of its own, which need not wait for anybody. */
   readonly reconciliations?: Reconciliations;
+  /** Undefined in a process that neither signs nor is a command's. */
+  readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
@@ -87,6 +92,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   const issuers = [...core.issuers.values()];
@@ -136,8 +142,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
         precertificate: item.precertificate === true,
         crlShard: item.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        withoutOcsp: item.namesOcsp === false,
+        spkiHash: keyHash(item.spkiHash, `${field}/spkiHash`),
       };
     });
     return accepted(await recorder.issue(issuer, events, client.actor));
@@ -188,8 +194,10 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: instant(row.notAfter, `${field}/notAfter`),
         precertificate: row.precertificate === true,
         crlShard: row.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        crlUrls: row.crlUrls,
+        isCa: row.isCa,
+        withoutOcsp: row.namesOcsp === false,
+        spkiHash: keyHash(row.spkiHash, `${field}/spkiHash`),
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
@@ -293,6 +301,10 @@ function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): Se
 
 function instant(text: string | undefined, field: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, field);
+}
+
+function keyHash(text: string | undefined, field: string): string | undefined {
+  return text === undefined ? undefined : spkiHashFromHex(text, field);
 }
 
 function byClause(
