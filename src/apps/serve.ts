@@ -199,7 +199,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const selfProbe =
     (fronts.length === 0 && processes === undefined) || urls.length === 0
       ? undefined
-      : new SelfProbe(urls, everyMs, tcpWire, clock, log, metrics.set);
+      : new SelfProbe(
+          urls,
+          everyMs,
+          tcpWire,
+          clock,
+          log,
+          metrics.set,
+          issuers.map(({ issuer }) => issuer),
+        );
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
 

@@ -11,6 +11,7 @@ before(async () => {
 });
 after(() => service.remove());
 
+const CRL_PATH = '/SureServer/demo/cdp.crl';
 const SERIAL = '4a0000000000000000000000000000aa';
 
 describe('the proof that ledger, OCSP and CRL agree', () => {
@@ -73,6 +74,15 @@ describe('the proof that ledger, OCSP and CRL agree', () => {
     assert.equal(metrics.sum('certstatus_reconcile_differences'), 0);
     assert.ok(metrics.sum('certstatus_reconcile_age_seconds') > 0, 'there is such a gauge');
     assert.equal(metrics.sum('certstatus_revocation_unseen'), 0);
+  });
+
+  it('probes both channels as an outside monitor does', async () => {
+    const { ca, valid } = service.demo;
+    const ocsp = await service.json('probe', service.url('/'), '--issuer', ca, '--cert', valid);
+    assert.deepEqual(ocsp[0].findings, []);
+    const crl = await service.json('probe', service.url(CRL_PATH), '--crl', '--issuer', ca);
+    assert.deepEqual(crl[0].findings, []);
+    assert.match(crl[0].answer, /^CRL \d+ of /);
   });
 
   it('reconciles the store alone when no service runs', async () => {
