@@ -17,6 +17,7 @@ import { lintCommand } from './commands/lint.ts';
 import { probeCommand } from './commands/probe.ts';
 import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
+import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
 
@@ -51,6 +52,7 @@ for (const add of [
   probeCommand,
   reconcileCommand,
   reportCommands,
+  sampleCommand,
   checkConfigCommand,
   auditCommands,
   benchCommand,

@@ -83,8 +83,8 @@ export type JournalEntryType =
   | 'status.reconciled'
   /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */
   | 'revocation.observed'
-  /** A random sample of what is served was looked at again (CT-8.7). */
-  | 'sample.checked';
+  /** A random sample of certificates was drawn, to be looked at again: `detail.seed` draws it once more (CT-8.7). */
+  | 'sample.drawn';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -85,6 +85,36 @@ describe('the proof that ledger, OCSP and CRL agree', () => {
     assert.match(crl[0].answer, /^CRL \d+ of /);
   });
 
+  it('draws a sample that can be drawn again, and looks at what is served about each', async () => {
+    const now = new Date();
+    const quarter = `${now.getUTCFullYear()}Q${Math.floor(now.getUTCMonth() / 3) + 1}`;
+    const terms = ['--issuer', 'demo', '--quarter', quarter, '--percent', '50', '--minimum', '2'];
+    const drawn = async (...more: string[]) => {
+      const { code, stdout } = await service.run('sample', ...terms, ...more);
+      return {
+        code,
+        lines: stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line)),
+      };
+    };
+    const first = await drawn();
+    assert.equal(first.code, 0, JSON.stringify(first.lines));
+    const [header, ...verdicts] = first.lines;
+    assert.ok(header.sampled >= 2 && header.sampled >= header.population / 2);
+    assert.deepEqual(verdicts.pop(), { checked: header.sampled, wrong: 0 });
+    assert.equal(verdicts.length, header.sampled);
+    for (const { ledger, ocsp, crl } of verdicts) {
+      assert.equal(ocsp.sha1.says, ledger);
+      assert.equal(ocsp.sha256.says, ledger);
+      assert.equal(crl.says, ledger);
+    }
+    const again = await drawn('--seed', header.seed);
+    const serials = (lines: { serial?: string }[]) => lines.map(({ serial }) => serial);
+    assert.deepEqual(serials(again.lines), serials(first.lines));
+  });
+
   it('reconciles the store alone when no service runs', async () => {
     await service.stop();
     const report = await service.json('reconcile');

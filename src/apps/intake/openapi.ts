@@ -13,6 +13,7 @@ import {
   shareRequest,
 } from './schema.ts';
 import { reconcileRequest } from './reconcile-routes.ts';
+import { sampleRequest } from './sample-routes.ts';
 
 export function openApi(): object {
   const body = (schema: z.ZodType): object => ({
@@ -221,6 +222,14 @@ export function openApi(): object {
           parameters: [token],
           requestBody: body(keyRequest),
           responses: { '200': json('The key'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/samples': {
+        post: {
+          summary: 'Draw a random sample of the certificates of a quarter',
+          parameters: [issuer],
+          requestBody: body(sampleRequest),
+          responses: { '200': json('Seed, population, and the certificates as the ledger has them'), ...problems },
         },
       },
       '/v1/reconciliations': {

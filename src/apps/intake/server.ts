@@ -26,6 +26,7 @@ import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
+import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -98,6 +99,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   const issuers = [...core.issuers.values()];
   const reconciliations =
     parts.reconciliations ?? new Reconciliations({ ...core, issuers, share: 1, expected: () => undefined });
+  addSampleRoutes(app, core, issuerOf);
   addReconcileRoutes(app, parts.identify, core.issuers, reconciliations);
 
   app.get('/openapi.json', () => openApi());

@@ -83,6 +83,6 @@ function addressOf(
 }
 
 /** A listener on every address is asked at this machine's own. */
-function ownAddress({ host, port }: Listen): Pick<PublicAddress, 'host' | 'port'> {
+export function ownAddress({ host, port }: Listen): Pick<PublicAddress, 'host' | 'port'> {
   return { host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host, port };
 }
