@@ -19,6 +19,9 @@ import { lintCommand } from './commands/lint.ts';
 import { offlineCommands } from './commands/offline.ts';
 import { massCommands } from './commands/mass.ts';
 import { probeCommand } from './commands/probe.ts';
+import { reconcileCommand } from './commands/reconcile.ts';
+import { reportCommands } from './commands/report.ts';
+import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
 
@@ -55,6 +58,9 @@ for (const add of [
   explainCommand,
   lintCommand,
   probeCommand,
+  reconcileCommand,
+  reportCommands,
+  sampleCommand,
   checkConfigCommand,
   auditCommands,
   benchCommand,

@@ -11,6 +11,7 @@ import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
+import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
@@ -38,6 +39,7 @@ export interface Config {
   readonly responder: { readonly processes: number };
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
+  readonly monitor: MonitorConfig;
 }
 
 export interface IntakeConfig {
@@ -139,6 +141,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   probe: probeSchema(duration),
+  monitor: monitorSchema(duration),
 });
 
 export interface LoadOptions {
@@ -309,6 +312,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     responder: { processes: processesOf(value.responder.processes) },
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
+    monitor: monitorOf(value.monitor),
   };
 }
 

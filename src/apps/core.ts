@@ -12,7 +12,7 @@ import { Recorder } from '../flows/record.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Freshness, Relay, Store } from '../ports/store.ts';
-import type { Config, Loaded } from './config.ts';
+import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
 import { servedIssuer } from './served-issuer.ts';
@@ -30,7 +30,7 @@ export interface Core {
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
-  /** Undefined in a process that neither takes events nor signs. */
+  /** Undefined in a process that neither takes events nor signs nor watches. */
   readonly journal: Journal | undefined;
   /** Undefined without the intake role. */
   readonly recorder: Recorder | undefined;
@@ -58,7 +58,8 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
   let journal: FileJournal | undefined;
   try {
     await settleCrls([...issuers.values()], opened.store, log);
-    if (config.roles.has('intake') || config.roles.has('signer'))
+    // What the monitor has seen is evidence, so it has an audit log where there is no other.
+    if (['intake', 'signer', 'monitor'].some((role) => config.roles.has(role as Role)))
       journal = await FileJournal.open(auditDir(config), clock);
     const recorder =
       journal !== undefined && config.roles.has('intake') ? new Recorder(opened.store, journal, clock) : undefined;

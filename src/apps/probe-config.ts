@@ -19,7 +19,7 @@ export const probeSchema = (duration: z.ZodType<number, string>) =>
           if (message !== undefined) issues.push({ code: 'custom', message, input: value });
         }))
         .default([])
-        .describe('public URLs of OCSP: a responder asks them as clients do, and says what a proxy in front breaks'),
+        .describe('public URLs of OCSP, and of CRLs (they end in .crl): a responder asks them as clients do, and says what a proxy in front breaks'),
       every: duration
         .refine((ms) => ms >= MINUTE, 'at least 1m')
         .default(HOUR)

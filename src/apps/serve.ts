@@ -33,6 +33,7 @@ import { registerMassGauges } from '../flows/mass-gauges.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { OfflineWatch, registerOfflineGauges } from '../flows/offline-watch.ts';
 import { PublicFiles } from '../flows/public-files.ts';
+import { Reconciliations } from '../flows/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
 import { SelfProbe } from '../flows/self-probe.ts';
@@ -48,6 +49,7 @@ import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openMass, type MassRole } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
+import { openMonitor } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
@@ -177,8 +179,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     undo.push(async () => processes?.close(0));
     if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
   }
+  const reconciliations = new Reconciliations({
+    ...core,
+    issuers,
+    share: config.monitor.reconcileShare,
+    expected: (of) => of.reduce((sum, { tag }) => sum + core.freshness.of(tag).count, 0) || undefined,
+  });
+  undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, mass, maxConnections);
+  const intake = openIntake(core, signing, tokens, mass, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -200,7 +209,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const selfProbe =
     (fronts.length === 0 && processes === undefined) || urls.length === 0
       ? undefined
-      : new SelfProbe(urls, everyMs, tcpWire, clock, log, metrics.set);
+      : new SelfProbe(
+          urls,
+          everyMs,
+          tcpWire,
+          clock,
+          log,
+          metrics.set,
+          issuers.map(({ issuer }) => issuer),
+        );
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
 
@@ -211,6 +228,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(async () => offline?.stop());
   await signing?.start();
   await mass?.runs.start();
+  const listener = processes?.addresses.public ?? fronts[0]?.address;
+  const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  undo.push(async () => monitor?.stop());
+  monitor?.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -220,12 +241,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   }
 
   let stopped: Promise<void> | undefined;
-  const publicAt = processes?.addresses.public ?? fronts[0]?.address;
   const originAt = processes?.addresses.origin ?? fronts[1]?.address;
   return {
     core,
     addresses: {
-      public: publicAt && addressOf(publicAt),
+      public: listener && addressOf(listener),
       origin: originAt && addressOf(originAt),
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
@@ -236,6 +256,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         responder?.misses.stop();
         selfProbe?.stop();
         offline?.stop();
+        await monitor?.stop();
+        await reconciliations.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await mass?.stop();
@@ -270,6 +292,7 @@ function openIntake(
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
   mass: MassRole | undefined,
+  reconciliations: Reconciliations,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -285,6 +308,7 @@ function openIntake(
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    reconciliations,
     books: signing?.books,
     mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },

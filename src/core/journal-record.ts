@@ -94,7 +94,13 @@ export type JournalEntryType =
   | 'drill.signed'
   | 'drill.finished'
   /** Somebody has proved to hold a private key, or says that it may be in other hands (CT-4.9.12); the key itself is nowhere. */
-  | 'key.compromised';
+  | 'key.compromised'
+  /** Ledger, OCSP and CRLs were compared: `detail` is the report (SR-2.2-a, T-59). */
+  | 'status.reconciled'
+  /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */
+  | 'revocation.observed'
+  /** A random sample of certificates was drawn, to be looked at again: `detail.seed` draws it once more (CT-8.7). */
+  | 'sample.drawn';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -8,6 +8,7 @@
  *  4. HEAD, conditional GET, freshness of what a cache gives out.
  *  5. nonces       a POST is for who sent it.
  *  6. refusals     what is not signed is kept by nobody.
+ *  7. monitors     the questions of crt.sh's OCSP monitor that are not among the others (standards §13.3).
  */
 import { randomBytes } from 'node:crypto';
 import { findExtension } from '../core/der/document.ts';
@@ -21,6 +22,7 @@ import { judgeOcsp, said, type Said } from '../core/probe/ocsp-rules.ts';
 import { awkwardQuestion, NOBODY, noncedQuestion, plainQuestion, type ProbeSubject } from '../core/probe/question.ts';
 import { spellings, tellTales, type Spelling } from '../core/probe/spellings.ts';
 import { Problem } from '../core/problem.ts';
+import { serialFromHex } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Received, Sent, Wire } from '../ports/wire.ts';
@@ -72,6 +74,12 @@ const CLOSE_WITHIN_MS = SECOND;
 /** After so many questions without any answer nobody is there, or nobody who wants to be asked more. */
 const MOST_UNANSWERED = 3;
 const GIVEN_UP = new Error('given up');
+/** What crt.sh asks of every responder: base64 with two slashes in a row, and with a plus, both as they stand. */
+const ZEROS = { name: Buffer.alloc(20), key: Buffer.alloc(20) };
+const CRT_SH_PATHS = [
+  { name: 'the forward-slash test of crt.sh', serial: serialFromHex('03fffc') },
+  { name: 'the unencoded-plus test of crt.sh', serial: serialFromHex('03fefc') },
+];
 /** Caches tell the age of what they keep in whole seconds. */
 const AGEING_MS = 1100;
 
@@ -121,6 +129,7 @@ class Probe {
     await this.#caching();
     await this.#nonces();
     await this.#refusals();
+    await this.#monitors(reference.word);
   }
 
   async #spelled({ name, target, cause, severity }: Spelling, wanted: string): Promise<void> {
@@ -210,6 +219,55 @@ class Probe {
     await new Promise<void>((done) => this.#clock.after(AGEING_MS, done));
     const again = await this.#ask(ask);
     if (again !== undefined) this.findings.push(...judgeUncached(asked, first, again));
+  }
+
+  async #monitors(wanted: string): Promise<void> {
+    const { subject, issuer } = this.#target;
+    const typed: Ask = {
+      asked: 'GET with a Content-Type',
+      method: 'GET',
+      target: this.#getTarget(plainQuestion(subject)),
+      fields: ['Content-Type: application/ocsp-request'],
+    };
+    await this.#mustSay(typed, wanted, 'a firewall that refuses a GET with a Content-Type');
+    for (const { name, serial } of CRT_SH_PATHS) {
+      const question = plainQuestion({ hash: 'sha1', issuer: ZEROS, serial });
+      const target = `${this.#at.path.replace(/\/$/, '')}/${question.toString('base64')}`;
+      const answer = await this.#ask({ asked: name, method: 'GET', target });
+      const word = answer && (answer.status === 200 ? said(answer.body).word : `HTTP status ${answer.status}`);
+      if (word === undefined || word === 'unauthorized' || word === 'unknown') continue;
+      const cause = 'a proxy that merges slashes, or takes + for a space';
+      this.note('error', name, `answered ${word}, for a CA that nobody has`, cause, 'T-49');
+    }
+    if (issuer === undefined) return;
+    const hash = subject.hash === 'sha1' ? 'sha256' : 'sha1';
+    const other = plainQuestion({ hash, issuer: issuer.hashes[hash], serial: subject.serial });
+    const asked = `GET with a ${hash} CertID`;
+    await this.#mustSay({ asked, method: 'GET', target: this.#getTarget(other) }, wanted, 'a responder that knows one hash alone'); // prettier-ignore
+    // "crt.sh" and fourteen random octets: nobody has issued it (B-20).
+    const serial = serialFromHex(`6372742e7368${randomBytes(14).toString('hex')}`);
+    const nobodys = plainQuestion({ hash: 'sha1', issuer: issuer.hashes.sha1, serial });
+    for (const ask of [
+      { asked: 'GET for a serial that was never issued', method: 'GET', target: this.#getTarget(nobodys) },
+      { asked: 'POST for a serial that was never issued', method: 'POST', target: this.#at.path, body: nobodys },
+    ] as const) {
+      const answer = await this.#ask(ask);
+      if (answer !== undefined && said(answer.body).word === 'good')
+        this.note(
+          'error',
+          ask.asked,
+          'answered good',
+          'a responder that takes what is not revoked for good',
+          'B-20, P3',
+        );
+    }
+  }
+
+  async #mustSay(ask: Ask, wanted: string, cause: string): Promise<void> {
+    const answer = await this.#ask(ask);
+    if (answer === undefined) return;
+    const got = answer.status === 200 ? said(answer.body).word : `HTTP status ${answer.status}`;
+    if (got !== wanted) this.note('error', ask.asked, `answered ${got}, and ${wanted} by POST`, cause, 'T-09');
   }
 
   #getTarget(question: Buffer): string {

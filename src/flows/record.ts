@@ -114,6 +114,8 @@ export class Recorder {
   #unapplied: Unapplied | undefined;
   /** Everything journalled is in the ledger, or in #unapplied. Until then nothing is taken: its record would hide what is missing. */
   #inStep = false;
+  /** Told each record that has happened, in this process alone. */
+  told: (record: JournalRecord) => void = () => undefined;
   /** Waits for its turn in #drain. */
   #repair: { readonly resolve: (count: number) => void; readonly reject: (error: unknown) => void } | undefined;
 
@@ -424,6 +426,7 @@ export class Recorder {
         const records = await this.#journal.append(entries);
         this.#unapplied = { changes: records.flatMap(changesOf), seqs: records.map(({ seq }) => seq), decidedOn };
         if ((await this.#applyPending()) === 'overtaken') return this.#again(decided.map(({ job }) => job));
+        records.forEach((record) => this.told(record));
       }
     } catch (error) {
       for (const { job } of decided) job.reject(error);

@@ -11,12 +11,15 @@ import type { Clock, Timer } from '../ports/clock.ts';
 import type { Wire } from '../ports/wire.ts';
 import type { Log } from './log.ts';
 import { probe } from './probe.ts';
+import { isCrlUrl, probeCrl } from './probe-crl.ts';
+import type { Issuer } from '../core/issuer.ts';
 
 /** As long as something is found, it is looked at more often, so that whoever mends it sees when it is mended. */
 const AFTER_FINDINGS_MS = 5 * MINUTE;
 
 export class SelfProbe {
   readonly #urls: readonly string[];
+  readonly #issuers: readonly Issuer[];
   readonly #everyMs: number;
   readonly #wire: Wire;
   readonly #clock: Clock;
@@ -25,7 +28,17 @@ export class SelfProbe {
   #timer: Timer | undefined;
   #stopped = false;
 
-  constructor(urls: readonly string[], everyMs: number, wire: Wire, clock: Clock, log: Log, metrics: MetricSet) {
+  /** @param issuers whose CRLs may be looked at. */
+  constructor(
+    urls: readonly string[],
+    everyMs: number,
+    wire: Wire,
+    clock: Clock,
+    log: Log,
+    metrics: MetricSet,
+    issuers: readonly Issuer[] = [],
+  ) {
+    this.#issuers = issuers;
     this.#urls = urls;
     this.#everyMs = everyMs;
     this.#wire = wire;
@@ -65,7 +78,9 @@ export class SelfProbe {
   async #lookAt(url: string): Promise<number> {
     let findings: readonly ProbeFinding[] = [];
     try {
-      const report = await probe({ url, subject: NOBODY, ours: true }, this.#wire, this.#clock);
+      const report = isCrlUrl(url)
+        ? await probeCrl({ url, issuers: this.#issuers, known: this.#urls }, this.#wire, this.#clock)
+        : await probe({ url, subject: NOBODY, ours: true }, this.#wire, this.#clock);
       findings = report.findings;
       if (this.#stopped) return 0;
       if (findings.length === 0) this.#log.info({ url, asked: report.asked }, 'the public URL answers every kind of request'); // prettier-ignore

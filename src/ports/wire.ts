@@ -8,6 +8,10 @@ export interface Sent {
   isWhole(received: Buffer): boolean;
   /** How long the other side may take to close once the answer is whole (ms); 0: nobody waits for that. */
   readonly closeWithinMs: number;
+  /** Of what is received; 1 MiB when absent. What goes on for ever is cut off. */
+  readonly mostOctets?: number;
+  /** Between connecting and the last octet (ms); 10 s when absent. */
+  readonly withinMs?: number;
 }
 
 export interface Received {

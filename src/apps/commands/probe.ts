@@ -4,13 +4,21 @@ import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { tcpWire } from '../../adapters/probe-client/wire.ts';
 import { systemClock } from '../../adapters/system/clock.ts';
-import { accessUrls, certificatesFromFile, readCertificate } from '../../core/certificate-reader.ts';
-import type { CertIdHash } from '../../core/certificate.ts';
+import {
+  accessUrls,
+  certificatesFromFile,
+  crlDistributionPoints,
+  readCertificate,
+} from '../../core/certificate-reader.ts';
+import { COMPLETE, type CertIdHash } from '../../core/certificate.ts';
+import { scopesOf, shardUrl } from '../../core/crl/shards.ts';
 import { isSignedBy, loadIssuer, type Issuer } from '../../core/issuer.ts';
 import { NOBODY, type ProbeSubject } from '../../core/probe/question.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex, type Serial } from '../../core/serial.ts';
 import { probe, type ProbeReport } from '../../flows/probe.ts';
+import { isCrlUrl, probeCrl, type CrlProbeTarget } from '../../flows/probe-crl.ts';
+import type { IssuerSetup } from '../issuer-files.ts';
 import { loadConfig } from '../config.ts';
 import { loadOptions, print } from './context.ts';
 
@@ -20,6 +28,8 @@ interface ProbeOptions {
   readonly serial?: string;
   readonly hash: CertIdHash;
   readonly ours?: boolean;
+  readonly crl?: boolean;
+  readonly scopes?: string;
 }
 
 export function probeCommand(program: Command): void {
@@ -34,15 +44,22 @@ export function probeCommand(program: Command): void {
     .option('--serial <hex>', 'its serial number instead; without either, one that was never issued')
     .addOption(new Option('--hash <name>', 'of the CertID').choices(['sha1', 'sha256']).default('sha1'))
     .option('--ours', 'the responder is certstatus: tries also what it repairs')
+    .option(
+      '--crl',
+      'the URL is that of a CRL (one that ends in .crl is anyhow); with --cert, those of its crlDistributionPoints',
+    )
+    .option('--scopes <id>', 'every CRL of an issuer of the configuration')
     .action(async (url: string | undefined, options: ProbeOptions, command: Command) => {
       const issuer =
         options.issuer === undefined ? undefined : loadIssuer(read('--issuer', options.issuer), '--issuer');
       const { subject, aia } = subjectOf(options, issuer);
-      const urls = url !== undefined ? [url] : aia.length > 0 ? aia : configured(command);
+      const crls = crlTargets(url, options, issuer, command);
+      const urls = crls.length > 0 ? [] : url !== undefined ? [url] : aia.length > 0 ? aia : configured(command);
       // Between questions nothing but a timer of the clock is left, and that does not keep a process alive.
       const alive = setInterval(() => undefined, 60_000);
       const reports: ProbeReport[] = [];
       try {
+        for (const one of crls) reports.push(await probeCrl(one, tcpWire, systemClock));
         for (const one of urls) {
           reports.push(await probe({ url: one, subject, issuer, ours: options.ours === true }, tcpWire, systemClock));
         }
@@ -52,6 +69,36 @@ export function probeCommand(program: Command): void {
       print(command, reports, () => reports.map(text).join('\n'));
       if (reports.some(({ findings }) => findings.some(({ severity }) => severity === 'error'))) process.exitCode = 1;
     });
+}
+
+/** CRLs that are to be looked at instead of OCSP; none. */
+function crlTargets(
+  url: string | undefined,
+  { crl, cert, scopes }: ProbeOptions,
+  issuer: Issuer | undefined,
+  command: Command,
+): readonly CrlProbeTarget[] {
+  const issuers = issuer === undefined ? [] : [issuer];
+  if (scopes !== undefined) {
+    const setup = loadConfig(loadOptions(command)).issuers.find(({ id }) => id === scopes);
+    if (setup === undefined) throw new Problem('not-found', 'no such issuer', { field: '--scopes', value: scopes });
+    const known = crlUrlsOf(setup);
+    if (known.length === 0)
+      throw new Problem('config', 'its CRLs have URLs without a host: give one as URL', { field: `issuers/${scopes}/urls.crl` }); // prettier-ignore
+    return known.map((one) => ({ url: one, issuers: [setup.issuer], known }));
+  }
+  if (url !== undefined) return crl || isCrlUrl(url) ? [{ url, issuers, known: [] }] : [];
+  if (!crl || cert === undefined) return [];
+  const known = crlDistributionPoints(readCertificate(read('--cert', cert)[0] as Buffer, '--cert'));
+  return known.map((one) => ({ url: one, issuers, known: [] }));
+}
+
+function crlUrlsOf({ crls, issuer, urls }: IssuerSetup): readonly string[] {
+  return scopesOf(crls, issuer.tag).flatMap(({ shard }) =>
+    shard === COMPLETE
+      ? urls.crl.flatMap(({ host, path }) => (host === undefined ? [] : `http://${host}${path}`))
+      : (shardUrl(crls, shard) ?? []),
+  );
 }
 
 function text({ url, answer, asked, findings }: ProbeReport): string {

@@ -14,6 +14,8 @@ import {
   revokeRequest,
   shareRequest,
 } from './schema.ts';
+import { reconcileRequest } from './reconcile-routes.ts';
+import { sampleRequest } from './sample-routes.ts';
 
 export function openApi(): object {
   const body = (schema: z.ZodType): object => ({
@@ -45,6 +47,7 @@ export function openApi(): object {
     schema: { type: 'string' },
   });
   const token = parameter('token', 'path', "The token's name in the configuration.");
+  const reconciliation = parameter('id', 'path', 'As given when it was asked for.');
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
   const shard = parameter('shard', 'query', 'Name of a shard; without it the complete CRL.', false);
   const plan = parameter('plan', 'path', 'Id of a plan.');
@@ -328,6 +331,42 @@ export function openApi(): object {
         },
       },
       ...massPaths(),
+      '/v1/issuers/{issuer}/samples': {
+        post: {
+          summary: 'Draw a random sample of the certificates of a quarter',
+          parameters: [issuer],
+          requestBody: body(sampleRequest),
+          responses: { '200': json('Seed, population, and the certificates as the ledger has them'), ...problems },
+        },
+      },
+      '/v1/reconciliations': {
+        post: {
+          summary: 'Hold ledger, OCSP and CRLs against each other',
+          requestBody: body(reconcileRequest),
+          responses: { '200': json('Its id'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}': {
+        get: {
+          summary: 'How far it is, and in the end its report',
+          parameters: [reconciliation],
+          responses: { '200': json('State, progress, report'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}/pause': {
+        post: {
+          summary: 'Let it wait',
+          parameters: [reconciliation],
+          responses: { '200': json('Its state'), ...problems },
+        },
+      },
+      '/v1/reconciliations/{id}/resume': {
+        post: {
+          summary: 'Let it go on',
+          parameters: [reconciliation],
+          responses: { '200': json('Its state'), ...problems },
+        },
+      },
       '/v1/audit/head': {
         get: {
           summary: 'Sequence number and hash of the last audit record',

@@ -15,6 +15,7 @@ import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import { Reconciliations } from '../../flows/reconciliations.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
@@ -27,6 +28,8 @@ import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
 import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
+import { addReconcileRoutes } from './reconcile-routes.ts';
+import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -51,6 +54,8 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Undefined in a command that found no service running: then one of its own, which need not wait for anybody. */
+  readonly reconciliations?: Reconciliations;
   /** Undefined in a process that neither signs nor is a command's. */
   readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
@@ -100,6 +105,12 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   }
   if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
+
+  const issuers = [...core.issuers.values()];
+  const reconciliations =
+    parts.reconciliations ?? new Reconciliations({ ...core, issuers, share: 1, expected: () => undefined });
+  addSampleRoutes(app, core, issuerOf);
+  addReconcileRoutes(app, parts.identify, core.issuers, reconciliations);
 
   app.get('/openapi.json', () => openApi());
 

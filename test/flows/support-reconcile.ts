@@ -1,0 +1,10 @@
+/** A test service reconciled with its own store. */
+import { reconcile } from '../../src/flows/reconcile.ts';
+import type { ReconcileReport } from '../../src/core/reconcile/report.ts';
+import type { TestService } from './support-service.ts';
+
+export function reconciled(service: TestService, limit = 100): Promise<ReconcileReport> {
+  const { store, journal, clock, issuers } = service;
+  const options = { issuers: issuers.map(({ served }) => served), limit, share: 1, actor: 'test' };
+  return reconcile({ store, journal, clock }, options);
+}
