@@ -78,7 +78,10 @@ export type JournalEntryType =
   /** What the CCADB must be told of the CRL URLs in certificates, and that it was: `detail.url` (core/crl/ccadb.ts). */
   | 'crl.url-added'
   | 'crl.url-removed'
-  | 'crl.urls-acknowledged';
+  | 'crl.urls-acknowledged'
+  /** To-be-signed octets were handed out for an offline signer, and answers that it has signed were taken in. */
+  | 'offline.exported'
+  | 'ocsp.imported';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -137,12 +137,15 @@ export function statusOf(sources: GaugeSources): Status {
       'See the log for signing errors; check the key holder and the responder certificate.',
     );
   }
+  for (const { level, what, advice } of sources.offline?.notices(now) ?? [])
+    (level === 'failing' ? fail : warn)(what, advice);
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
     const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
     const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
-    if (fresh.oldestThisUpdate !== undefined) {
+    // Those of a CA that signs them offline have a watch of their own.
+    if (fresh.oldestThisUpdate !== undefined && issuer.offline?.ocsp !== true) {
       const validityMs = issuer.profile.ocsp.validityMs;
       const deadline = refreshDeadline(fresh.oldestThisUpdate, fresh.oldestThisUpdate + validityMs - SECOND);
       if (now > deadline)
@@ -163,7 +166,7 @@ export function statusOf(sources: GaugeSources): Status {
           ? `${issuer.id}: no CRL is being served.`
           : `${issuer.id}: ${served.missing.length} of ${served.scopes} CRLs are not being served: ${namesOf(served.missing)}.`,
         publisher === undefined
-          ? `See the log of the process that signs it; none does when crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
+          ? `See the log of the process that signs it; where crl.key is not set in issuers/${issuer.id}/issuer.yaml it is signed offline and imported (certstatus offline export, crl import).`
           : 'See the log: the first build may have been refused.',
       );
     if (served.expired.length > 0)

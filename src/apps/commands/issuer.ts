@@ -18,6 +18,7 @@ interface AddOptions {
   readonly ocspPath?: string[];
   readonly crlPath?: string[];
   readonly caPath?: string[];
+  readonly ocspSignedBy?: 'responder' | 'ca';
   readonly ocspValidity?: string;
   readonly ocspRefreshAfter?: string;
   readonly ocspMaxAge?: string;
@@ -56,6 +57,10 @@ export function issuerCommands(program: Command): void {
     )
     .option('--crl-path <[host]/path>', 'path of the CRL URL, e.g. /SureServer/evcag3/cdp.crl', collect)
     .option('--ca-path <[host]/path>', 'path of the CA certificate URL', collect)
+    .option(
+      '--ocsp-signed-by <who>',
+      'responder, or ca: a CA that signs its answers offline and has no responder certificates',
+    )
     .option('--ocsp-validity <duration>', "life of an answer; overrides the preset's")
     .option('--ocsp-refresh-after <duration>', 'age at which it is signed again')
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
@@ -137,7 +142,10 @@ function newIssuer(id: string, options: AddOptions): NewIssuer {
     caCertificates: options.ca,
     responders: responderCert.map((certificate, i) => ({ certificate, key: responderKey[i] as string })),
     ...(options.crlKey !== undefined && { crlKey: options.crlKey }),
-    ocsp: given({ validity: options.ocspValidity, refreshAfter: options.ocspRefreshAfter, maxAge: options.ocspMaxAge }),
+    ocsp: {
+      ...(options.ocspSignedBy !== undefined && { signedBy: options.ocspSignedBy }),
+      ...given({ validity: options.ocspValidity, refreshAfter: options.ocspRefreshAfter, maxAge: options.ocspMaxAge }),
+    },
     crl: given({
       period: options.crlPeriod,
       validity: options.crlValidity,
