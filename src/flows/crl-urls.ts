@@ -187,6 +187,7 @@ function entryOf(issuer: ServedIssuer, change: UrlChange, actor: string): Journa
     issuer: issuer.id,
     issuerTag: issuer.tag,
     description: why,
+    // JSON leaves out what is undefined.
     detail: { change: seq, url, kind, upTo },
   };
 }

@@ -1,5 +1,5 @@
 /** The gauges: what is true now, computed when the scraper asks. Instants become ages, so that an alert needs no clock. */
-import { completeCrl, LANES, type IssuerTag } from '../core/certificate.ts';
+import { LANES, type IssuerTag } from '../core/certificate.ts';
 import type { Labels, MetricSet } from '../core/metric.ts';
 import { successorDue, type ResponderSpan } from '../core/policy/responder-choice.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
@@ -19,6 +19,7 @@ import type { OfflineWatch } from './offline-watch.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
+import { servedCrls, type ServedCrls } from './served-crls.ts';
 import type { SignerIssuer } from './sign.ts';
 
 export interface GaugeSources {
@@ -66,8 +67,8 @@ export function servedUntil(
   freshness: Freshness,
   files: PublicFiles,
 ): EpochMs | undefined {
-  const ends = issuers.flatMap(({ tag }) =>
-    [freshness.of(tag).leastNextUpdate ?? [], files.crl(completeCrl(tag))?.nextUpdate ?? []].flat(),
+  const ends = issuers.flatMap((issuer) =>
+    [freshness.of(issuer.tag).leastNextUpdate ?? [], servedCrls(issuer, files, -Infinity).leastNextUpdate ?? []].flat(),
   );
   return ends.length === 0 ? undefined : Math.min(...ends);
 }
@@ -119,16 +120,26 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  perIssuer('certstatus_crl_age_seconds', 'Age of the CRL being served. Limit 7 days, or 4 (BR 4.9.7).', ({ tag }) =>
-    map(files.crl(completeCrl(tag))?.thisUpdate, age),
+  const crlsOf = (issuer: ServedIssuer): ServedCrls => servedCrls(issuer, files, clock.now());
+  perIssuer(
+    'certstatus_crl_age_seconds',
+    'Age of the CRL being served; the oldest, where there are shards. Limit 7 days, or 4 (BR 4.9.7).',
+    (issuer) => map(crlsOf(issuer).oldestThisUpdate, age),
   );
-  perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) =>
-    map(files.crl(completeCrl(tag))?.nextUpdate, (instant) => -age(instant)),
+  perIssuer(
+    'certstatus_crl_time_to_next_update_seconds',
+    'Time until the CRL being served runs out; the first, where there are shards.',
+    (issuer) => map(crlsOf(issuer).leastNextUpdate, (instant) => -age(instant)),
+  );
+  perIssuer(
+    'certstatus_crls_missing',
+    'CRLs that are configured, or were once published, and are not served: none is there, or it has run out.',
+    (issuer) => crlsOf(issuer).missing.length + crlsOf(issuer).expired.length,
   );
   perIssuer(
     'certstatus_crl_entries',
-    'Entries on the CRL being served.',
-    ({ tag }) => files.crl(completeCrl(tag))?.entries,
+    'Entries on the complete CRL being served, or on all shards where there is none.',
+    (issuer) => crlsOf(issuer).entries,
   );
   set.gauge(
     'certstatus_crl_refused',
@@ -141,8 +152,8 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
   );
   perIssuer(
     'certstatus_crl_bytes',
-    'Size of the CRL being served. Above 10 MB it must be sharded (Microsoft 3.1.10).',
-    ({ tag }) => files.crl(completeCrl(tag))?.bytes,
+    'Size of the CRL being served, the largest where there are several. Above 10 MB it must be sharded (Microsoft 3.1.10).',
+    (issuer) => crlsOf(issuer).bytes,
   );
 
   set.gauge(

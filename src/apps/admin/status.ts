@@ -6,6 +6,7 @@ import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type E
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
 import { forecastOf } from '../../flows/crl-forecast.ts';
 import type { MassView } from '../../flows/mass-revocation.ts';
+import { namesOf, servedCrls } from '../../flows/served-crls.ts';
 import { activeResponder } from '../../flows/sign-answers.ts';
 
 export interface Status {
@@ -167,16 +168,24 @@ export function statusOf(sources: GaugeSources): Status {
           'The signer is behind: see the lanes below and the log.',
         );
     }
-    if (crl === undefined)
+    const served = servedCrls(issuer, sources.files, now);
+    if (served.missing.length > 0)
       fail(
-        `${issuer.id}: no CRL is being served.`,
+        served.scopes === 1
+          ? `${issuer.id}: no CRL is being served.`
+          : `${issuer.id}: ${served.missing.length} of ${served.scopes} CRLs are not being served: ${namesOf(served.missing)}.`,
         publisher === undefined
           ? `See the log of the process that signs it; where crl.key is not set in issuers/${issuer.id}/issuer.yaml it is signed offline and imported (certstatus offline export, crl import).`
           : 'See the log: the first build may have been refused.',
       );
-    else if (now > crl.nextUpdate)
-      fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
-    else if (now - crl.scheduledAt > periodMs + HOUR)
+    if (served.expired.length > 0)
+      fail(
+        served.scopes === 1
+          ? `${issuer.id}: CRL ${crl?.number} has run out.`
+          : `${issuer.id}: ${served.expired.length} of ${served.scopes} CRLs have run out: ${namesOf(served.expired)}.`,
+        'See the log for refused or failed builds.',
+      );
+    else if (served.oldestScheduledAt !== undefined && now - served.oldestScheduledAt > periodMs + HOUR)
       warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
     if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
       fail(

@@ -51,7 +51,12 @@ export function ccadbFields(urls: readonly NamedUrl[]): CcadbFields {
 }
 
 /** What stands in the way of pasting it. */
-export function ccadbProblems(urls: readonly NamedUrl[], census: Census, layout: CrlLayout, nowMs: EpochMs): readonly string[] {
+export function ccadbProblems(
+  urls: readonly NamedUrl[],
+  census: Census,
+  layout: CrlLayout,
+  nowMs: EpochMs,
+): readonly string[] {
   const problems: string[] = [];
   if (census.alone.until >= nowMs && wholeUrls(layout).length === 0)
     problems.push('certificates name the complete CRL, whose URL has no host here: set the host of urls.crl (P-09)');
