@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -8,10 +8,10 @@ import { ClassicLevel } from 'classic-level';
 import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { WorkQueue } from '../../src/adapters/embedded/work-queue.ts';
-import { completeCrl, type CrlRecord } from '../../src/core/certificate.ts';
+import { completeCrl, type CrlRecord, type CrlScope } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import type { QueueItem } from '../../src/ports/store.ts';
-import { TAG, type StoreUnderTest } from '../contracts/store-records.ts';
+import { crlRecord, publishCrl, TAG, type StoreUnderTest } from '../contracts/store-records.ts';
 import { storeContract } from '../contracts/store.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'embedded-'));
@@ -43,6 +43,49 @@ describe('EmbeddedStore', () => {
     const file = newDir();
     writeFileSync(file, '');
     await assert.rejects(open(file), { code: 'config', field: 'dataDir', value: file });
+  });
+});
+
+describe('EmbeddedStore, restored from an older copy of its directory', () => {
+  const scopes = [completeCrl(TAG), { issuer: TAG, shard: '1' }, { issuer: TAG, shard: 'ca' }];
+  const publish = (store: EmbeddedStore, scope: CrlScope, number: bigint, previous?: bigint): Promise<boolean> => {
+    const der = Buffer.from(`${scope.shard} ${number}`);
+    return publishCrl(store, crlRecord(scope, number, der), der, previous);
+  };
+
+  it('has the newest archived CRL of every scope again, and numbers go on from there (C-10, P5)', async () => {
+    const dir = newDir();
+    const first = await open(dir);
+    for (const scope of scopes.slice(0, 2)) {
+      assert.equal(await first.reserveNumber(scope, 5n), 5n);
+      assert.equal(await publish(first, scope, 5n), true);
+    }
+    await first.close();
+    const backup = newDir();
+    cpSync(join(dir, 'store'), join(backup, 'store'), { recursive: true });
+    const second = await open(dir);
+    for (const scope of scopes) {
+      const previous = (await second.current(scope))?.number;
+      for (const number of [8n, 9n])
+        assert.equal(await publish(second, scope, number, number === 9n ? 8n : previous), true);
+    }
+    await second.close();
+    // The archive is not in the backup: it is still there, or was restored by itself.
+    rmSync(join(dir, 'store'), { recursive: true });
+    cpSync(join(backup, 'store'), join(dir, 'store'), { recursive: true });
+    const third = await open(dir);
+    assert.deepEqual((await third.scopes(TAG)).map(({ shard }) => shard).sort(), ['', '1', 'ca']);
+    assert.equal((await third.current(scopes[1] as CrlScope))?.number, 5n);
+    const told: string[] = [];
+    third.follow((event) => event.type === 'crl' && told.push(String(event.der)));
+    for (const scope of scopes) {
+      const restored = await third.restoreCrl(scope);
+      assert.deepEqual([restored?.number, restored?.asOfSeq, restored?.scheduledAsOfSeq], [9n, 0, 0]);
+      assert.equal((await third.restoreCrl(scope))?.number, 9n);
+      assert.equal(await third.reserveNumber(scope, 0n), 10n);
+    }
+    assert.deepEqual(told, [' 9', '1 9', 'ca 9']);
+    await third.close();
   });
 });
 
@@ -147,6 +190,15 @@ describe('FileCrlArchive', () => {
     assert.equal(await archive.newest(record), undefined);
     await archive.write(record, Buffer.from('crl'));
     assert.deepEqual(readdirSync(join(dir, TAG)).sort(), ['7.crl', '7.json']);
+  });
+
+  it('keeps drafts apart that are begun at once, the first of the process among them', async () => {
+    const dir = newDir();
+    const archive = new FileCrlArchive(dir);
+    const drafts = await Promise.all(Array.from({ length: 20 }, () => archive.draft(completeCrl(TAG))));
+    assert.equal(readdirSync(join(dir, TAG)).length, 20);
+    await Promise.all(drafts.map((draft) => draft.discard()));
+    assert.deepEqual(readdirSync(join(dir, TAG)), []);
   });
 
   it('never replaces a CRL by another (CT-5.5.1-3), and takes the same one again after a crash', async () => {

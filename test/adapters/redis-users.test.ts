@@ -89,6 +89,13 @@ describe('the store with the users of deploy/redis/users.acl', { skip: needsRedi
     const number = await signer.reserveNumber(completeCrl(tag), 1n);
     assert.equal(await publishCrl(signer, crl(number), CRL, undefined), true);
     assert.equal((await signer.restoreCrl(completeCrl(tag)))?.number, number);
+    const shard = { issuer: tag, shard: '1' };
+    for (const [next, previous] of [[7n], [8n, 7n]] as const) {
+      const der = Buffer.from(`3003020${next}`, 'hex');
+      const sha256 = createHash('sha256').update(der).digest('hex');
+      const record = { ...crl(next), ...shard, bytes: der.length, sha256 };
+      assert.equal(await publishCrl(signer, record, der, previous), true, 'the octets of the one before expire');
+    }
     await signer.addResponder(tag, CRL);
   });
 

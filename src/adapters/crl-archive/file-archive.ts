@@ -70,16 +70,16 @@ export class FileCrlArchive implements CrlArchive {
     }
   }
 
-  /** Piece by piece, because the digest of a large CRL in one go would hold up the process. */
+  /** In pieces, between which the event loop goes on: to hash half a gigabyte at once would hold up every answer for a second. */
   async read(record: CrlRecord): Promise<Buffer> {
     const path = this.path(record);
-    const { file, octets } = await this.#openAt(path, record);
+    const file = await this.open(record);
     try {
-      const der = Buffer.allocUnsafeSlow(octets);
+      const der = Buffer.allocUnsafeSlow(file.octets);
       const hash = createHash('sha256');
-      for (let at = 0; at < octets; at += PIECE) {
-        const piece = der.subarray(at, at + PIECE);
-        await fill(piece, file, path, at);
+      for (let at = 0; at < der.length; at += PIECE) {
+        const piece = await file.read(at, Math.min(PIECE, der.length - at));
+        piece.copy(der, at);
         hash.update(piece);
       }
       if (hash.digest('hex') === record.sha256) return der;
@@ -94,21 +94,18 @@ export class FileCrlArchive implements CrlArchive {
 
   async open(record: CrlRecord): Promise<CrlFile> {
     const path = this.path(record);
-    const { file, octets } = await this.#openAt(path, record);
-    if (octets !== record.bytes) {
-      await file.close();
-      throw unreadable(path, record, `it has ${octets} octets, not ${record.bytes}`);
-    }
-    return { octets, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
-  }
-
-  async #openAt(path: string, record: CrlRecord): Promise<{ readonly file: FileHandle; readonly octets: number }> {
+    let file: FileHandle;
     try {
-      const file = await open(path, 'r');
-      return { file, octets: (await file.stat()).size };
+      file = await open(path, 'r');
     } catch (error) {
       throw unreadable(path, record, (error as Error).message);
     }
+    const { size } = await file.stat();
+    if (size !== record.bytes) {
+      await file.close();
+      throw unreadable(path, record, `it has ${size} octets, not ${record.bytes}`);
+    }
+    return { octets: size, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
   }
 
   async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
@@ -216,17 +213,13 @@ function recordPath(path: string): string {
 
 async function readAt(file: FileHandle, path: string, at: number, length: number): Promise<Buffer> {
   const octets = Buffer.allocUnsafeSlow(length);
-  await fill(octets, file, path, at);
-  return octets;
-}
-
-async function fill(octets: Buffer, file: FileHandle, path: string, at: number): Promise<void> {
   let have = 0;
-  while (have < octets.length) {
-    const { bytesRead } = await file.read(octets, have, octets.length - have, at + have);
+  while (have < length) {
+    const { bytesRead } = await file.read(octets, have, length - have, at + have);
     if (bytesRead === 0) throw new Problem('corrupt', `ends at ${at + have}`, { field: path });
     have += bytesRead;
   }
+  return octets;
 }
 
 /** Nothing, when there is no such directory. */
