@@ -18,8 +18,8 @@ const PIECE = 1 << 20;
 
 export class FileCrlArchive implements CrlArchive {
   readonly #dir: string;
-  /** Directories whose drafts of an earlier process are gone. */
-  readonly #swept = new Set<string>();
+  /** Directories whose drafts of an earlier process are gone, or are being removed. */
+  readonly #swept = new Map<string, Promise<void>>();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -32,11 +32,10 @@ export class FileCrlArchive implements CrlArchive {
   async draft(scope: CrlScope): Promise<CrlDraft> {
     const directory = this.#directory(scope);
     await makeDurable(directory);
-    if (!this.#swept.has(directory)) {
-      this.#swept.add(directory);
-      for (const name of await readdir(directory))
-        if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
-    }
+    // Waited for by whoever comes meanwhile: its own draft must not be taken for an old one.
+    const sweeping = this.#swept.get(directory) ?? sweep(directory);
+    this.#swept.set(directory, sweeping);
+    await sweeping;
     return FileDraft.begin(join(directory, `draft-${randomUUID()}.part`));
   }
 
@@ -199,6 +198,11 @@ class FileDraft implements CrlDraft {
     // Also when the disk is full: each try has another number, and what they left would keep it full.
     await rm(this.path, { force: true }).catch(() => undefined);
   }
+}
+
+async function sweep(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
 function recordPath(path: string): string {

@@ -168,6 +168,13 @@ export function statusOf(sources: GaugeSources): Status {
         'See the log for refused or failed builds.',
       );
     }
+    for (const [shard, { refused }] of publisher?.publishers ?? []) {
+      if (refused)
+        fail(
+          `${issuer.id}: the last ${shard === '' ? 'complete CRL' : `CRL of shard ${shard}`} that was signed is not published.`,
+          `certstatus crl show --why --issuer ${issuer.id} says which rule kept it back.`,
+        );
+    }
     const signs = sources.signsWith?.(issuer.tag);
     const responders = issuer.responders.shown(now).map(({ certificate: { id, notAfter } }) => ({
       id,
