@@ -22,8 +22,9 @@ import type { Turns } from './turns.ts';
 
 /** Without the claim to build: how soon to ask for it again. */
 const CLAIM_AGAIN_MS = 5 * SECOND;
-/** After a failed or refused build. */
+/** After a failed or refused build; twice as long after each that follows, because each may use the key and is in the audit log. */
 const RETRY_MS = 10 * SECOND;
+const MAX_RETRY_MS = MINUTE;
 /**
  * Between two CRLs after revocations lie at least this many build times, so that a flood of revocations on a large CRL (an
  * import, a mass revocation) leaves the process four fifths of its time; but never more than MAX_PAUSE_MS.
@@ -104,6 +105,7 @@ export class CrlPublisher {
   #notBefore: EpochMs = 0;
   /** After a failure: when the next try may begin, whatever is recorded meanwhile. */
   #retryAt: EpochMs = 0;
+  #retryMs = 0;
   #lastFailure: CrlFailure | undefined;
   #claimed: boolean | undefined;
   /** Why the key cannot be used, as the log was told: once, and not at each try. */
@@ -215,6 +217,7 @@ export class CrlPublisher {
   /** The key may be usable again: what is due does not wait for the next try. */
   wake(): void {
     this.#retryAt = 0;
+    this.#retryMs = 0;
     this.#schedule();
   }
 
@@ -275,7 +278,8 @@ export class CrlPublisher {
       if (this.#delay() > 0) return this.#schedule();
       this.#building = this.#buildIfClaimed()
         .catch((error: unknown) => {
-          this.#retryAt = this.#parts.clock.now() + RETRY_MS;
+          this.#retryMs = Math.min(Math.max(RETRY_MS, 2 * this.#retryMs), MAX_RETRY_MS);
+          this.#retryAt = this.#parts.clock.now() + this.#retryMs;
           this.#noteFailed(error);
           this.#sayFailed(error);
         })
@@ -309,7 +313,7 @@ export class CrlPublisher {
   /** Until the next build may begin. */
   #delay(now = this.#parts.clock.now()): number {
     // A retry that lies further ahead was planned before the clock was set back.
-    const retryAt = this.#retryAt <= now + RETRY_MS ? this.#retryAt : now;
+    const retryAt = this.#retryAt <= now + MAX_RETRY_MS ? this.#retryAt : now;
     return Math.max(0, this.#due(now) - now, retryAt - now);
   }
 
@@ -380,6 +384,7 @@ export class CrlPublisher {
     const { metrics, clock, log } = this.#parts;
     this.#passed = record.number;
     this.#lastFailure = undefined;
+    this.#retryMs = 0;
     this.#saidUnusable = undefined;
     this.published(record);
     if (oldest !== undefined) metrics.recordedToListed.observe((record.publishedAt - oldest) / SECOND);

@@ -207,6 +207,11 @@ class FileDraft implements CrlDraft {
   }
 }
 
+async function sweep(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
+}
+
 function recordPath(path: string): string {
   return path.replace(/crl$/, 'json');
 }

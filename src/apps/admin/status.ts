@@ -208,6 +208,13 @@ export function statusOf(sources: GaugeSources): Status {
         `certstatus crl urls --issuer ${issuer.id} prints them; with --acknowledge it notes that it is done.`,
       );
     }
+    for (const [shard, { refused }] of publisher?.publishers ?? []) {
+      if (refused)
+        fail(
+          `${issuer.id}: the last ${shard === '' ? 'complete CRL' : `CRL of shard ${shard}`} that was signed is not published.`,
+          `certstatus crl show --why --issuer ${issuer.id} says which rule kept it back.`,
+        );
+    }
     const signs = sources.signsWith?.(issuer.tag);
     const responders = issuer.responders.shown(now).map(({ certificate: { id, notAfter } }) => ({
       id,
