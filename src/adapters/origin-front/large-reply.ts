@@ -105,13 +105,12 @@ class Download {
 
   #give(octets: number): void {
     this.#response.cork(() => {
-      const wasFull = this.#full;
       const piece = this.#body.subarray(this.#at, this.#at + octets);
       const [ok, all] = this.#response.tryEnd(piece, this.#body.length, this.#close);
       if (all) return this.#settle();
       this.#taken(this.#response.getWriteOffset());
       this.#full = !ok;
-      if (ok || (wasFull && !this.#full)) this.#ask();
+      if (ok) this.#ask();
     });
   }
 

@@ -46,7 +46,8 @@ export function ocspCaching(response: Cacheable, nowMs: EpochMs): CachingBlock {
 /**
  * A CRL. Its refreshAt is the next publication: B-14 relies on caches having it then, so nextUpdate is far too long
  * (T-44). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
- * a relying party is better off with it than with none.
+ * a relying party is better off with it than with none. No Content-Disposition: the type alone makes a browser save it, under the
+ * name that the URL has.
  */
 export function crlCaching(crl: Cacheable, nowMs: EpochMs): CachingBlock {
   const ifErrorS = Math.max(0, Math.floor((crl.nextUpdate - Math.max(crl.refreshAt, nowMs)) / SECOND) - 1);
