@@ -16,12 +16,13 @@ const none = { ocsp: {}, crl: {} };
 type Attributes = Parameters<typeof write.writeName>[0];
 
 describe('the presets', () => {
-  it('are these seven', () => {
+  it('are these eight', () => {
     assert.deepEqual(presetIds(), [
       'baseline',
       'cybertrust-sureserver-ca-g4',
       'cybertrust-sureserver-ev-ca-g3',
       'demo',
+      'offline-root',
       'secom-sc-ecc-rootca1',
       'secom-sc-rootca2',
       'secom-sc-rootca3',
@@ -29,7 +30,13 @@ describe('the presets', () => {
     for (const id of presetIds()) assert.equal(loadPreset(id, 'preset').id, id);
   });
 
-  for (const id of ['baseline', 'demo', 'cybertrust-sureserver-ca-g4', 'cybertrust-sureserver-ev-ca-g3']) {
+  for (const id of [
+    'baseline',
+    'demo',
+    'offline-root',
+    'cybertrust-sureserver-ca-g4',
+    'cybertrust-sureserver-ev-ca-g3',
+  ]) {
     it(`${id} keeps every limit of its authorities, without a warning`, () => {
       assert.deepEqual(
         checkProfile(profileOf(loadPreset(id, 'preset'), none, at), { everyCertificateNamesOcsp: false }),

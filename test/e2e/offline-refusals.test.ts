@@ -95,8 +95,14 @@ describe('offline refusals', () => {
       const { request } = published;
       const wrong = digest(request).replace(/.$/, (last) => (last === '0' ? '1' : '0'));
       const args = ['offline', 'sign', request, '--ca', root.certificateFile, '--key', root.keyFile, ...PERSONS];
-      refuses(await service.run(...args, '--out', at('none'), '--yes-digest', wrong.slice(-8)), /not the end of the digest/);
-      refuses(await service.run(...args, '--out', at('none'), '--yes-digest', digest(request).slice(-4)), /not the end/);
+      refuses(
+        await service.run(...args, '--out', at('none'), '--yes-digest', wrong.slice(-8)),
+        /not the end of the digest/,
+      );
+      refuses(
+        await service.run(...args, '--out', at('none'), '--yes-digest', digest(request).slice(-4)),
+        /not the end/,
+      );
       refuses(await service.run(...args, '--out', at('none')), /no terminal/);
     });
 
@@ -123,12 +129,18 @@ describe('offline refusals', () => {
     it('refuses the CA certificate of another, and a preset of another', async () => {
       const { request } = published;
       const args = ['offline', 'sign', request, '--key', root.keyFile, '--out', at('none'), ...PERSONS];
-      refuses(await service.run(...args, '--ca', impostor.certificateFile, '--yes-digest', digest(request)), /says something else/);
+      refuses(
+        await service.run(...args, '--ca', impostor.certificateFile, '--yes-digest', digest(request)),
+        /says something else/,
+      );
       refuses(await sign(request, at('none'), '--preset', 'secom-sc-rootca2'), /not the CA of preset/);
     });
 
     it('refuses a number that it has signed before, by the CRL that it has kept', async () => {
-      refuses(await sign(published.request, at('none'), '--previous', published.crl), /C-10 cRLNumber \d+ does not follow the previous CRL/);
+      refuses(
+        await sign(published.request, at('none'), '--previous', published.crl),
+        /C-10 cRLNumber \d+ does not follow the previous CRL/,
+      );
     });
 
     it('refuses to lose an entry, unless it is told that the certificate has expired', async () => {
@@ -180,18 +192,30 @@ describe('offline refusals', () => {
       root.revoke(other);
       const refused = await service.run('crl', 'import', root.generateCrl(newest() + 10n), '--issuer', 'root');
       refuses(refused, /1 certificates are revoked otherwise in the ledger/);
-      assert.match((await service.run('status', '--issuer', 'root', '--serial', other.serial)).stderr, /not issued|has not issued/);
+      assert.match(
+        (await service.run('status', '--issuer', 'root', '--serial', other.serial)).stderr,
+        /not issued|has not issued/,
+      );
       root.forgetRevocations();
     });
 
     it('refuses material with an octet changed, and one that was made for another issuer', async () => {
-      const material = JSON.parse(readFileSync(published.material, 'utf8')) as { issuer: string; items: { der: string }[] };
+      const material = JSON.parse(readFileSync(published.material, 'utf8')) as {
+        issuer: string;
+        items: { der: string }[];
+      };
       const der = Buffer.from(material.items[0]?.der ?? '', 'base64');
       der[der.length - 3] = (der[der.length - 3] as number) ^ 0x10;
-      writeFileSync(at('changed.json'), JSON.stringify({ ...material, items: [{ ...material.items[0], der: der.toString('base64') }] }));
+      writeFileSync(
+        at('changed.json'),
+        JSON.stringify({ ...material, items: [{ ...material.items[0], der: der.toString('base64') }] }),
+      );
       refuses(await service.run('offline', 'import', at('changed.json')), /not signed with the key of/);
       await service.json('issuer', 'add', 'other', '--preset', 'offline-root', '--ca', impostor.certificateFile, '--crl-path', '/o.crl', '--ca-path', '/o.crt'); // prettier-ignore
-      refuses(await service.run('offline', 'import', published.material, '--issuer', 'other'), /was made for issuer root/);
+      refuses(
+        await service.run('offline', 'import', published.material, '--issuer', 'other'),
+        /was made for issuer root/,
+      );
     });
 
     it('refuses a CRL that lacks what was revoked after it was exported, and names it', async () => {
@@ -250,7 +274,15 @@ describe('crl import', () => {
     await service.kill();
     await service.start();
     assert.equal((await service.get('/root.crl')).status, 200);
-    const { summary } = await service.json('offline', 'export', '--issuer', 'root', '--crl', '--out', join(root.directory, 'r.json'));
+    const { summary } = await service.json(
+      'offline',
+      'export',
+      '--issuer',
+      'root',
+      '--crl',
+      '--out',
+      join(root.directory, 'r.json'),
+    );
     const number = BigInt(/number: (\d+)/.exec((summary as string[]).join('\n'))?.[1] ?? '0');
     assert.ok(number > 41n, `${number}`);
   });

@@ -29,7 +29,8 @@ export function describeRequest(issuer: Issuer, items: readonly RequestItem[]): 
     lines.push(`item ${i + 1} of ${items.length}: ${TITLES[item.kind]}`);
     lines.push(...describeItem(issuer, item).map((line) => `  ${line}`));
   });
-  return lines;
+  // A name or URL must not move the cursor, or turn the text round, on the terminal of those who decide by it.
+  return lines.map((line) => line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?'));
 }
 
 const TITLES = { crl: 'CRL', responder: 'OCSP responder certificate', ocsp: 'OCSP response' } as const;
