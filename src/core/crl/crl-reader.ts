@@ -13,6 +13,8 @@ import { serialFromInteger, type Serial } from '../serial.ts';
 import type { EpochMs } from '../time.ts';
 
 export interface CrlView {
+  /** Of the whole file. */
+  readonly octets: number;
   readonly der: Uint8Array;
   /** DER of TBSCertList: the octets that were signed. */
   readonly tbs: Uint8Array;
@@ -122,6 +124,7 @@ export function readCrl(der: Uint8Array): CrlView {
   const signatureValue = document.bitString('signatureValue');
   document.leave(whole, 'CertificateList');
   return {
+    octets: der.length,
     der,
     tbs,
     version,
@@ -146,6 +149,22 @@ function* readEntries(der: Uint8Array, start: number, stop: number): IterableIte
   cursor.position = start;
   cursor.end = stop;
   while (!cursor.atEnd) yield readEntry(document);
+}
+
+/** Reads single entries out of octets that hold some of them. */
+export class CrlEntryReader {
+  readonly #document: DerDocument;
+
+  constructor(octets: Uint8Array) {
+    this.#document = new DerDocument(octets, 'CRL');
+  }
+
+  /** The entry at `at`, which ends at `end` at the latest. @throws Problem `corrupt` */
+  read(at: number, end: number): CrlEntryView {
+    this.#document.cursor.position = at;
+    this.#document.cursor.end = end;
+    return readEntry(this.#document);
+  }
 }
 
 function readEntry(document: DerDocument): CrlEntryView {

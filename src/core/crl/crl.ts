@@ -33,7 +33,7 @@ export const MAX_CRL_NUMBER = (1n << 159n) - 1n;
 /** What a CRL says of a revoked certificate. */
 export type ListedEntry = Pick<RevokedEntry, 'serial' | 'revokedAt' | 'reason'>;
 
-/** Collects the entries of one CRL; `tbs` ends it. */
+/** A whole CRL in memory: collects the entries; `tbs` ends it. */
 export class CrlBuilder {
   readonly #parts: CrlParts;
   readonly #full: Buffer[] = [];
@@ -61,40 +61,8 @@ export class CrlBuilder {
   /** Adds an entry. Order is the caller's; it stays. @throws Problem `invalid` for a time that no CRL can express. */
   add(entry: ListedEntry): void {
     if (this.#ended) throw new Error('this CRL is built already');
-    const { serial, revokedAt } = entry;
-    const serialOctets = serial.length >> 1;
-    const invalidity = this.#parts.invalidityDate === 'revocation-date';
-    // T-28, C-23: unspecified is expressed by leaving the reason out.
-    const extensions = (invalidity ? INVALIDITY_DATE_OCTETS : 0) + (entry.reason === undefined ? 0 : REASON_OCTETS);
-    const content = 2 + serialOctets + (isUtcTime(revokedAt) ? 15 : 17) + (extensions === 0 ? 0 : 2 + extensions);
-    if (this.#at + 2 + content > this.#chunk.length) this.#nextChunk();
-
-    // Each length below fits one octet: the longest entry has 85.
-    const chunk = this.#chunk;
-    let at = this.#at;
-    chunk[at] = 0x30;
-    chunk[at + 1] = content;
-    chunk[at + 2] = 0x02;
-    chunk[at + 3] = serialOctets;
-    chunk.write(serial, at + 4, 'hex');
-    at = putTime(chunk, at + 4 + serialOctets, revokedAt);
-    if (extensions > 0) {
-      chunk[at] = 0x30;
-      chunk[at + 1] = extensions;
-      at += 2;
-      // CT-B-CRL-11, -12: invalidityDate before cRLReason, as the profile prints them.
-      if (invalidity) {
-        chunk.set(INVALIDITY_DATE_HEADER, at);
-        putGeneralizedTime(chunk, at + INVALIDITY_DATE_HEADER.length, revokedAt);
-        at += INVALIDITY_DATE_OCTETS;
-      }
-      if (entry.reason !== undefined) {
-        chunk.set(REASON_HEADER, at);
-        chunk[at + REASON_HEADER.length] = REASON_CODES[entry.reason];
-        at += REASON_OCTETS;
-      }
-    }
-    this.#at = at;
+    if (this.#at + MAX_ENTRY_OCTETS > this.#chunk.length) this.#nextChunk();
+    this.#at = putEntry(this.#chunk, this.#at, entry, this.#parts.invalidityDate);
     this.#entries++;
   }
 
@@ -102,36 +70,13 @@ export class CrlBuilder {
   tbs(): Buffer {
     if (this.#ended) throw new Error('this CRL is built already');
     this.#ended = true;
-    const { issuerName, authorityKeyIdentifier, algorithm, thisUpdate, nextUpdate, number, extensions } = this.#parts;
     const chunks = this.#full;
     chunks.push(this.#chunk.subarray(0, this.#at));
     this.#chunk = NO_OCTETS;
     const entryOctets = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-
-    const before = Buffer.concat([
-      VERSION_V2, // C-01
-      algorithm.identifier, // C-05: the same octets as outside
-      issuerName,
-      encodeTime(thisUpdate),
-      encodeTime(nextUpdate), // C-02
-      // RFC 5280 §5.1.2.6: without revoked certificates the list is absent, not empty (C-09).
-      entryOctets === 0 ? NO_OCTETS : header(0x30, entryOctets),
-    ]);
-    const after = tlv(
-      0xa0,
-      tlv(
-        0x30,
-        // BR 7.2.2: keyIdentifier only, non-critical (B-27). [0] IMPLICIT in the AuthorityKeyIdentifier SEQUENCE.
-        extension(OID.authorityKeyIdentifier, false, tlv(0x30, tlv(0x80, authorityKeyIdentifier))),
-        extension(OID.cRLNumber, false, integer(number)),
-        ...(extensions ?? []),
-      ),
-    );
-    const content = before.length + entryOctets + after.length;
-    const outer = header(0x30, content);
-    const tbs = Buffer.allocUnsafeSlow(outer.length + content);
-    let at = outer.copy(tbs);
-    at += before.copy(tbs, at);
+    const { before, after } = tbsAround(this.#parts, entryOctets);
+    const tbs = Buffer.allocUnsafeSlow(before.length + entryOctets + after.length);
+    let at = before.copy(tbs);
     for (let i = 0; i < chunks.length; i++) {
       at += (chunks[i] as Buffer).copy(tbs, at);
       chunks[i] = NO_OCTETS; // a million entries need not be in memory twice
@@ -147,10 +92,95 @@ export class CrlBuilder {
   }
 }
 
+/**
+ * Writes one entry.
+ * @param target with MAX_ENTRY_OCTETS of room behind `at`.
+ * @returns the offset behind it.
+ * @throws Problem `invalid` for a time that no CRL can express.
+ */
+export function putEntry(
+  target: Buffer,
+  at: number,
+  { serial, revokedAt, reason }: ListedEntry,
+  invalidityDate: CrlParts['invalidityDate'],
+): number {
+  const serialOctets = serial.length >> 1;
+  const invalidity = invalidityDate === 'revocation-date';
+  // T-28, C-23: unspecified is expressed by leaving the reason out.
+  const extensions = (invalidity ? INVALIDITY_DATE_OCTETS : 0) + (reason === undefined ? 0 : REASON_OCTETS);
+  // Each length below fits one octet.
+  target[at] = 0x30;
+  target[at + 1] = 2 + serialOctets + (isUtcTime(revokedAt) ? 15 : 17) + (extensions === 0 ? 0 : 2 + extensions);
+  target[at + 2] = 0x02;
+  target[at + 3] = serialOctets;
+  target.write(serial, at + 4, 'hex');
+  let next = putTime(target, at + 4 + serialOctets, revokedAt);
+  if (extensions > 0) {
+    target[next] = 0x30;
+    target[next + 1] = extensions;
+    next += 2;
+    // CT-B-CRL-11, -12: invalidityDate before cRLReason, as the profile prints them.
+    if (invalidity) {
+      target.set(INVALIDITY_DATE_HEADER, next);
+      putGeneralizedTime(target, next + INVALIDITY_DATE_HEADER.length, revokedAt);
+      next += INVALIDITY_DATE_OCTETS;
+    }
+    if (reason !== undefined) {
+      target.set(REASON_HEADER, next);
+      target[next + REASON_HEADER.length] = REASON_CODES[reason];
+      next += REASON_OCTETS;
+    }
+  }
+  return next;
+}
+
+/** The octets of TBSCertList on both sides of its entries, once it is known how many octets those have. */
+export function tbsAround(
+  parts: CrlParts,
+  entryOctets: number,
+): { readonly before: Buffer; readonly after: Buffer; readonly octets: number } {
+  const { issuerName, authorityKeyIdentifier, algorithm, thisUpdate, nextUpdate, number, extensions } = parts;
+  const fields = Buffer.concat([
+    VERSION_V2, // C-01
+    algorithm.identifier, // C-05: the same octets as outside
+    issuerName,
+    encodeTime(thisUpdate),
+    encodeTime(nextUpdate), // C-02
+    // RFC 5280 §5.1.2.6: without revoked certificates the list is absent, not empty (C-09).
+    entryOctets === 0 ? NO_OCTETS : header(0x30, entryOctets),
+  ]);
+  const after = tlv(
+    0xa0,
+    tlv(
+      0x30,
+      // BR 7.2.2: keyIdentifier only, non-critical (B-27). [0] IMPLICIT in the AuthorityKeyIdentifier SEQUENCE.
+      extension(OID.authorityKeyIdentifier, false, tlv(0x30, tlv(0x80, authorityKeyIdentifier))),
+      extension(OID.cRLNumber, false, integer(number)),
+      ...(extensions ?? []),
+    ),
+  );
+  const before = Buffer.concat([header(0x30, fields.length + entryOctets + after.length), fields]);
+  return { before, after, octets: before.length + entryOctets + after.length };
+}
+
+/** The octets of the CertificateList on both sides of its TBSCertList. */
+export function crlAround(
+  tbsOctets: number,
+  algorithm: SignatureAlgorithm,
+  signature: Uint8Array,
+): { readonly before: Buffer; readonly after: Buffer } {
+  const after = Buffer.concat([algorithm.identifier, tlv(0x03, Buffer.of(0), signature)]);
+  return { before: header(0x30, tbsOctets + after.length), after };
+}
+
 /** DER of the CertificateList with this signature (the BIT STRING's octets) over `tbs`. */
 export function assembleCrl(tbs: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array): Buffer {
-  return tlv(0x30, tbs, algorithm.identifier, tlv(0x03, Buffer.of(0), signature));
+  const { before, after } = crlAround(tbs.length, algorithm, signature);
+  return Buffer.concat([before, tbs, after]);
 }
+
+/** 30 L, serial of 20 octets, GeneralizedTime, both extensions: 85, and a little. */
+export const MAX_ENTRY_OCTETS = 96;
 
 const FIRST_CHUNK_OCTETS = 4096;
 const CHUNK_OCTETS = 1 << 20;

@@ -227,8 +227,8 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
     severity: 'warning',
     authority: 'microsoft',
     check: ({ view }) =>
-      view.der.length >= LARGE_CRL_OCTETS
-        ? `${view.der.length} octets; without OCSP a CRL should be below 10 MB`
+      view.octets >= LARGE_CRL_OCTETS
+        ? `${view.octets} octets; without OCSP a CRL should be below 10 MB`
         : undefined,
   },
   {

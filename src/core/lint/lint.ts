@@ -4,7 +4,8 @@
  */
 import { findExtension } from '../der/document.ts';
 import { OID } from '../der/oid.ts';
-import { readCrl, type CrlView } from '../crl/crl-reader.ts';
+import type { CrlFrame } from '../crl/crl-frame.ts';
+import { readCrl, type CrlEntryView, type CrlView } from '../crl/crl-reader.ts';
 import { readIssuingDistributionPoint, type IssuingDistributionPoint } from '../crl/idp.ts';
 import { decodeResponse, type DecodedResponse } from '../ocsp/response-reader.ts';
 import type { Authority } from '../policy/profile.ts';
@@ -62,74 +63,102 @@ export function lintCrlView(view: CrlView, context: CrlContext = {}): Finding[] 
 
 /** The same, pausing every thousand entries: a million of them would hold up an event loop for half a second. */
 export function* lintCrlInSteps(view: CrlView, context: CrlContext = {}): Generator<undefined, Finding[]> {
-  const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
-  const rules = CRL_RULES.filter(({ authority }) => authorities.includes(authority));
-  const crl: LintedCrl = {
-    view,
-    idp: readIdp(view),
-    isDelta: findExtension(view.crlExtensions, OID.deltaCRLIndicator) !== undefined,
-  };
-  const findings: Finding[] = [];
-  for (const rule of rules) {
-    const message = rule.check?.(crl, context);
-    if (message !== undefined) findings.push(finding(rule, message));
-  }
-  const unreadable = yield* lintEntries(rules, crl, context, findings);
-  if (unreadable !== undefined) findings.push(unreadable);
-  return findings;
-}
-
-/** Adds what is wrong with entries to `findings`; returns the finding that ended the reading, if one did. */
-function* lintEntries(
-  rules: readonly CrlRule[],
-  crl: LintedCrl,
-  context: CrlContext,
-  findings: Finding[],
-): Generator<undefined, Finding | undefined> {
-  const entryRules = rules.filter((rule) => rule.entry !== undefined);
-  const counts = new Array<number>(entryRules.length).fill(0);
-  let ascending = true;
-  let before = '';
-  let entries = 0;
-  let stopped: Finding | undefined;
+  const linting = new CrlLinting(view, context);
   try {
-    for (const entry of crl.view.entries()) {
-      if (entries % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-      entries++;
-      const serial = entry.serial ?? '';
-      ascending &&= serial > before;
-      before = serial;
-      for (let i = 0; i < entryRules.length; i++) {
-        const rule = entryRules[i] as CrlRule;
-        const message = rule.entry?.(entry, crl, context);
-        if (message === undefined) continue;
-        counts[i] = (counts[i] as number) + 1;
-        if ((counts[i] as number) <= SHOWN_ENTRIES_PER_RULE) {
-          findings.push(
-            finding(
-              rule,
-              `entry ${entries} (serial ${Buffer.from(entry.serialOctets.subarray(0, 24)).toString('hex')}): ${message}`,
-            ),
-          );
-        }
-      }
+    let entries = 0;
+    for (const entry of view.entries()) {
+      if (++entries % ENTRIES_PER_STEP === 0) yield;
+      linting.entry(entry);
     }
   } catch (error) {
-    stopped = unreadableAs(error);
+    return [...linting.findings, unreadableAs(error)];
   }
-  entryRules.forEach((rule, i) => {
-    const more = (counts[i] as number) - SHOWN_ENTRIES_PER_RULE;
-    if (more > 0) findings.push(finding(rule, `and ${more} more entries`));
-  });
-  if (stopped !== undefined) return stopped;
-
   // In ascending order nothing can be listed twice. Only other CAs' CRLs pay for a set.
-  const repeated = ascending || crl.idp?.indirectCRL === true ? 0 : countRepeated(crl.view);
-  if (repeated > 0) findings.push(finding(UNIQUE_ENTRIES, `${repeated} serials are listed more than once`));
-  const wanted = context.expected?.entries;
-  if (wanted !== undefined && entries !== wanted)
-    findings.push(finding(EXPECTED_ENTRIES, `${entries} entries, not ${wanted}`));
-  return undefined;
+  return linting.end(linting.ascending ? 0 : countRepeated(view));
+}
+
+/** A CRL under lint whose entries come one after the other, or are known to be good without a look. */
+export class CrlLinting {
+  readonly #crl: LintedCrl;
+  readonly #context: CrlContext;
+  readonly #entryRules: readonly CrlRule[];
+  readonly #found: Finding[] = [];
+  /** Entries with a finding, by entryRule. */
+  readonly #counts: number[];
+  #before = '';
+  #ascending = true;
+  #entries = 0;
+
+  /** Judges everything but the entries. */
+  constructor(view: CrlFrame, context: CrlContext = {}) {
+    const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
+    const rules = CRL_RULES.filter(({ authority }) => authorities.includes(authority));
+    this.#context = context;
+    this.#crl = {
+      view,
+      idp: readIdp(view),
+      isDelta: findExtension(view.crlExtensions, OID.deltaCRLIndicator) !== undefined,
+    };
+    for (const rule of rules) {
+      const message = rule.check?.(this.#crl, context);
+      if (message !== undefined) this.#found.push(finding(rule, message));
+    }
+    this.#entryRules = rules.filter((rule) => rule.entry !== undefined);
+    this.#counts = new Array<number>(this.#entryRules.length).fill(0);
+  }
+
+  /** Entries so far. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** Whether each serial so far was greater than the one before it. */
+  get ascending(): boolean {
+    return this.#ascending;
+  }
+
+  /** Findings so far, less those that only the end can show. */
+  get findings(): readonly Finding[] {
+    const more = this.#entryRules.flatMap((rule, i) => {
+      const count = (this.#counts[i] as number) - SHOWN_ENTRIES_PER_RULE;
+      return count > 0 ? [finding(rule, `and ${count} more entries`)] : [];
+    });
+    return [...this.#found, ...more];
+  }
+
+  entry(entry: CrlEntryView): void {
+    this.#follows(1, entry.serial ?? '', entry.serial ?? '');
+    this.#entryRules.forEach((rule, i) => {
+      const message = rule.entry?.(entry, this.#crl, this.#context);
+      if (message === undefined) return;
+      const count = ((this.#counts[i] as number) += 1);
+      if (count > SHOWN_ENTRIES_PER_RULE) return;
+      const serial = Buffer.from(entry.serialOctets.subarray(0, 24)).toString('hex');
+      this.#found.push(finding(rule, `entry ${this.#entries} (serial ${serial}): ${message}`));
+    });
+  }
+
+  /** So many entries in ascending order that are octet for octet those of a CRL that these rules have passed. */
+  passed(count: number, first: string, last: string): void {
+    this.#follows(count, first, last);
+  }
+
+  /** Every finding. @param repeated serials that are listed more than once; ascending entries have none. */
+  end(repeated = 0): Finding[] {
+    const findings = [...this.findings];
+    if (repeated > 0 && this.#crl.idp?.indirectCRL !== true)
+      findings.push(finding(UNIQUE_ENTRIES, `${repeated} serials are listed more than once`));
+    const wanted = this.#context.expected?.entries;
+    if (wanted !== undefined && this.#entries !== wanted)
+      findings.push(finding(EXPECTED_ENTRIES, `${this.#entries} entries, not ${wanted}`));
+    return findings;
+  }
+
+  #follows(count: number, first: string, last: string): void {
+    this.#ascending &&= first > this.#before;
+    this.#before = last;
+    this.#entries += count;
+  }
 }
 
 function countRepeated(view: CrlView): number {
@@ -144,7 +173,7 @@ function countRepeated(view: CrlView): number {
 }
 
 /** Undefined when there is none, or none that can be read (C-16). */
-function readIdp(view: CrlView): IssuingDistributionPoint | undefined {
+function readIdp(view: CrlFrame): IssuingDistributionPoint | undefined {
   const value = findExtension(view.crlExtensions, OID.issuingDistributionPoint)?.value;
   if (value === undefined) return undefined;
   const idp = orFinding(() => readIssuingDistributionPoint(value));

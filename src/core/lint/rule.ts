@@ -6,7 +6,8 @@
  * nothing.
  */
 import type { CertIdHash } from '../certificate.ts';
-import type { CrlEntryView, CrlView } from '../crl/crl-reader.ts';
+import type { CrlFrame } from '../crl/crl-frame.ts';
+import type { CrlEntryView } from '../crl/crl-reader.ts';
 import type { IssuingDistributionPoint } from '../crl/idp.ts';
 import type { IssuerHashes, StatusAnswer } from '../ocsp/response.ts';
 import type { DecodedBasicResponse, DecodedResponse } from '../ocsp/response-reader.ts';
@@ -36,7 +37,7 @@ export interface CrlRule extends RuleBase {
 
 /** A CRL with its issuingDistributionPoint read, if it has one. */
 export interface LintedCrl {
-  readonly view: CrlView;
+  readonly view: CrlFrame;
   readonly idp: IssuingDistributionPoint | undefined;
   readonly isDelta: boolean;
 }
