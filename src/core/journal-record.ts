@@ -73,7 +73,11 @@ export type JournalEntryType =
   | 'token.deactivated'
   | 'token.lost'
   | 'token.recovered'
-  | 'token.key-generated';
+  | 'token.key-generated'
+  /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
+  | 'archive.verified'
+  | 'archive.pruned'
+  | 'archive.restored';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
