@@ -151,7 +151,8 @@ function mustBeClean(findings: CrlLinting['findings']): void {
 /** T-37: a shard's CRL has the one URI of its certificates, and a complete one has none (C-17, C-18). */
 function mustHaveScope(frame: CrlFrame, idp: Buffer | undefined): void {
   const found = idpOf(frame);
-  if (found === undefined ? idp === undefined : idp?.equals(extension(OID.issuingDistributionPoint, true, found))) return;
+  if (found === undefined ? idp === undefined : idp?.equals(extension(OID.issuingDistributionPoint, true, found)))
+    return;
   throw new Problem('refused', 'its issuingDistributionPoint is not that of the scope', {
     field: 'issuingDistributionPoint',
     value: found === undefined ? 'none' : Buffer.from(found).toString('latin1'),
