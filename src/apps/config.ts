@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
+import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
@@ -38,6 +39,7 @@ export interface Config {
   readonly responder: { readonly processes: number };
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
+  readonly archive: ArchiveConfig;
 }
 
 export interface IntakeConfig {
@@ -139,6 +141,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   probe: probeSchema(duration),
+  archive: archiveSchema(duration),
 });
 
 export interface LoadOptions {
@@ -307,6 +310,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     responder: { processes: processesOf(value.responder.processes) },
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
+    archive: archiveOfSection(value.archive, dirname(file)),
   };
 }
 

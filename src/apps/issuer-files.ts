@@ -24,6 +24,7 @@ import {
 import type { EpochMs } from '../core/time.ts';
 import { makeDirectory } from './durable-files.ts';
 import {
+  archiveKeeping,
   checkIdentity,
   crlTiming,
   loadPreset,
@@ -105,6 +106,7 @@ export const issuerSchema = z.strictObject({
     })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
+  archive: z.strictObject(archiveKeeping).prefault({}).describe('overrides of the preset'),
   urls: urlLayout.prefault({}).describe('overrides of the preset, list by list'),
   everyCertificateNamesOcsp: z
     .boolean()
@@ -174,7 +176,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, ...crl } = file.crl;
-  const profile = preset && attempt(() => profileOf(preset, { ocsp: file.ocsp, crl }, at));
+  const profile = preset && attempt(() => profileOf(preset, { ocsp: file.ocsp, crl, archive: file.archive }, at));
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
     loadIssuer(

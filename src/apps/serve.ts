@@ -14,6 +14,7 @@ import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
+import type { ArchiveKeeper } from '../flows/archive-upkeep.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
 import {
   registerGauges,
@@ -33,6 +34,7 @@ import { SelfProbe } from '../flows/self-probe.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
+import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
 import { openCore, type Core } from './core.ts';
@@ -115,6 +117,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   let processes: ResponderProcesses | undefined;
   let fronts: readonly Front[] = [];
   const { freshness } = core;
+  const archive = await openArchiveKeeper(core, metrics.set);
+  undo.push(async () => archive?.stop());
   const tokens = (): readonly UsedToken[] =>
     (signing?.activation.views ?? []).map((view) => {
       const users = core.setups.filter((setup) => usesToken(setup, view.name));
@@ -155,7 +159,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
   }
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, maxConnections);
+  const intake = openIntake(core, signing, archive, tokens, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -165,7 +169,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       if (processes === undefined) return;
       await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
     },
-    status: () => statusOf(sources),
+    status: () => statusOf(sources, archive?.view),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
@@ -185,6 +189,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
   await signing?.start();
+  await archive?.start(config.archive.verifyEveryMs);
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -212,6 +217,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await signing?.stop();
+        await archive?.stop();
         await keeper?.stop();
         await journal
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
@@ -240,6 +246,7 @@ function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean)
 function openIntake(
   core: Core,
   signing: SignerRole | undefined,
+  archive: ArchiveKeeper | undefined,
   tokens: () => readonly UsedToken[],
   maxConnections: number,
 ): FastifyInstance | undefined {
@@ -256,6 +263,7 @@ function openIntake(
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
+    archive,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

@@ -14,6 +14,7 @@ import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
+import type { ArchiveKeeper } from '../../flows/archive-upkeep.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { CrlPublisher } from '../../flows/publish-crl.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
@@ -21,6 +22,7 @@ import type { Core } from '../core.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
+import { addArchiveRoutes } from './archive-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -45,6 +47,8 @@ export interface IntakeParts {
   readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
+  /** Undefined in a process without an archive, which is one that does not sign. */
+  readonly archive?: ArchiveKeeper | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
@@ -83,6 +87,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.archive !== undefined) addArchiveRoutes(app, parts.archive, core.issuers, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   app.get('/openapi.json', () => openApi());

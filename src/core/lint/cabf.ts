@@ -227,9 +227,7 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
     severity: 'warning',
     authority: 'microsoft',
     check: ({ view }) =>
-      view.octets >= LARGE_CRL_OCTETS
-        ? `${view.octets} octets; without OCSP a CRL should be below 10 MB`
-        : undefined,
+      view.octets >= LARGE_CRL_OCTETS ? `${view.octets} octets; without OCSP a CRL should be below 10 MB` : undefined,
   },
   {
     id: 'CT-B-CRL',
