@@ -309,7 +309,7 @@ async function makeResponder(store: RedisStore): Promise<Answer> {
     issuers: [served],
     ocspUrls: [{ path: OCSP_PATH }],
     files: [],
-    publicFiles: await PublicFiles.open([served], store, Date.now(), nothing),
+    publicFiles: await PublicFiles.open([served], store, Date.now(), nothing, undefined),
     table: new ResponseTable([served], store, TABLE_BYTES, undefined, { silenceLimitMs: 900_000 }),
     ask: undefined,
     clock: systemClock,

@@ -7,13 +7,18 @@ import { auditCommands } from './commands/audit.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
+import { crlBookCommands } from './commands/crl-books.ts';
 import { eventCommands } from './commands/events.ts';
+import { compromisedKeyCommands } from './commands/compromised-key.ts';
+import { drillCommand } from './commands/drill.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
+import { offlineCommands } from './commands/offline.ts';
+import { massCommands } from './commands/mass.ts';
 import { probeCommand } from './commands/probe.ts';
 import { serveCommand } from './commands/serve.ts';
 import { VERSION } from './version.ts';
@@ -41,8 +46,13 @@ for (const add of [
   issuerCommands,
   importCommands,
   eventCommands,
+  massCommands,
+  drillCommand,
+  compromisedKeyCommands,
   crlCommands,
   archiveCommands,
+  crlBookCommands,
+  offlineCommands,
   keyCommands,
   explainCommand,
   lintCommand,

@@ -17,6 +17,7 @@ import type { Config, Loaded } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
 import { servedIssuer } from './served-issuer.ts';
+import { settleCrls } from './settle-crls.ts';
 
 export interface Core {
   readonly config: Config;
@@ -59,6 +60,7 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
   );
   let journal: FileJournal | undefined;
   try {
+    await settleCrls([...issuers.values()], opened.store, log);
     if (config.roles.has('intake') || config.roles.has('signer'))
       journal = await FileJournal.open(auditDir(config), clock);
     const recorder =

@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
 import { pem } from '../core/certificate-writer.ts';
-import { COMPLETE_ONLY, type CrlLayout } from '../core/crl/shards.ts';
+import type { CrlLayout } from '../core/crl/shards.ts';
 import { type Issuer, loadIssuer } from '../core/issuer.ts';
 import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
@@ -22,6 +22,7 @@ import {
   type ResponderCertificate,
 } from '../core/responder-certificate.ts';
 import type { EpochMs } from '../core/time.ts';
+import { crlLayout, crlLayoutOf, shardUrls } from './crl-layout.ts';
 import { makeDirectory } from './durable-files.ts';
 import {
   archiveKeeping,
@@ -47,6 +48,8 @@ export interface IssuerSetup {
   readonly responders: readonly ResponderSetup[];
   /** Where the CRL key is: the first that answers signs. Undefined: CRLs are signed elsewhere; only their revocations are imported. */
   readonly crlKeys: readonly KeyReference[] | undefined;
+  /** Who signs OCSP answers: responder certificates, with keys here, or the CA itself, offline. */
+  readonly ocspSignedBy: 'responder' | 'ca';
   /** Which CRLs it has. */
   readonly crls: CrlLayout;
   readonly urls: {
@@ -98,11 +101,23 @@ export const issuerSchema = z.strictObject({
     )
     .default([])
     .describe('responder certificates and their keys; two during a change-over'),
-  ocsp: z.strictObject(ocspTiming).prefault({}).describe('overrides of the preset'),
+  ocsp: z
+    .strictObject({
+      signedBy: z
+        .enum(['responder', 'ca'])
+        .default('responder')
+        .describe(
+          'ca: a CA that is never online and has no responder certificates; its answers are exported, signed offline, imported',
+        ),
+      ...ocspTiming,
+    })
+    .prefault({})
+    .describe('who signs answers, and overrides of the preset'),
   crl: z
     .strictObject({
       key: keyReferences.optional().describe('the CA key; without it no CRL is signed or served'),
       ...crlTiming,
+      ...crlLayout,
     })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
@@ -175,8 +190,9 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     keyReferencesIn(directory, value, field);
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
-  const { key: crlKey, ...crl } = file.crl;
-  const profile = preset && attempt(() => profileOf(preset, { ocsp: file.ocsp, crl, archive: file.archive }, at));
+  const { key: crlKey, complete, shards, authorities, ...crl } = file.crl;
+  const { signedBy, ...ocsp } = file.ocsp;
+  const profile = preset && attempt(() => profileOf(preset, { ocsp, crl, archive: file.archive }, at));
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
     loadIssuer(
@@ -188,7 +204,13 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     problems.push(...checkIdentity(preset, issuer, at('caCertificates')));
   if (preset === undefined || profile === undefined || issuer === undefined) return refused();
 
-  problems.push(...checkCrlSigner(profile, issuer, crlKey, at));
+  const urls = urlsOf(preset, file.urls, id);
+  const crls = crlLayoutOf(preset.crl, { complete, shards, authorities }, urls.crl, id, at);
+  problems.push(
+    ...crls.problems,
+    ...checkCrlSigner(profile, issuer, crlKey, at),
+    ...checkOcspSigner(profile, issuer, file, at),
+  );
   const responders: ResponderSetup[] = [];
   for (const [index, { certificate: name, key, use }] of file.responders.entries()) {
     const certificate = attempt(() => loadOneResponder(fileAt(name)));
@@ -216,8 +238,9 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     profile,
     responders,
     crlKeys,
-    crls: COMPLETE_ONLY,
-    urls: urlsOf(preset, file.urls, id),
+    ocspSignedBy: signedBy,
+    crls: crls.layout,
+    urls,
   };
   return { setup, problems, warnings };
 }
@@ -372,6 +395,40 @@ function checkCrlSigner(
   return problems;
 }
 
+/** Whether the CA may sign its own answers, where issuer.yaml says so. */
+function checkOcspSigner(
+  profile: Profile,
+  issuer: Issuer,
+  { ocsp, responders }: z.output<typeof issuerSchema>,
+  at: Locate,
+): readonly Problem[] {
+  if (ocsp.signedBy !== 'ca') return [];
+  const field = at('ocsp', 'signedBy');
+  const problems: Problem[] = [];
+  if (!issuer.keyUsage.digitalSignature)
+    problems.push(
+      new Problem('config', 'the CA certificate has no digitalSignature: it must not sign answers', {
+        field,
+        rule: 'T-20, B-23',
+      }),
+    );
+  if (profile.authorities.includes('secom') || profile.authorities.includes('cybertrust'))
+    problems.push(
+      new Problem('config', 'answers are signed with responder certificates, never by the CA', {
+        field,
+        rule: 'SR-6.1.7-d, CT-4.9.9-c',
+      }),
+    );
+  if (responders.length > 0)
+    problems.push(
+      new Problem('config', 'either the CA signs answers, or its responders do', {
+        field: at('responders'),
+        rule: 'T-20',
+      }),
+    );
+  return problems;
+}
+
 /** Two issuers may share an OCSP mount, since a CertID tells them apart, but neither a tag nor the URL of a file. */
 function clashes(setups: readonly IssuerSetup[], field: string): readonly Problem[] {
   const problems: Problem[] = [];
@@ -381,9 +438,9 @@ function clashes(setups: readonly IssuerSetup[], field: string): readonly Proble
     if (owner === undefined) owners.set(`${what} ${value}`, id);
     else problems.push(new Problem('config', `${what} of both ${owner} and ${id}`, { field, value, rule }));
   };
-  for (const { id, issuer, urls } of setups) {
+  for (const { id, issuer, urls, crls } of setups) {
     claim('name and key', issuer.tag, id, 'T-11');
-    for (const { host, path } of [...urls.crl, ...urls.caCertificate])
+    for (const { host, path } of [...urls.crl, ...urls.caCertificate, ...shardUrls(crls)])
       claim('URL', `${host ?? ''}${path}`, id, 'CT-2.2-2');
   }
   return problems;

@@ -12,6 +12,7 @@ import type { Authority, Profile } from '../core/policy/profile.ts';
 import { Problem } from '../core/problem.ts';
 import { type Reason, REASON_CODES } from '../core/reason.ts';
 import type { KeyType } from '../core/signature-algorithm.ts';
+import { crlLayout } from './crl-layout.ts';
 import { duration, readYamlFile } from './yaml-file.ts';
 
 const AUTHORITIES = [
@@ -137,7 +138,7 @@ const presetSchema = z.strictObject({
     .optional()
     .describe('the CA that this preset is for; without it, any'),
   ocsp: z.strictObject(ocspTiming),
-  crl: z.strictObject(crlTiming),
+  crl: z.strictObject({ ...crlTiming, ...crlLayout }),
   archive: z.strictObject(archiveKeeping).prefault({}),
   responder: z.strictObject({
     maxValidity: duration.describe('longest life of a responder certificate, both ends counted (SR-6.3.2-a)'),
@@ -152,7 +153,7 @@ export type Preset = z.output<typeof presetSchema>;
 /** What issuer.yaml may override. */
 export interface TimingOverrides {
   readonly ocsp: Preset['ocsp'];
-  readonly crl: Preset['crl'];
+  readonly crl: Omit<Preset['crl'], keyof typeof crlLayout>;
   readonly archive?: Preset['archive'];
 }
 

@@ -16,6 +16,9 @@ import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { ArchiveKeeper } from '../flows/archive-upkeep.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
+import { registerForecastGauges } from '../flows/crl-forecast.ts';
+import { registerUrlGauges } from '../flows/crl-urls.ts';
+import { Downloads } from '../flows/downloads.ts';
 import {
   registerGauges,
   registerProcessGauges,
@@ -23,10 +26,13 @@ import {
   type GaugeSources,
   type UsedToken,
 } from '../flows/gauges.ts';
+import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
+import { registerMassGauges } from '../flows/mass-gauges.ts';
 import { flowMetrics } from '../flows/metrics.ts';
+import { OfflineWatch, registerOfflineGauges } from '../flows/offline-watch.ts';
 import { PublicFiles } from '../flows/public-files.ts';
 import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/responder-news.ts';
@@ -42,6 +48,7 @@ import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
+import { openMass, type MassRole } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
@@ -99,17 +106,22 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       : new LedgerKeeper(recorder, store, clock, log);
   const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
   undo.push(async () => signing?.stop());
+  const mass = openMass(core, signing?.issuers);
+  undo.push(async () => mass?.stop());
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
   await news.readShelves();
-  const files = await PublicFiles.open(issuers, store, clock.now(), (issuer, error) => {
+  const beside = roles.has('responder') && config.responder.processes > 1;
+  // Who serves nobody holds no CRL.
+  const downloads = roles.has('responder') && !beside ? new Downloads(clock, setImmediate) : undefined;
+  const unreadable = (issuer: ServedIssuer, error: unknown): void => {
     // It is read when the store says that it can be.
-    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
-  });
+    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'a current CRL cannot be read');
+  };
+  const files = await PublicFiles.open(issuers, store, clock.now(), unreadable, downloads);
   const elsewhere = signing === undefined ? new AskElsewhere(store, clock) : undefined;
   const live = signing?.live ?? new LiveElsewhere(issuers, store, clock, log);
-  const beside = roles.has('responder') && config.responder.processes > 1;
   const responder =
     roles.has('responder') && !beside
       ? openResponder(core, files, news, (...asked) => (signing?.signer ?? elsewhere)?.ask(...asked), live, metrics)
@@ -125,6 +137,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       const served = users.flatMap(({ id }) => core.issuers.get(id) ?? []);
       return { view, issuers: served, servedUntil: servedUntil(served, freshness, files) };
     });
+  const offline = journal && new OfflineWatch(issuers, store, freshness, clock, log);
   const sources: GaugeSources = {
     issuers,
     store,
@@ -139,9 +152,19 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     signers: signing?.issuers ?? [],
     signsWith: (issuer: IssuerTag) => signing?.signer.signsWith(issuer),
     tokens,
+    census: signing?.books.census,
+    urls: signing?.books.urls,
+    offline,
+    mass: () => mass?.runs.active,
     clock,
   };
+  if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
   registerGauges(metrics.set, sources);
+  if (signing !== undefined) {
+    registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
+    registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
+  }
+  if (mass !== undefined) registerMassGauges(metrics.set, mass.runs);
   if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
@@ -159,7 +182,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     if (processes.noOrigin !== undefined) sayNoOrigin(log, processes.noOrigin);
   }
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, archive, tokens, maxConnections);
+  const intake = openIntake(core, signing, archive, tokens, mass, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -188,8 +211,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   keeper?.start();
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
+  offline?.start();
+  undo.push(async () => offline?.stop());
   await signing?.start();
   await archive?.start(config.archive.verifyEveryMs);
+  await mass?.runs.start();
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -214,8 +240,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         responder?.misses.stop();
         selfProbe?.stop();
+        offline?.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
+        await mass?.stop();
         await signing?.stop();
         await archive?.stop();
         await keeper?.stop();
@@ -248,6 +276,7 @@ function openIntake(
   signing: SignerRole | undefined,
   archive: ArchiveKeeper | undefined,
   tokens: () => readonly UsedToken[],
+  mass: MassRole | undefined,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -264,6 +293,8 @@ function openIntake(
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
     archive,
+    books: signing?.books,
+    mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

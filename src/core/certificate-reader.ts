@@ -238,7 +238,16 @@ export function accessUrls(certificate: CertificateFields): {
   return { ocsp, caIssuers };
 }
 
-/** fullName URIs of CRLDistributionPoints: `crlShard` of a certificate is one of these, byte for byte (B-32, P-11). */
+/**
+ * Whether nobody can learn of its revocation but from a CRL: what makes the issuer's CRLs be due every 4 days (B-13, T-42). A responder
+ * certificate with ocsp-nocheck is not counted: it names no responder by its nature (BR 7.1.2.8.3), and an issuer that has one would
+ * never be under the 7-day rule that BR 4.9.7 gives it.
+ */
+export function namesNoOcsp(certificate: CertificateFields): boolean {
+  return accessUrls(certificate).ocsp.length === 0 && extensionOf(certificate, OID.ocspNoCheck) === undefined;
+}
+
+/** fullName URIs of CRLDistributionPoints: the shard of a certificate has one of these, byte for byte (B-32, P-11). */
 export function crlDistributionPoints(certificate: CertificateFields): readonly string[] {
   const extension = extensionOf(certificate, OID.crlDistributionPoints);
   if (extension === undefined) return [];

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Certificate, IssuerTag, Lane } from './certificate.ts';
+import { SHARD_NAME } from './crl/shards.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
@@ -74,6 +75,26 @@ export type JournalEntryType =
   | 'token.lost'
   | 'token.recovered'
   | 'token.key-generated'
+  /** What the CCADB must be told of the CRL URLs in certificates, and that it was: `detail.url` (core/crl/ccadb.ts). */
+  | 'crl.url-added'
+  | 'crl.url-removed'
+  | 'crl.urls-acknowledged'
+  /** To-be-signed octets were handed out for an offline signer, and answers that it has signed were taken in. */
+  | 'offline.exported'
+  | 'ocsp.imported'
+  /** A mass revocation from plan to end: `detail.plan` and its figures; each batch of it is a `certificates.revoked` (CT-5.7.1.2-a). */
+  | 'mass.planned'
+  | 'mass.started'
+  | 'mass.paused'
+  | 'mass.resumed'
+  | 'mass.aborted'
+  | 'mass.recorded'
+  | 'mass.finished'
+  /** Signatures made to measure the key holder, of what is true and is not published (P8), and what a drill found. */
+  | 'drill.signed'
+  | 'drill.finished'
+  /** Somebody has proved to hold a private key, or says that it may be in other hands (CT-4.9.12); the key itself is nowhere. */
+  | 'key.compromised'
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
@@ -116,7 +137,7 @@ export function changesOf(
       notBefore: change.notBefore === undefined ? undefined : Date.parse(change.notBefore),
       notAfter: change.notAfter === undefined ? undefined : Date.parse(change.notAfter),
       precertificate: change.precertificate === true,
-      crlShard: change.crlShard,
+      crlShard: change.crlShard !== undefined && SHARD_NAME.test(change.crlShard) ? change.crlShard : undefined,
       withoutOcsp: change.withoutOcsp === true,
       spkiHash: change.spkiHash,
       revocation:

@@ -14,6 +14,12 @@ export interface PublicUrl {
   readonly path: string;
 }
 
+/** Where an http URL is asked for: its host, and its path octet for octet (T-49). Undefined for anything else. */
+export function publicUrl(url: string): PublicUrl | undefined {
+  const [, host, path] = /^https?:\/\/([^/?#:]+)(?::\d+)?(\/[^?#]*)/i.exec(url) ?? [];
+  return host === undefined || path === undefined ? undefined : { host, path };
+}
+
 export type Route<File> =
   /** `rest` is what follows the mount path: for a GET the encoded request, with or without leading slashes. */
   | { readonly kind: 'ocsp'; readonly rest: string; readonly atRoot: boolean }
@@ -37,17 +43,20 @@ export class RouteTable<File> {
   constructor(ocsp: readonly PublicUrl[], files: readonly (PublicUrl & { readonly file: File })[]) {
     const mounts = new Set(ocsp.map(({ path }) => (path.endsWith('/') ? path.slice(0, -1) : path)));
     this.#mounts = [...mounts].sort((a, b) => b.length - a.length);
-    for (const { host, path, file } of files) {
-      for (const key of host === undefined ? [path] : [`${host.toLowerCase()}${path}`, path]) {
-        if (!this.#files.has(key)) this.#files.set(key, file);
-      }
-    }
+    for (const placed of files) this.place(placed);
     for (const mount of this.#mounts) {
       for (const rest of ['', '/']) {
         const path = mount + rest;
         if (path !== '' && !this.#files.has(path))
           this.#exactly.set(path, { kind: 'ocsp', rest, atRoot: mount === '' });
       }
+    }
+  }
+
+  /** A file more. What has its place already keeps it, and so does a mount. */
+  place({ host, path, file }: PublicUrl & { readonly file: File }): void {
+    for (const key of host === undefined ? [path] : [`${host.toLowerCase()}${path}`, path]) {
+      if (!this.#files.has(key)) this.#files.set(key, file);
     }
   }
 

@@ -15,8 +15,11 @@ export interface Issuance {
   readonly notBefore: EpochMs | undefined;
   readonly notAfter: EpochMs;
   readonly precertificate: boolean;
-  /** Name of its shard, once that is settled (core/crl/shards.ts). */
+  /** Name of its shard, once that is settled (core/crl/shards.ts); before, what the event says: a name or a URL. */
   readonly crlShard: string | undefined;
+  /** What the certificate itself says about its CRL, where it was seen whole: see ShardClues. */
+  readonly crlUrls?: readonly string[] | undefined;
+  readonly isCa?: boolean | undefined;
   readonly withoutOcsp: boolean;
   readonly spkiHash: string | undefined;
 }

@@ -16,14 +16,16 @@
 import type { CertIdHash, IssuerTag } from '../core/certificate.ts';
 import { decodeGetPath } from '../core/ocsp/get-path.ts';
 import { issuerKey, parseRequest, type AskedCertificate } from '../core/ocsp/request.ts';
-import { isNotModified, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
+import { isNotModified, isPreconditionFailed, ocspErrors, plainReplies, plainReply } from '../core/policy/caching.ts';
 import { answerable, servable } from '../core/policy/freshness.ts';
+import { askedRange, partialHeaders } from '../core/policy/range.ts';
 import { Problem } from '../core/problem.ts';
+import { LargeReply, Reply } from '../core/reply.ts';
 import { isRootPage, RouteTable, type PublicUrl } from '../core/route.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Answer, Question, Reply } from '../ports/front.ts';
+import type { Answer, Question } from '../ports/front.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { LiveAnswers, LiveReply } from './live.ts';
 import type { Log } from './log.ts';
@@ -67,6 +69,7 @@ class Responder {
   constructor(parts: AnswerParts) {
     this.#parts = parts;
     this.#routes = new RouteTable(parts.ocspUrls, parts.files);
+    parts.publicFiles.eachShard((placed) => this.#routes.place(placed));
     this.#issuers = { sha1: issuersBy('sha1', parts.issuers), sha256: issuersBy('sha256', parts.issuers) };
   }
 
@@ -275,16 +278,31 @@ class Responder {
     return ocspErrors.tryLater;
   }
 
+  /** Preconditions in the order of RFC 9110 §13.2.2; the range comes last, and is GET's alone (§14.2). */
   #file(question: Question, file: PublicFile): Reply {
-    const found = this.#parts.publicFiles.get(file, this.#parts.clock.now());
+    const { publicFiles, clock, metrics } = this.#parts;
+    const found = publicFiles.get(file, clock.now());
     if (found === undefined) return this.#plain(question, 'try-later', plainReplies.unavailable);
-    const { ifNoneMatch, ifModifiedSince, method, httpVersion } = question;
-    if (isNotModified(found.block.etag, found.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)) {
-      this.#parts.metrics.count('not-modified', method, httpVersion, undefined);
+    const { etag, lastModifiedMs } = found.block;
+    const { method, httpVersion } = question;
+    if (isPreconditionFailed(etag, lastModifiedMs, question.ifMatch, question.ifUnmodifiedSince))
+      return this.#plain(question, 'precondition-failed', plainReplies.preconditionFailed);
+    if (isNotModified(etag, lastModifiedMs, question.ifNoneMatch, question.ifModifiedSince)) {
+      metrics.count('not-modified', method, httpVersion, undefined);
       return found.notModified;
     }
-    this.#parts.metrics.count(file.kind, method, httpVersion, undefined);
-    return found.reply;
+    const { reply } = found;
+    const whole = reply.body.length;
+    const asked = method === 'GET' ? askedRange(question.range, question.ifRange, etag, whole) : 'whole';
+    if (asked === 'unsatisfiable') {
+      const unsatisfiable = plainReply(416, 'Range not satisfiable\n', `Content-Range: bytes */${whole}\r\n`);
+      return this.#plain(question, 'range-not-satisfiable', unsatisfiable);
+    }
+    const sent = asked === 'whole' ? reply : part(reply, asked);
+    if (method === 'GET' && sent instanceof LargeReply && !sent.hasRoom())
+      return this.#plain(question, 'busy', plainReplies.busy);
+    metrics.count(asked === 'whole' ? file.kind : 'partial', method, httpVersion, undefined);
+    return sent;
   }
 
   #malformed(question: Question, reason: string): Reply {
@@ -315,6 +333,13 @@ function issuersBy(hash: CertIdHash, issuers: readonly ServedIssuer[]): Readonly
   return new Map(
     issuers.map((served) => [issuerKey(served.issuer.hashes[hash].name, served.issuer.hashes[hash].key), served]),
   );
+}
+
+/** A view of the one body. */
+function part(reply: Reply, { first, last }: { readonly first: number; readonly last: number }): Reply {
+  const headers = partialHeaders(reply.headers, { first, last }, reply.body.length);
+  const body = reply.body.subarray(first, last + 1);
+  return reply instanceof LargeReply ? reply.part(headers, body) : new Reply(206, headers, body);
 }
 
 function latin1(octets: Uint8Array): string {

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CRL_EDGE_OCTETS, endOfElement, locateEntries, readFrame } from '../core/crl/crl-frame.ts';
 import type { CrlFrame, CrlRegions } from '../core/crl/crl-frame.ts';
 import { CrlEntryReader, type CrlEntryView } from '../core/crl/crl-reader.ts';
+import { Problem } from '../core/problem.ts';
 import type { CrlSource } from '../ports/crl-archive.ts';
 
 /** Read, hashed and written between two turns of the event loop: half a millisecond of hashing. */
@@ -88,14 +89,33 @@ export class EntryCursor {
     return this.#reader.read(this.at, this.bytes.length);
   }
 
-  /** To behind the entry that was peeked at. */
+  /** To behind the next entry. @throws Problem `corrupt` */
   skip(): void {
-    this.at = endOfElement(this.bytes, this.at);
+    const end = endOfElement(this.bytes, this.at);
+    if (!(end <= this.bytes.length))
+      throw new Problem('corrupt', `CRL: no entry at octet ${this.offset}`, { field: 'revokedCertificates' });
+    this.at = end;
   }
 
   /** The octets of the next entry, which was peeked at. */
   octets(): Buffer {
     return this.bytes.subarray(this.at, endOfElement(this.bytes, this.at));
+  }
+
+  /**
+   * Moves over the entries in memory whose serial is less, octet by octet.
+   * @returns 0 at the entry with this serial, 1 at one with a greater; undefined: more must be read to know.
+   */
+  seek(serial: Buffer): 0 | 1 | undefined {
+    const { bytes } = this;
+    // What must not be looked at before the next piece is there. At the end nothing is left to read.
+    const stop = this.#next < this.#entriesEnd ? bytes.length - SHORT_OCTETS + 1 : bytes.length;
+    while (this.at < stop) {
+      const order = compareSerial(bytes, this.at, serial);
+      if (order >= 0) return order === 0 ? 0 : 1;
+      this.skip();
+    }
+    return undefined;
   }
 
   /** Reads what is left, so that `seen` has had everything. */
@@ -157,4 +177,16 @@ function equalOctets(a: EntryCursor, b: EntryCursor): number {
 function serialAt(bytes: Buffer, at: number): string {
   const content = (bytes[at + 1] as number) < 0x80 ? at + 2 : at + 2 + ((bytes[at + 1] as number) & 0x7f);
   return bytes.toString('hex', content + 2, content + 2 + (bytes[content + 1] as number));
+}
+
+/** As Buffer.compare, of the serial of the entry at `at`. */
+function compareSerial(bytes: Buffer, at: number, serial: Buffer): number {
+  const content = (bytes[at + 1] as number) < 0x80 ? at + 2 : at + 2 + ((bytes[at + 1] as number) & 0x7f);
+  const length = bytes[content + 1] as number;
+  const shared = Math.min(length, serial.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = (bytes[content + 2 + i] as number) - (serial[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return length - serial.length;
 }

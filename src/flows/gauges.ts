@@ -1,6 +1,5 @@
 /** The gauges: what is true now, computed when the scraper asks. Instants become ages, so that an alert needs no clock. */
-import type { IssuerTag } from '../core/certificate.ts';
-import { LANES } from '../core/certificate.ts';
+import { completeCrl, LANES, type IssuerTag } from '../core/certificate.ts';
 import type { Labels, MetricSet } from '../core/metric.ts';
 import { successorDue, type ResponderSpan } from '../core/policy/responder-choice.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
@@ -9,10 +8,15 @@ import type { Journal } from '../ports/journal.ts';
 import type { ProcessTold, ProcessView } from '../ports/processes.ts';
 import type { Freshness, RefreshQueue, Reliance } from '../ports/store.ts';
 import type { TokenView } from './activation.ts';
+import type { CrlCensus } from './crl-census.ts';
+import type { CrlUrls } from './crl-urls.ts';
+import { DOWNLOAD_BOUNDS, type Downloads } from './downloads.ts';
+import type { IssuerCrls } from './issuer-crls.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { MassView } from './mass-revocation.ts';
 import type { MissBudget } from './miss-budget.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import type { PublicFiles } from './public-files.ts';
-import type { CrlPublisher } from './publish-crl.ts';
 import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
 import type { SignerIssuer } from './sign.ts';
@@ -31,12 +35,19 @@ export interface GaugeSources {
   readonly processes?: (() => readonly ProcessView[]) | undefined;
   /** Undefined in a process that records nothing. */
   readonly journal: Journal | undefined;
-  readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  readonly publishers: ReadonlyMap<IssuerTag, IssuerCrls>;
   /** The id of the responder certificate that signs now; undefined in a process that does not sign. */
   readonly signsWith?: (issuer: IssuerTag) => string | undefined;
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
+  /** The mass revocation under way, in a process that records events. */
+  readonly mass?: () => MassView | undefined;
   readonly tokens: () => readonly UsedToken[];
+  /** What the ledger says about CRLs as a whole; undefined in a process that does not sign. */
+  readonly census?: CrlCensus | undefined;
+  readonly urls?: CrlUrls | undefined;
+  /** Of what is signed offline; undefined in a process that records nothing. */
+  readonly offline?: OfflineWatch | undefined;
   readonly clock: Clock;
 }
 
@@ -56,7 +67,7 @@ export function servedUntil(
   files: PublicFiles,
 ): EpochMs | undefined {
   const ends = issuers.flatMap(({ tag }) =>
-    [freshness.of(tag).leastNextUpdate ?? [], files.crl(tag)?.nextUpdate ?? []].flat(),
+    [freshness.of(tag).leastNextUpdate ?? [], files.crl(completeCrl(tag))?.nextUpdate ?? []].flat(),
   );
   return ends.length === 0 ? undefined : Math.min(...ends);
 }
@@ -109,16 +120,29 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
   );
 
   perIssuer('certstatus_crl_age_seconds', 'Age of the CRL being served. Limit 7 days, or 4 (BR 4.9.7).', ({ tag }) =>
-    map(files.crl(tag)?.thisUpdate, age),
+    map(files.crl(completeCrl(tag))?.thisUpdate, age),
   );
   perIssuer('certstatus_crl_time_to_next_update_seconds', 'Time until the CRL being served runs out.', ({ tag }) =>
-    map(files.crl(tag)?.nextUpdate, (instant) => -age(instant)),
+    map(files.crl(completeCrl(tag))?.nextUpdate, (instant) => -age(instant)),
   );
-  perIssuer('certstatus_crl_entries', 'Entries on the CRL being served.', ({ tag }) => files.crl(tag)?.entries);
+  perIssuer(
+    'certstatus_crl_entries',
+    'Entries on the CRL being served.',
+    ({ tag }) => files.crl(completeCrl(tag))?.entries,
+  );
+  set.gauge(
+    'certstatus_crl_refused',
+    '1 while the last CRL that was signed is kept from being published by what the gate found: certstatus crl show --why says it. shard is empty for the complete CRL.',
+    function* () {
+      for (const issuer of issuers)
+        for (const [shard, { refused }] of publishers.get(issuer.tag)?.publishers ?? [])
+          yield [{ issuer: issuer.id, shard }, refused ? 1 : 0] as const;
+    },
+  );
   perIssuer(
     'certstatus_crl_bytes',
     'Size of the CRL being served. Above 10 MB it must be sharded (Microsoft 3.1.10).',
-    ({ tag }) => files.crl(tag)?.bytes,
+    ({ tag }) => files.crl(completeCrl(tag))?.bytes,
   );
 
   set.gauge(
@@ -161,7 +185,7 @@ export function registerGauges(set: MetricSet, sources: GaugeSources): void {
     },
   );
 
-  registerServingGauges(set, sources, sources.processes);
+  registerServingGauges(set, { ...sources, downloads: files.downloads }, sources.processes);
   if (journal !== undefined) {
     single('certstatus_audit_records', 'Sequence number of the last audit record.', () => journal.head.seq);
     single(
@@ -179,12 +203,13 @@ export interface ServingSources {
   readonly misses: MissBudget | undefined;
   /** Connections by the name of the listener. */
   readonly connections: (() => ReadonlyMap<string, number>) | undefined;
+  readonly downloads: Downloads | undefined;
 }
 
 /** @param processes that serve in place of this one: theirs come with a label each. */
 export function registerServingGauges(
   set: MetricSet,
-  { store, table, misses, connections }: ServingSources,
+  { store, table, misses, connections, downloads }: ServingSources,
   processes?: () => readonly ProcessView[],
 ): void {
   const each = (name: string, help: string, own: (() => Iterable<Sample>) | undefined): void => {
@@ -227,6 +252,16 @@ export function registerServingGauges(
     'certstatus_connections',
     'Connections that a listener holds.',
     connections && (() => [...connections()].map(([listener, count]): Sample => [{ listener }, count])),
+  );
+  each(
+    'certstatus_downloads',
+    `Large CRLs on their way to somebody. At ${DOWNLOAD_BOUNDS.places} in a process the next one gets 503.`,
+    downloads && one(() => downloads.count),
+  );
+  each(
+    'certstatus_download_held_bytes',
+    'Memory of CRLs that were replaced and are still being read by somebody.',
+    downloads && one(() => downloads.heldOctets),
   );
 }
 

@@ -26,6 +26,10 @@ export const OUTCOMES = [
   'not-found',
   'method-not-allowed',
   'root',
+  'partial',
+  'range-not-satisfiable',
+  'precondition-failed',
+  'busy',
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

@@ -15,7 +15,14 @@
  * and keeps what outranks (core/precedence.ts). Nobody had been told that it happened.
  */
 import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
-import { changesOf, journalChange, type JournalEntry, type JournalRecord } from '../core/journal-record.ts';
+import { assignShard } from '../core/crl/shards.ts';
+import {
+  changesOf,
+  journalChange,
+  type JournalEntry,
+  type JournalledChange,
+  type JournalRecord,
+} from '../core/journal-record.ts';
 import { certificateKey } from '../core/precedence.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
@@ -29,6 +36,8 @@ import {
   type Transition,
 } from '../core/status.ts';
 import type { ImportRow, RejectedRow } from '../core/import/row.ts';
+import { fateOf, type MassOrder } from '../core/mass/order.ts';
+import { NO_COUNTS, type RunCounts } from '../core/mass/run.ts';
 import type { EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
@@ -47,6 +56,18 @@ export interface ImportOutcome {
   readonly accepted: number;
   readonly unchanged: number;
   readonly rejected: readonly RejectedRow[];
+}
+
+/** A mass revocation, as far as its batches need it. */
+export interface MassBatch {
+  readonly plan: string;
+  readonly order: MassOrder;
+  /** Of the run; whole second: the date of its revocations where the order names none. */
+  readonly startedAt: EpochMs;
+}
+
+export interface MassOutcome extends RunCounts {
+  readonly firstRefused: string | undefined;
 }
 
 /** Facts about a revocation that the auditor wants and the ledger does not need. */
@@ -161,7 +182,7 @@ export class Recorder {
 
   issue(at: ServedIssuer, events: readonly Issuance[], actor: string): Promise<readonly Receipt[]> {
     return this.#submit(at, events, actor, 'certificates.issued', '/certificates', (current, event, nowMs) =>
-      issue(at.tag, current, event, nowMs),
+      issue(at.tag, current, { ...event, crlShard: shardFor(at, current, event) }, nowMs),
     );
   }
 
@@ -212,6 +233,43 @@ export class Recorder {
         return { entry, result: { accepted, unchanged: rows.length - accepted - rejected.length, rejected } };
       },
     );
+  }
+
+  /**
+   * Lines of a mass revocation: what can be revoked is, in the mass lane; the rest is counted. Again changes nothing, so a run that
+   * was cut short begins again wherever it likes before that.
+   */
+  revokeMany(at: ServedIssuer, serials: readonly Serial[], batch: MassBatch, actor: string): Promise<MassOutcome> {
+    return this.#enqueue(at.tag, serials, (known, nowMs) => {
+      const changed = new Map<Serial, JournalledChange>();
+      const counts = { ...NO_COUNTS, lines: serials.length };
+      let firstRefused: string | undefined;
+      for (const serial of serials) {
+        // A serial that stands on the list twice was dealt with.
+        const fate = changed.has(serial)
+          ? ({ kind: 'already' } as const)
+          : fateOf(at.profile, batch.order, batch.startedAt, known(serial), nowMs);
+        if (fate.kind === 'revoke') {
+          const { certificate, lane } = fate.transition;
+          changed.set(serial, journalChange(certificate as Certificate, lane));
+          counts.revoked += 1;
+        } else counts[fate.kind] += 1;
+        if (fate.kind === 'refused') firstRefused ??= `${serial}: ${fate.problem.line}`;
+      }
+      const entry: JournalEntry | undefined =
+        changed.size === 0
+          ? undefined
+          : {
+              type: 'certificates.revoked',
+              actor,
+              issuer: at.id,
+              issuerTag: at.tag,
+              description: `${changed.size} revoked by mass revocation ${batch.plan}`,
+              changes: [...changed.values()],
+              detail: { mass: batch.plan },
+            };
+      return { entry, result: { ...counts, firstRefused } };
+    });
   }
 
   /** Resolves when nothing is being recorded. */
@@ -420,6 +478,17 @@ function receiptId(issuer: string, serial: Serial, revision: number): string {
   return `${issuer}.${serial}.${revision}`;
 }
 
+/** What is journalled is the name, so that a replay does not assign anew, whatever the layout is then (T-38). */
+function shardFor(
+  { crls, profile }: ServedIssuer,
+  current: Certificate | undefined,
+  said: Pick<Issuance, 'serial' | 'crlShard' | 'crlUrls' | 'isCa'>,
+): string | undefined {
+  // Of a certificate that nobody has seen, the issuer's profile says of which kind it is, unless it names its CRL.
+  const assumed = said.crlShard === undefined && profile.issues === 'ca-certificates' ? true : undefined;
+  return assignShard(crls, current, { ...said, isCa: said.isCa ?? assumed });
+}
+
 /** One imported row onto what is known: the certificate, and then its revocation if the row has one. Undefined: no change. */
 function importRow(
   at: ServedIssuer,
@@ -429,10 +498,11 @@ function importRow(
 ): Certificate | undefined {
   let certificate = current;
   if (row.notAfter !== undefined) {
-    certificate = issue(at.tag, current, { ...row, notAfter: row.notAfter }, nowMs).certificate ?? current;
+    const event = { ...row, notAfter: row.notAfter, crlShard: shardFor(at, current, row) };
+    certificate = issue(at.tag, current, event, nowMs).certificate ?? current;
   } else if (current === undefined && row.revocation !== undefined) {
     // Known from a CRL alone: the CA's own signature says that it issued and revoked it; its end is not known.
-    const { serial, precertificate, crlShard, withoutOcsp, spkiHash } = row;
+    const { serial, precertificate, withoutOcsp, spkiHash } = row;
     checkPositive(serial);
     checkRepresentable('/notBefore', row.notBefore);
     certificate = {
@@ -442,7 +512,7 @@ function importRow(
       notBefore: row.notBefore,
       notAfter: undefined,
       precertificate,
-      crlShard,
+      crlShard: shardKnownFromCrl(at, row),
       withoutOcsp,
       spkiHash,
       revocation: undefined,
@@ -462,4 +532,12 @@ function importRow(
   if (certificate !== undefined && current === undefined && certificate.revision > 1)
     return { ...certificate, revision: 1 };
   return certificate;
+}
+
+/**
+ * Which certificate it is nobody knows yet: on the complete CRL it can wait for its shard. Without one it gets a shard at once, for it
+ * must be on some CRL.
+ */
+function shardKnownFromCrl(at: ServedIssuer, row: ImportRow): string | undefined {
+  return row.crlShard === undefined && at.crls.complete ? undefined : shardFor(at, undefined, row);
 }

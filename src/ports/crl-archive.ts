@@ -40,6 +40,8 @@ export interface CrlFile extends CrlSource {
 export interface CrlDraft extends CrlSource {
   /** Appends. One at a time. @throws Problem `unavailable` when the disk is full or gone. */
   write(octets: Uint8Array): Promise<void>;
+  /** Hex SHA-256 of what was written so far. */
+  sha256(): string;
   /** Removes what was not kept. Never rejects. */
   discard(): Promise<void>;
 }

@@ -24,6 +24,14 @@ export interface Question {
   readonly body: Uint8Array | undefined;
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
+  /**
+   * What a download that is resumed or cut into pieces sends, and an OCSP client never: read only where a file is asked for. Undefined
+   * also where the front has let go of the request because the answer took its time, which that about a file never does.
+   */
+  readonly range?: string | undefined;
+  readonly ifRange?: string | undefined;
+  readonly ifMatch?: string | undefined;
+  readonly ifUnmodifiedSince?: string | undefined;
   /** For metrics: `1.0` or `1.1`. */
   readonly httpVersion: string;
 }
@@ -38,6 +46,18 @@ export type Answer = (question: Question) => Reply | Promise<Reply>;
 export const MAX_BODY_BYTES = 8192;
 /** Request line plus header fields. A GET of 2 kB must pass (L-15); nginx and NSS send less than 1 kB. */
 export const MAX_HEAD_BYTES = 16_384;
+
+/**
+ * Whoever takes a reply more slowly than this on the whole, or for longer than LONGEST_REPLY_MS, is let go: each reader keeps in memory
+ * what it reads, and a CRL is followed by the next. So 10 MB may take 43 minutes, and 500 MB must come with 140 kB a second.
+ */
+export const LEAST_OCTETS_PER_SECOND = 4096;
+export const LONGEST_REPLY_MS = 3_600_000;
+/**
+ * How long the kernel may take nothing more of a large reply. It asks for more when a third of its buffer is free, and that may be 4 MB:
+ * a reader of 11 kB a second, without a pause, needs so long.
+ */
+export const STALLED_MS = 120_000;
 
 /**
  * Why a front ends a connection before its client does: no place for another (`full`); longest idle, when a place was needed

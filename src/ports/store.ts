@@ -66,7 +66,10 @@ export interface Ledger {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
   };
-  /** Every certificate of an issuer in ascending order, in pages, as of one instant. */
+  /**
+   * Every certificate of an issuer once, in any order, in pages: ten million do not fit into memory. As of one instant; in a shared
+   * store of what is recorded meanwhile the one state or the other.
+   */
   certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]>;
 }
 
@@ -151,13 +154,13 @@ export interface Freshness {
 
 export interface CrlShelf {
   current(scope: CrlScope): Promise<CrlRecord | undefined>;
-  /** Scopes of which a CRL was ever published. */
+  /** Scopes of which a CRL was ever published; for who signs, also those that the store has forgotten and its archive has not. */
   scopes(issuer: IssuerTag): Promise<readonly CrlScope[]>;
   /** The DER of a published CRL. @throws Problem `corrupt` when the archive does not hold what was published. */
   body(record: CrlRecord): Promise<Buffer>;
-  /** The same in pieces, for whoever signs. @throws Problem `corrupt` */
+  /** The same in pieces, for whoever signs. @throws Problem `corrupt`; `config` in a process without an archive. */
   openCrl(record: CrlRecord): Promise<CrlFile>;
-  /** Begins the next CRL of the scope, for whoever signs. */
+  /** Begins the next CRL of the scope, for whoever signs. @throws Problem `config` in a process without an archive. */
   draftCrl(scope: CrlScope): Promise<CrlDraft>;
   /**
    * Reserves a CRL number greater than every one reserved before and at least `atLeast`. Durable when it resolves, so a
@@ -167,10 +170,11 @@ export interface CrlShelf {
   /**
    * Archives the draft, then makes the record current if `previous` is still the scope's current number and the new number is
    * greater (C-10). Durable when it resolves. False: somebody else published meanwhile, or the number does not grow;
-   * nothing changed. @throws Problem `conflict` when the archive holds another CRL under this number.
+   * nothing changed. @throws Problem `conflict` when the archive holds another CRL under this number; `too-large` when a shared
+   * store is not to hold so much.
    */
   publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean>;
-  /** Newest first. */
+  /** Newest first. A shared store knows the newest hundred; who has an archive adds what that has of the older ones. */
   list(scope: CrlScope): AsyncIterable<CrlRecord>;
   /**
    * May this process build the next CRLs of the issuer, of whatever scope? One process has the claim until it has not asked again for half a minute; the
@@ -181,7 +185,7 @@ export interface CrlShelf {
   releaseCrl(issuer: IssuerTag): Promise<void>;
   /**
    * After a shared store forgot, or a store was restored from a backup: the newest CRL that this process has archived is current
-   * again, unless a newer one is. Its asOfSeq and scheduledAsOfSeq are 0, because the ledger may count anew: nothing leaves the CRL
+   * again, unless a newer one is; its number counts as reserved. Its asOfSeq and scheduledAsOfSeq are 0, because the ledger may count anew: nothing leaves the CRL
    * on their strength.
    */
   restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined>;

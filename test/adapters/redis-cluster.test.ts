@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import type { Cluster } from 'ioredis';
 import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
+import { Keys } from '../../src/adapters/redis/keys.ts';
 import { RedisStore } from '../../src/adapters/redis/store.ts';
 import { OTHER, TAG, type StoreUnderTest } from '../contracts/store-records.ts';
 import { storeContract } from '../contracts/store.ts';
@@ -34,14 +35,14 @@ describe('RedisStore on a Cluster', { skip: needsRedis }, () => {
     const archive = new FileCrlArchive(join(root, String(++begun)));
     return {
       shared: true,
-      async open() {
+      async open(disturbed = (whole) => whole) {
         const store = await RedisStore.open({
           redis,
           name: 'intake-1',
           intakes: ['intake-1'],
           journals: true,
           issuers: [TAG, OTHER],
-          archive,
+          archive: disturbed(archive),
           certificates: 500,
           replicas: 0,
         });
@@ -51,7 +52,7 @@ describe('RedisStore on a Cluster', { skip: needsRedis }, () => {
       },
       async tamper(record) {
         writeFileSync(archive.path(record), 'other');
-        await redis.hset(`cs1:{${record.issuer}}:crl`, 'der', 'other');
+        await redis.set(new Keys(record.issuer).piece(record, 0), 'other');
       },
     };
   }

@@ -13,7 +13,7 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import type { Redis } from 'ioredis';
 import { HOUR, SECOND } from '../../src/core/time.ts';
 import { flowMetrics } from '../../src/flows/metrics.ts';
-import { CrlPublisher } from '../../src/flows/publish-crl.ts';
+import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
 import { makeIssuer } from '../flows/support-service.ts';
 import { needsRedis, redisCli, startRedis, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/service.ts';
@@ -58,11 +58,11 @@ describe('CRLs of several signers', { skip: needsRedis }, () => {
     return store;
   }
 
-  async function publisher(store: RedisStore, journalDir: string, issuer = at): Promise<CrlPublisher> {
+  async function publisher(store: RedisStore, journalDir: string, issuer = at): Promise<IssuerCrls> {
     const journal = await FileJournal.open(join(root, journalDir), systemClock);
     undo.push(() => journal.close());
     const { crl } = flowMetrics();
-    const own = new CrlPublisher(issuer, store, journal, systemClock, LOG, crl(issuer.served.id));
+    const own = new IssuerCrls(issuer, store, journal, systemClock, LOG, crl(issuer.served.id));
     undo.push(() => own.stop());
     return own;
   }

@@ -19,6 +19,7 @@ import type { Change, QueueItem, StoreEvent } from '../../src/ports/store.ts';
 import {
   publishCrl,
   all,
+  inOrder,
   issued,
   OTHER,
   response,
@@ -123,7 +124,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
         ]);
         assert.deepEqual([...outcomes].sort(), ['applied', 'overtaken']);
       }
-      assert.equal((await all(first.certificates(TAG))).length, 50);
+      assert.equal((await inOrder(first.certificates(TAG))).length, 50);
     });
 
     it('find a change applied whose reply was lost', async () => {
@@ -154,7 +155,7 @@ describe('RedisStore, shared', { skip: needsRedis }, () => {
         }
         const last = opened.at(-1) as RedisStore;
         await relied(last);
-        const list = (await all(last.certificates(TAG))).map((one) => ({ ...one, recordedSeq: 0 }));
+        const list = (await inOrder(last.certificates(TAG))).map((one) => ({ ...one, recordedSeq: 0 }));
         const listed = (await all(last.revokedEntries(completeCrl(TAG)).pages)).map((one) => ({
           ...one,
           recordedSeq: 0,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import type { Redis } from 'ioredis';
 import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
+import { Keys } from '../../src/adapters/redis/keys.ts';
 import { RedisStore, type RedisStoreOptions } from '../../src/adapters/redis/store.ts';
 import { OTHER, TAG, type StoreUnderTest } from '../contracts/store-records.ts';
 import { storeContract } from '../contracts/store.ts';
@@ -36,20 +37,19 @@ describe('RedisStore', { skip: needsRedis }, () => {
       intakes: ['intake-1'],
       journals: true,
       issuers: [TAG, OTHER],
-      archive,
       certificates: 500,
       replicas: 0,
     };
     return {
       shared: true,
-      async open() {
-        const store = await RedisStore.open(options);
+      async open(disturbed = (whole) => whole) {
+        const store = await RedisStore.open({ ...options, archive: disturbed(archive) });
         await store.vouch();
         return store;
       },
       async tamper(record) {
         writeFileSync(archive.path(record), 'other');
-        await redis.hset(`cs1:{${record.issuer}}:crl`, 'der', 'other');
+        await redis.set(new Keys(record.issuer).piece(record, 0), 'other');
       },
     };
   }

@@ -11,6 +11,7 @@ import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import type { Change, QueueItem, Store, StoreEvent } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
+import { crlScopesContract } from './store-crl-scopes.ts';
 import { crlShelfContract } from './store-crl-shelf.ts';
 import { storeModel } from './store-model.ts';
 import { queueContract } from './store-queue.ts';
@@ -20,6 +21,7 @@ import {
   certificate,
   counted,
   found,
+  inOrder,
   freshStores,
   issued,
   OTHER,
@@ -60,7 +62,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
           [undefined, serialOf(6), undefined],
         );
         assert.deepEqual(
-          (await all(each.certificates(TAG))).map((certificate) => counted(under, certificate)),
+          (await inOrder(each.certificates(TAG))).map((certificate) => counted(under, certificate)),
           list.slice(0, 5).map((change) => counted(under, change.certificate)),
         );
         assert.deepEqual([...(await all(each.serials(TAG)))].sort(), [1, 2, 3, 4, 5].map(serialOf));
@@ -79,7 +81,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
       ];
       for (const [changes, seq] of history) await store.replay(changes, seq);
       const state = async (of: Store): Promise<unknown> => [
-        await all(of.certificates(TAG)),
+        await inOrder(of.certificates(TAG)),
         await all(of.revokedEntries(completeCrl(TAG)).pages),
         await of.appliedSeq(),
         LANES.map((lane) => [of.backlog(lane, NOW), of.oldestDue(lane)]),
@@ -310,6 +312,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
 
   queueContract(adapter, begin);
   crlShelfContract(adapter, begin);
+  crlScopesContract(adapter, begin);
   respondersContract(adapter, begin);
   storeModel(adapter, begin);
 }

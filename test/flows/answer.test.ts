@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { completeCrl } from '../../src/core/certificate.ts';
 import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
-import { makeAnswer } from '../../src/flows/answer.ts';
+import { type AnswerParts, makeAnswer } from '../../src/flows/answer.ts';
+import { Downloads } from '../../src/flows/downloads.ts';
+import { PublicFiles } from '../../src/flows/public-files.ts';
 import { type Outcome, OUTCOMES } from '../../src/flows/metrics.ts';
 import type { Question, Reply } from '../../src/ports/front.ts';
 import { issuerHashes } from '../core/ocsp-authority.ts';
@@ -129,6 +132,9 @@ describe('answer: outcomes', () => {
     await service.publisher.start();
     await service.clock.advance(SECOND);
     await check(['crl', question(CRL_PATH), undefined]);
+    await check(['partial', question(CRL_PATH, { range: 'bytes=0-9' }), undefined, 206]);
+    await check(['range-not-satisfiable', question(CRL_PATH, { range: 'bytes=100000-' }), undefined, 416]);
+    await check(['precondition-failed', question(CRL_PATH, { ifMatch: '"other"' }), undefined, 412]);
 
     service.holder.behave = () => 'fail';
     await service.revoke([unsigned]);
@@ -136,7 +142,7 @@ describe('answer: outcomes', () => {
     service.interfere.lookup = () => Promise.reject(new Error('EIO'));
     await check(['internal-error', question(getPath(requestFor(caDer, expired, 'sha256'))), INTERNAL_ERROR]);
     service.interfere = {};
-    const atRoot = makeAnswer({
+    const parts: AnswerParts = {
       issuers: [service.served],
       ocspUrls: [{ path: '/' }],
       files: [],
@@ -146,7 +152,32 @@ describe('answer: outcomes', () => {
       clock: service.clock,
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
       metrics: service.metrics.answer,
+    };
+    const atRoot = makeAnswer(parts);
+    // A CRL above LARGE_BODY, and no place for its download.
+    const crl = service.files.crl(completeCrl(service.served.tag));
+    assert.ok(crl !== undefined);
+    const full = await PublicFiles.open(
+      [service.served],
+      {
+        current: () => Promise.resolve({ ...crl, bytes: 100_000 }),
+        scopes: () => Promise.resolve([]),
+        body: () => Promise.resolve(Buffer.alloc(100_000)),
+        follow: () => undefined,
+      },
+      service.clock.now(),
+      () => undefined,
+      new Downloads(service.clock, setImmediate, { places: 0, heldOctets: 0 }),
+    );
+    const busy = makeAnswer({
+      ...parts,
+      files: [{ path: CRL_PATH, file: { kind: 'crl', ...completeCrl(service.served.tag) } }],
+      publicFiles: full,
     });
+    service.answer = busy;
+    assert.ok(headersOf(await check(['busy', question(CRL_PATH), undefined, 503]))['retry-after'] !== undefined);
+    await check(['crl', question(CRL_PATH, { method: 'HEAD' }), undefined]);
+    await check(['partial', question(CRL_PATH, { range: 'bytes=-1000' }), undefined, 206]);
     service.answer = atRoot;
     await check(['root', question('/'), undefined]);
     await check(['not-found', question('/favicon.ico'), undefined, 404]);

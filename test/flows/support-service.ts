@@ -14,6 +14,7 @@ import type { JournalEntry, JournalRecord } from '../../src/core/journal-record.
 import type { Profile } from '../../src/core/policy/profile.ts';
 import { Problem } from '../../src/core/problem.ts';
 import type { Reason } from '../../src/core/reason.ts';
+import { completeCrl } from '../../src/core/certificate.ts';
 import { loadResponderCertificate } from '../../src/core/responder-certificate.ts';
 import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { DAY, type EpochMs, SECOND } from '../../src/core/time.ts';
@@ -23,8 +24,9 @@ import { LiveAnswers } from '../../src/flows/live.ts';
 import type { GaugeSources } from '../../src/flows/gauges.ts';
 import type { ServedIssuer, SigningKey } from '../../src/flows/issuer-setup.ts';
 import { type FlowMetrics, flowMetrics } from '../../src/flows/metrics.ts';
+import { Downloads } from '../../src/flows/downloads.ts';
 import { PublicFiles } from '../../src/flows/public-files.ts';
-import { CrlPublisher } from '../../src/flows/publish-crl.ts';
+import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
 import { type Receipt, Recorder } from '../../src/flows/record.ts';
 import { ResponderNews } from '../../src/flows/responder-news.ts';
 import { Responders, servedResponder, type ServedResponder } from '../../src/flows/responders.ts';
@@ -166,7 +168,7 @@ export class TestService {
   metrics!: FlowMetrics;
   signer!: Signer;
   live!: LiveSigner;
-  publisher!: CrlPublisher;
+  publisher!: IssuerCrls;
   freshness!: FreshnessGauges;
   files!: PublicFiles;
   table!: ResponseTable;
@@ -219,12 +221,18 @@ export class TestService {
     await this.freshness.load();
     const news = new ResponderNews(served, this.store, clock, log);
     this.table = new ResponseTable(served, this.store, this.tableBytes, (issuer) => news.meet(issuer));
-    this.files = await PublicFiles.open(served, this.store, clock.now(), (_, error) => {
-      this.errors.push(`unreadable CRL: ${(error as Error).message}`);
-    });
+    const unreadable = (_: ServedIssuer, error: unknown): void =>
+      void this.errors.push(`unreadable CRL: ${(error as Error).message}`);
+    this.files = await PublicFiles.open(
+      served,
+      this.store,
+      clock.now(),
+      unreadable,
+      new Downloads(clock, setImmediate),
+    );
     this.signer = new Signer(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
     this.live = new LiveSigner(this.issuers, this.store, this.journal, clock, log, this.metrics.signer);
-    this.publisher = new CrlPublisher(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
+    this.publisher = new IssuerCrls(this.at, this.store, this.journal, clock, log, this.metrics.crl(this.served.id));
     this.misses = new MissBudget({
       issuers: served.map(({ tag }) => tag),
       store: this.store,
@@ -238,7 +246,7 @@ export class TestService {
       issuers: served,
       ocspUrls: [{ path: OCSP_PATH }],
       files: [
-        { path: CRL_PATH, file: { kind: 'crl', issuer: this.served.tag } },
+        { path: CRL_PATH, file: { kind: 'crl', ...completeCrl(this.served.tag) } },
         { path: CA_PATH, file: { kind: 'ca-certificate', issuer: this.served.tag } },
       ],
       publicFiles: this.files,

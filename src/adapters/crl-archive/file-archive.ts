@@ -19,8 +19,8 @@ const PIECE = 1 << 20;
 
 export class FileCrlArchive implements CrlArchive {
   readonly #dir: string;
-  /** Directories whose drafts of an earlier process are gone. */
-  readonly #swept = new Set<string>();
+  /** Directories that are there, and whose drafts of an earlier process are gone. */
+  readonly #swept = new Map<string, Promise<void>>();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -32,12 +32,13 @@ export class FileCrlArchive implements CrlArchive {
 
   async draft(scope: CrlScope): Promise<CrlDraft> {
     const directory = this.#directory(scope);
-    await makeDurable(directory);
-    if (!this.#swept.has(directory)) {
-      this.#swept.add(directory);
-      for (const name of await readdir(directory))
-        if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
+    let swept = this.#swept.get(directory);
+    if (swept === undefined) {
+      swept = sweep(directory);
+      this.#swept.set(directory, swept);
+      swept.catch(() => this.#swept.delete(directory));
     }
+    await swept;
     return FileDraft.begin(join(directory, `draft-${randomUUID()}.part`));
   }
 
@@ -70,37 +71,45 @@ export class FileCrlArchive implements CrlArchive {
     }
   }
 
+  /** Piece by piece, because the digest of a large CRL in one go would hold up the process. */
   async read(record: CrlRecord): Promise<Buffer> {
     const path = this.path(record);
-    let der: Buffer;
+    const { file, octets } = await this.#openAt(path, record);
     try {
-      der = await readFile(path);
-    } catch (error) {
-      throw unreadable(path, record, (error as Error).message);
+      const der = Buffer.allocUnsafeSlow(octets);
+      const hash = createHash('sha256');
+      for (let at = 0; at < octets; at += PIECE) {
+        const piece = der.subarray(at, at + PIECE);
+        await fill(piece, file, path, at);
+        hash.update(piece);
+      }
+      if (hash.digest('hex') === record.sha256) return der;
+    } finally {
+      await file.close();
     }
-    if (createHash('sha256').update(der).digest('hex') !== record.sha256) {
-      throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
-        field: path,
-        value: `number ${record.number}`,
-      });
-    }
-    return der;
+    throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
+      field: path,
+      value: `number ${record.number}`,
+    });
   }
 
   async open(record: CrlRecord): Promise<CrlFile> {
     const path = this.path(record);
-    let file: FileHandle;
+    const { file, octets } = await this.#openAt(path, record);
+    if (octets !== record.bytes) {
+      await file.close();
+      throw unreadable(path, record, `it has ${octets} octets, not ${record.bytes}`);
+    }
+    return { octets, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
+  }
+
+  async #openAt(path: string, record: CrlRecord): Promise<{ readonly file: FileHandle; readonly octets: number }> {
     try {
-      file = await open(path, 'r');
+      const file = await open(path, 'r');
+      return { file, octets: (await file.stat()).size };
     } catch (error) {
       throw unreadable(path, record, (error as Error).message);
     }
-    const { size } = await file.stat();
-    if (size !== record.bytes) {
-      await file.close();
-      throw unreadable(path, record, `it has ${size} octets, not ${record.bytes}`);
-    }
-    return { octets: size, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
   }
 
   async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
@@ -173,14 +182,17 @@ class FileDraft implements CrlDraft {
     this.octets += octets.length;
   }
 
+  sha256(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
   read(at: number, length: number): Promise<Buffer> {
     return readAt(this.#file, this.path, at, length);
   }
 
   /** Durable, and what the record says it is. */
   async seal(record: CrlRecord): Promise<void> {
-    const sha256 = this.#hash.digest('hex');
-    if (sha256 !== record.sha256 || this.octets !== record.bytes) {
+    if (this.sha256() !== record.sha256 || this.octets !== record.bytes) {
       throw new Problem('corrupt', 'what was written is not the CRL of the record', {
         field: this.path,
         value: `number ${record.number}`,
@@ -204,13 +216,17 @@ function recordPath(path: string): string {
 
 async function readAt(file: FileHandle, path: string, at: number, length: number): Promise<Buffer> {
   const octets = Buffer.allocUnsafeSlow(length);
+  await fill(octets, file, path, at);
+  return octets;
+}
+
+async function fill(octets: Buffer, file: FileHandle, path: string, at: number): Promise<void> {
   let have = 0;
-  while (have < length) {
-    const { bytesRead } = await file.read(octets, have, length - have, at + have);
+  while (have < octets.length) {
+    const { bytesRead } = await file.read(octets, have, octets.length - have, at + have);
     if (bytesRead === 0) throw new Problem('corrupt', `ends at ${at + have}`, { field: path });
     have += bytesRead;
   }
-  return octets;
 }
 
 /** Nothing, when there is no such directory. */
@@ -242,6 +258,13 @@ export async function makeDurable(directory: string): Promise<void> {
   const made = await mkdir(directory, { recursive: true });
   if (made === undefined) return;
   for (let dir = directory; dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
+}
+
+/** Once per directory and process, before its first draft: whatever else is there no process writes any more. */
+async function sweep(directory: string): Promise<void> {
+  await makeDurable(directory);
+  for (const name of await readdir(directory))
+    if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
 /** What is there stays. */

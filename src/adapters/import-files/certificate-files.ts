@@ -20,7 +20,11 @@ export interface CertificateFacts {
   readonly notAfter: EpochMs;
   /** True when it carries the poison extension (RFC 6962 §3.1). */
   readonly precertificate: boolean;
-  readonly crlShard?: string | undefined;
+  /** URIs of its crlDistributionPoints. */
+  readonly crlUrls?: readonly string[] | undefined;
+  readonly isCa?: boolean | undefined;
+  readonly withoutOcsp?: boolean | undefined;
+  readonly spkiHash?: string | undefined;
 }
 
 /**
@@ -123,18 +127,9 @@ function itemOf(der: Buffer | Problem, file: string, line: number, place: number
   try {
     if (der instanceof Problem) throw der;
     const facts = read(der);
-    const { serial, notBefore, notAfter, precertificate, crlShard } = facts;
-    const row = {
-      line,
-      serial,
-      notBefore,
-      notAfter,
-      precertificate,
-      crlShard,
-      withoutOcsp: false,
-      spkiHash: undefined,
-    };
-    return { row: { ...row, revocation: undefined } };
+    const { serial, notBefore, notAfter, precertificate, crlUrls, isCa, withoutOcsp = false, spkiHash } = facts;
+    const said = { crlShard: undefined, crlUrls, isCa, withoutOcsp, spkiHash };
+    return { row: { line, serial, notBefore, notAfter, precertificate, ...said, revocation: undefined } };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const where = `${file} certificate ${place}`;

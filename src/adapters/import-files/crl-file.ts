@@ -13,6 +13,8 @@ import { PemReader } from './pem-reader.ts';
 
 /** A CRL as its reader shows it. */
 export interface ReadableCrl {
+  /** The URI of its issuingDistributionPoint, where it has one: the shard of everything on it. */
+  readonly url?: string | undefined;
   /** Starts from the first entry each time. @throws Problem at an entry that does not parse. */
   entries(): Iterable<{
     readonly serial: Serial;
@@ -99,7 +101,7 @@ function countOf(crl: ReadableCrl): number {
 async function* pagesOf(crl: ReadableCrl, reading: { done: number }): AsyncGenerator<readonly ImportItem[]> {
   let page: ImportItem[] = [];
   for (const { serial, revokedAt, reason } of crl.entries()) {
-    page.push({ row: rowOf(++reading.done, serial, revokedAt, reason) });
+    page.push({ row: rowOf(++reading.done, serial, revokedAt, reason, crl.url) });
     if (page.length < PAGE_ITEMS) continue;
     yield page;
     page = [];
@@ -107,14 +109,20 @@ async function* pagesOf(crl: ReadableCrl, reading: { done: number }): AsyncGener
   if (page.length > 0) yield page;
 }
 
-function rowOf(line: number, serial: Serial, revokedAt: EpochMs, reason: ReasonName | undefined): ImportRow {
+function rowOf(
+  line: number,
+  serial: Serial,
+  revokedAt: EpochMs,
+  reason: ReasonName | undefined,
+  crlShard: string | undefined,
+): ImportRow {
   return {
     line,
     serial,
     notBefore: undefined,
     notAfter: undefined,
     precertificate: false,
-    crlShard: undefined,
+    crlShard,
     withoutOcsp: false,
     spkiHash: undefined,
     // RFC 5280 §5.3.1: unspecified is expressed by absence (C-23), also where another CA wrote it out.

@@ -16,9 +16,17 @@
  */
 import { plainReplies } from '../../core/policy/caching.ts';
 import { Problem } from '../../core/problem.ts';
-import { REASON_PHRASES } from '../../core/reply.ts';
-import { MAX_BODY_BYTES, type Answer, type Front, type Question, type Reply, type Shed } from '../../ports/front.ts';
-import { LARGE_BODY, LargeReplies } from './large-reply.ts';
+import { LargeReply, REASON_PHRASES } from '../../core/reply.ts';
+import {
+  MAX_BODY_BYTES,
+  STALLED_MS,
+  type Answer,
+  type Front,
+  type Question,
+  type Reply,
+  type Shed,
+} from '../../ports/front.ts';
+import { LargeReplies } from './large-reply.ts';
 import type { ListenToken, Uws, UwsApp, UwsRequest, UwsResponse } from './uws.ts';
 
 export interface OriginFrontOptions {
@@ -32,6 +40,8 @@ export interface OriginFrontOptions {
   readonly maxConnections?: number;
   /** Told of each connection that is ended before its client ends it; not of the library's own time-outs. */
   readonly shed?: ((reason: Shed) => void) | undefined;
+  /** How long a large reply may wait for a reader that takes nothing, in ms. Default STALLED_MS. */
+  readonly stalledMs?: number;
   /** Other processes listen on the port too, and the kernel spreads connections over them (SO_REUSEPORT). */
   readonly shared?: boolean;
 }
@@ -70,13 +80,14 @@ class Listener implements Front {
     shared = false,
     maxConnections = 3000,
     shed = () => undefined,
+    stalledMs = STALLED_MS,
   }: OriginFrontOptions) {
     this.#uws = uws;
     this.#listenOptions = shared ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT;
     this.#answer = answer;
     this.#host = host;
     this.#port = port;
-    this.#large = new LargeReplies(() => shed('slow-reader'));
+    this.#large = new LargeReplies(() => shed('slow-reader'), stalledMs);
     this.#app = uws
       .App()
       .filter((response, change) => {
@@ -214,12 +225,10 @@ class Listener implements Front {
   }
 
   #write(response: UwsResponse, reply: Reply, headersOnly: boolean): void {
-    const { body, status } = reply;
-    if (body.length <= LARGE_BODY || headersOnly || status === 304)
-      return write(response, reply, headersOnly, this.#closing);
+    if (!(reply instanceof LargeReply) || headersOnly) return write(response, reply, headersOnly, this.#closing);
     writeFields(response, reply, this.#closing);
     this.#underWay++;
-    this.#large.send(response, body, this.#closing, () => this.#underWay--);
+    this.#large.send(response, reply, this.#closing, () => this.#underWay--);
   }
 }
 
@@ -233,6 +242,23 @@ class UwsQuestion implements Question {
   #host: string | undefined = undefined;
   #ifNoneMatch: string | undefined = undefined;
   #ifModifiedSince: string | undefined = undefined;
+
+  // For files alone, which are answered while the library's request is there: not worth a field that each question would have to clear.
+  get range(): string | undefined {
+    return this.#request?.getHeader(RANGE) || undefined;
+  }
+
+  get ifRange(): string | undefined {
+    return this.#request?.getHeader(IF_RANGE) || undefined;
+  }
+
+  get ifMatch(): string | undefined {
+    return this.#request?.getHeader(IF_MATCH) || undefined;
+  }
+
+  get ifUnmodifiedSince(): string | undefined {
+    return this.#request?.getHeader(IF_UNMODIFIED_SINCE) || undefined;
+  }
 
   /** Becomes the question that this request asks. */
   is(method: string, request: UwsRequest): void {
@@ -316,5 +342,7 @@ const [CONNECTION, CLOSE, CONTENT_LENGTH] = [octets('Connection'), octets('close
 const [CONTENT_TYPE, CACHE_CONTROL] = [octets('Content-Type'), octets('Cache-Control')];
 const [HOST, LENGTH, TRANSFER_ENCODING] = [octets('host'), octets('content-length'), octets('transfer-encoding')];
 const [IF_NONE_MATCH, IF_MODIFIED_SINCE] = [octets('if-none-match'), octets('if-modified-since')];
+const [RANGE, IF_RANGE] = [octets('range'), octets('if-range')];
+const [IF_MATCH, IF_UNMODIFIED_SINCE] = [octets('if-match'), octets('if-unmodified-since')];
 /** No new request for so long, and close() takes the connections for idle. */
 const QUIET_MS = 100;

@@ -42,8 +42,10 @@ export interface UwsResponse {
   writeHeader(name: Uint8Array, value: Uint8Array): UwsResponse;
   end(body?: Uint8Array, closeConnection?: boolean): UwsResponse;
   endWithoutBody(): UwsResponse;
-  /** Writes what the kernel takes of the rest of a body of `length`: whether it took all that was given, and whether that was the end. */
-  tryEnd(rest: Uint8Array, length: number, closeConnection?: boolean): [boolean, boolean];
+  /** Writes what the kernel takes of a piece of a body of `length`: whether it took all that was given, and whether that was the end. */
+  tryEnd(piece: Uint8Array, length: number, closeConnection?: boolean): [boolean, boolean];
+  /** How much of the body the kernel has taken. */
+  getWriteOffset(): number;
   /** Called with how much of the body is written when more can be; returns what tryEnd said first. */
   onWritable(handler: (offset: number) => boolean): UwsResponse;
   /** At once, whatever is under way. */

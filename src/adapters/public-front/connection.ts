@@ -3,10 +3,11 @@
  * node:http with the octets that it has not used.
  */
 import type { Socket } from 'node:net';
+import { LargeReply } from '../../core/reply.ts';
 import type { Answer, Reply, Shed } from '../../ports/front.ts';
 import type { Fallback, Progress } from './fallback.ts';
 import { readWhole } from './request.ts';
-import { writeReply } from './wire.ts';
+import { head, httpDateNow, sendLarge, writeReply } from './wire.ts';
 
 /** What its listener is to a connection. */
 export interface Host {
@@ -27,9 +28,12 @@ export interface Limits {
   readonly idleTicks: number;
   readonly requestTicks: number;
   readonly writeMs: number;
+  readonly stalledMs: number;
   readonly writeTicks: number;
   /** How much of a reply must be taken in a tick, on the whole. */
   readonly octetsPerTick: number;
+  /** How long the largest may take. */
+  readonly longestTicks: number;
 }
 
 export class Connection implements Progress {
@@ -101,6 +105,7 @@ export class Connection implements Progress {
     const { socket } = this;
     if (socket.destroyed) return;
     const keepAlive = wanted && !this.#ended && !this.#host.closing;
+    if (reply instanceof LargeReply) return this.#download(reply, keepAlive);
     const flushed = writeReply(socket, reply, keepAlive);
     if (keepAlive && flushed) return this.#next();
     this.sending(reply.body.length);
@@ -119,6 +124,23 @@ export class Connection implements Progress {
       if (error) return;
       socket.setTimeout(0);
       this.#next();
+    });
+  }
+
+  #download(reply: LargeReply, keepAlive: boolean): void {
+    const { socket } = this;
+    const cut = (): void => {
+      this.#host.shed('slow-reader');
+      socket.destroy();
+    };
+    this.sending(reply.body.length);
+    socket.setTimeout(this.#host.limits.stalledMs, cut);
+    socket.write(head(reply, keepAlive, httpDateNow()), 'latin1');
+    sendLarge(socket, reply, cut, () => {
+      // All is with the kernel, as above.
+      socket.setTimeout(0, cut);
+      if (keepAlive) this.#next();
+      else socket.destroy();
     });
   }
 
@@ -154,7 +176,8 @@ export class Connection implements Progress {
     const { tick, limits } = this.#host;
     this.#state = 'writing';
     this.#writingSince = tick;
-    this.expiresAtTick = tick + limits.writeTicks + Math.ceil(octets / limits.octetsPerTick);
+    const ticks = Math.min(Math.ceil(octets / limits.octetsPerTick), limits.longestTicks);
+    this.expiresAtTick = tick + limits.writeTicks + ticks;
   }
 
   replied(): void {

@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { plainReplies, plainReply } from '../../core/policy/caching.ts';
+import { LargeReply } from '../../core/reply.ts';
 import {
   MAX_BODY_BYTES,
   MAX_HEAD_BYTES,
@@ -14,12 +15,13 @@ import {
   type Reply,
   type Shed,
 } from '../../ports/front.ts';
-import { httpDateNow, statusLine } from './wire.ts';
+import { httpDateNow, sendLarge, statusLine } from './wire.ts';
 
 export interface FallbackLimits {
   readonly idleMs: number;
   readonly requestMs: number;
   readonly writeMs: number;
+  readonly stalledMs: number;
   /** How often time-outs are looked for. */
   readonly sweepMs: number;
 }
@@ -38,6 +40,8 @@ export class Fallback {
   /** From then on each reply is the last of its connection. */
   closing = false;
   readonly #answer: Answer;
+  readonly #shed: (reason: Shed) => void;
+  readonly #stalledMs: number;
   readonly #server: Server;
   /** Requests whose reply is not out, by connection, so that a refusal keeps its place behind the replies to the whole ones before it. */
   readonly #underWay = new WeakMap<Socket, Set<IncomingMessage>>();
@@ -49,10 +53,12 @@ export class Fallback {
   /** @param shed told of each connection that is ended before its client ends it. */
   constructor(
     answer: Answer,
-    { idleMs, requestMs, writeMs, sweepMs }: FallbackLimits,
+    { idleMs, requestMs, writeMs, stalledMs, sweepMs }: FallbackLimits,
     shed: (reason: Shed) => void = () => undefined,
   ) {
     this.#answer = answer;
+    this.#shed = shed;
+    this.#stalledMs = stalledMs;
     this.#server = createServer(
       {
         // HTTP/1.0 has no duty to send Host; HTTP/1.1 has, see #serve.
@@ -146,6 +152,10 @@ export class Fallback {
       body: method === 'POST' ? (body ?? Buffer.alloc(0)) : undefined,
       ifNoneMatch: headers['if-none-match'],
       ifModifiedSince: headers['if-modified-since'],
+      range: headers.range,
+      ifRange: one(headers['if-range']),
+      ifMatch: headers['if-match'],
+      ifUnmodifiedSince: headers['if-unmodified-since'],
       httpVersion,
     };
     const reply = this.#answer(question);
@@ -159,7 +169,19 @@ export class Fallback {
     if (close) this.#ending.add(request.socket);
     this.#progress.get(request.socket)?.sending(reply.body.length);
     response.writeHead(reply.status, this.#fields(reply, close));
-    response.end(request.method === 'HEAD' ? undefined : reply.body);
+    if (request.method === 'HEAD') return void response.end();
+    if (reply instanceof LargeReply) return this.#sendLarge(request, response, reply);
+    response.end(reply.body);
+  }
+
+  #sendLarge({ socket }: IncomingMessage, response: ServerResponse, reply: LargeReply): void {
+    // Until the next request sets it anew.
+    socket.setTimeout(this.#stalledMs);
+    const cut = (): void => {
+      this.#shed('slow-reader');
+      socket.destroy();
+    };
+    sendLarge(response, reply, cut, () => response.end());
   }
 
   /**
@@ -234,6 +256,11 @@ function hostIsRight({ rawHeaders, httpVersion }: IncomingMessage): boolean {
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) if ((rawHeaders[i] as string).toLowerCase() === 'host') hosts++;
   return httpVersion === '1.1' ? hosts === 1 : httpVersion === '1.0' && hosts <= 1;
+}
+
+/** A field that Node keeps several of is none that can be heeded. */
+function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join() : value;
 }
 
 function declaredLength({ headers }: IncomingMessage): number {

@@ -12,7 +12,14 @@
  */
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { Problem } from '../../core/problem.ts';
-import type { Answer, Front, Shed } from '../../ports/front.ts';
+import {
+  LEAST_OCTETS_PER_SECOND,
+  LONGEST_REPLY_MS,
+  STALLED_MS,
+  type Answer,
+  type Front,
+  type Shed,
+} from '../../ports/front.ts';
 import { acceptBare, BareConnection, canBeBare, type BareHost } from './bare-connection.ts';
 import { Connection, type Limits } from './connection.ts';
 import { Fallback } from './fallback.ts';
@@ -32,6 +39,8 @@ export interface PublicFrontOptions {
   readonly requestMs?: number;
   /** How long a reply may wait for a reader that takes nothing, in ms. Default 20 s. */
   readonly writeMs?: number;
+  /** The same for a large reply. */
+  readonly stalledMs?: number;
   /**
    * How connections are held: `bare` (default) without a net.Socket while they are plain, see bare-connection.ts, or
    * `socket` always. Bare is about twice as fast for one request per connection (bench/README.md).
@@ -67,13 +76,15 @@ class Listener implements Front, BareHost {
 
   constructor(options: PublicFrontOptions) {
     const { answer, maxConnections = 15_000, idleMs = 15_000, requestMs = 10_000, writeMs = 20_000 } = options;
+    const { stalledMs = STALLED_MS } = options;
     const sweepMs = Math.max(10, Math.min(1000, Math.min(idleMs, requestMs) / 4));
     const [idleTicks, requestTicks, writeTicks] = [idleMs, requestMs, writeMs].map((ms) => Math.ceil(ms / sweepMs));
     this.answer = answer;
     const octetsPerTick = (LEAST_OCTETS_PER_SECOND * sweepMs) / 1000;
-    this.limits = { idleTicks, requestTicks, writeTicks, writeMs, octetsPerTick } as Limits;
+    const longestTicks = Math.ceil(LONGEST_REPLY_MS / sweepMs);
+    this.limits = { idleTicks, requestTicks, writeTicks, writeMs, stalledMs, octetsPerTick, longestTicks } as Limits;
     this.shed = options.shed ?? (() => undefined);
-    this.fallback = new Fallback(answer, { idleMs, requestMs, writeMs, sweepMs }, this.shed);
+    this.fallback = new Fallback(answer, { idleMs, requestMs, writeMs, stalledMs, sweepMs }, this.shed);
     this.#maxConnections = maxConnections;
     let settled = options.hold === 'socket';
     // allowHalfOpen: a client may say that it is done sending and still wait for the reply.
@@ -212,12 +223,6 @@ class Listener implements Front, BareHost {
     }
   }
 }
-
-/**
- * A reader that is slower than this, over the whole of a large reply, is let go: each pins the CRL that it reads, and there is a new
- * one every few minutes. 10 MB may take 43 minutes.
- */
-const LEAST_OCTETS_PER_SECOND = 4096;
 
 /** Connections that the kernel has set up and nobody has taken. */
 const BACKLOG = 4096;

@@ -98,11 +98,18 @@ export class WholeRequest implements Question {
           this.#hostAt = valueAt;
           this.#hostEnd = valueEnd;
           break;
+        case 5:
+          // This and what goes with it is for downloads; node:http hands it on.
+          if (matchesName(chunk, nameAt, RANGE)) return 0;
+          break;
         case 6:
           if (matchesName(chunk, nameAt, EXPECT)) return 0;
           break;
         case 7:
           if (matchesName(chunk, nameAt, UPGRADE) || matchesName(chunk, nameAt, TRAILER)) return 0;
+          break;
+        case 8:
+          if (matchesName(chunk, nameAt, IF_MATCH) || matchesName(chunk, nameAt, IF_RANGE)) return 0;
           break;
         case 10:
           if (!matchesName(chunk, nameAt, CONNECTION)) break;
@@ -129,6 +136,9 @@ export class WholeRequest implements Question {
           if (this.#sinceAt !== 0) return 0;
           this.#sinceAt = valueAt;
           this.#sinceEnd = valueEnd;
+          break;
+        case 19:
+          if (matchesName(chunk, nameAt, IF_UNMODIFIED_SINCE)) return 0;
           break;
         default:
       }
@@ -178,6 +188,8 @@ const [CONNECTION, CLOSE, KEEP_ALIVE] = ['connection', 'close', 'keep-alive'].ma
   Buffer,
 ];
 const [IF_NONE_MATCH, IF_MODIFIED_SINCE] = [Buffer.from('if-none-match'), Buffer.from('if-modified-since')];
+const [RANGE, IF_MATCH, IF_RANGE] = [Buffer.from('range'), Buffer.from('if-match'), Buffer.from('if-range')];
+const IF_UNMODIFIED_SINCE = Buffer.from('if-unmodified-since');
 const [CONTENT_LENGTH, TRANSFER_ENCODING] = [Buffer.from('content-length'), Buffer.from('transfer-encoding')];
 
 /** What an octet can be part of. Names are kept to letters, digits and `-`; other tokens are for node:http. */

@@ -3,7 +3,8 @@
  * with only the Date to be set when the second has changed: a hit then costs one write and no concatenation.
  */
 import type { Socket } from 'node:net';
-import { REASON_PHRASES, type ReplyStatus } from '../../core/reply.ts';
+import type { Writable } from 'node:stream';
+import { REASON_PHRASES, type LargeReply, type ReplyStatus } from '../../core/reply.ts';
 import type { Reply } from '../../ports/front.ts';
 
 /**
@@ -22,6 +23,30 @@ export function writeReply(socket: Socket, reply: Reply, keepAlive: boolean): bo
   if (socket.writableLength === 0) return true;
   forgetImage(reply, keepAlive);
   return false;
+}
+
+/**
+ * Sends the body of a large reply, whose head is written, in pieces, each in its turn and once the one before is with the kernel: a
+ * reader that is slow keeps none of it but the one that all share.
+ * @param cut ends the connection. @param done called when everything is with the kernel; not when the connection ends before.
+ */
+export function sendLarge(to: Writable, reply: LargeReply, cut: () => void, done: () => void): void {
+  const { body } = reply;
+  const transfer = reply.begin(cut);
+  const over = (): void => transfer.end();
+  to.once('close', over);
+  let at = 0;
+  const next = (error?: Error | null): void => {
+    if (error) return;
+    if (at < body.length) {
+      transfer.turn((octets) => to.write(body.subarray(at, (at += octets)), next));
+      return;
+    }
+    transfer.end();
+    to.off('close', over);
+    done();
+  };
+  next();
 }
 
 /** The whole reply with the Date of now. Not for a body above MAX_IMAGE_BODY. Changed by the next call for the same reply. */

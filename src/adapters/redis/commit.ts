@@ -2,6 +2,7 @@
 import { MINUTE, type EpochMs } from '../../core/time.ts';
 import type { FeedEvent } from './feed.ts';
 import { encodeEvents } from './feed.ts';
+import type { ItemLane } from './keys.ts';
 import { sinceYear1900 } from './records.ts';
 import type { StoredRecord } from './records.ts';
 import type { Argument, Returned } from './scripts.ts';
@@ -23,7 +24,7 @@ export interface Lease {
 
 export interface QueueOperation {
   readonly operation: 'insert' | 'end' | 'postpone' | 'release';
-  readonly lane: 'revocation' | 'issue';
+  readonly lane: ItemLane;
   readonly serial: Buffer;
   readonly token: string;
   readonly dueAt: EpochMs;
@@ -34,8 +35,8 @@ export interface Commit {
   readonly leases: readonly Lease[];
   readonly writes: readonly Write[];
   readonly queue: readonly QueueOperation[];
-  readonly removed: readonly Buffer[];
-  readonly added: readonly { readonly beginning: Buffer; readonly rest: Buffer }[];
+  readonly removed: readonly { readonly shard: string; readonly member: Buffer }[];
+  readonly added: readonly { readonly shard: string; readonly beginning: Buffer; readonly rest: Buffer }[];
   readonly counts: Counts;
   readonly events: readonly FeedEvent[];
 }
@@ -122,9 +123,9 @@ export function packCommit(
   args.push(bounds.size);
   for (const [bucket, bound] of bounds) args.push(bucket, bound);
   args.push(commit.removed.length);
-  for (const member of commit.removed) args.push(member);
+  for (const { shard, member } of commit.removed) args.push(shard, member);
   args.push(commit.added.length);
-  for (const { beginning, rest } of commit.added) args.push(beginning, rest);
+  for (const { shard, beginning, rest } of commit.added) args.push(shard, beginning, rest);
   return packed([...args, ...commit.counts.args(), encodeEvents(commit.events)]);
 }
 

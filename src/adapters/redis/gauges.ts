@@ -26,7 +26,8 @@ export class Gauges {
 
   async read(redis: Connection, meta: string): Promise<void> {
     const returned = (await run(redis, scripts.gauges, meta, [KNOWN])) as readonly Returned[];
-    const [revocation, issue, due, thisUpdate, nextUpdate, answers] = returned as [
+    const [revocation, issue, mass, due, thisUpdate, nextUpdate, answers] = returned as [
+      readonly Returned[],
       readonly Returned[],
       readonly Returned[],
       readonly Returned[],
@@ -35,10 +36,10 @@ export class Gauges {
       Buffer,
     ];
     this.#lanes = {
-      revocation: waiting(revocation, (ms) => Math.floor(ms / SECOND) * SECOND),
-      issue: waiting(issue, (ms) => Math.floor(ms / SECOND) * SECOND),
+      revocation: waiting(revocation, secondOf),
+      issue: waiting(issue, secondOf),
       asked: NONE,
-      mass: NONE,
+      mass: waiting(mass, secondOf),
       refresh: waiting(due, (minute) => minute * MINUTE),
     };
     this.published = {
@@ -62,6 +63,8 @@ export class Gauges {
     return this.#lanes[lane].slots[0]?.at;
   }
 }
+
+const secondOf = (ms: number): EpochMs => Math.floor(ms / SECOND) * SECOND;
 
 function waiting(found: readonly Returned[], instant: (value: number) => EpochMs): Waiting {
   const slots: { at: EpochMs; count: number }[] = [];

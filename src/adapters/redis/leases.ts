@@ -2,13 +2,14 @@
  * What this process has taken from the queue and not yet given back. The truth about leases is in Redis; here are the tokens that prove
  * them, and which items must not be handed out again while they are in somebody's hands.
  *
- * Items of the revocation and issue lanes are leased one by one. The refresh lane is leased by buckets: the items of one that are
+ * Items of the other lanes are leased one by one. The refresh lane is leased by buckets: the items of one that are
  * due are handed out from here, and the bucket is settled when the last of them is done with.
  */
 import type { IssuerTag } from '../../core/certificate.ts';
 import { serialBytes, type Serial } from '../../core/serial.ts';
 import type { QueueItem } from '../../ports/store.ts';
 import type { Lease } from './commit.ts';
+import { isItemLane, type ItemLane } from './keys.ts';
 import type { StoredRecord } from './records.ts';
 
 /** A bucket of the refresh lane, leased. */
@@ -32,9 +33,15 @@ interface Held {
   readonly thisUpdate: number | undefined;
 }
 
+interface LeasedItem {
+  readonly lane: ItemLane;
+  readonly serial: Serial;
+  readonly token: string;
+}
+
 /** The leases of one issuer. */
 export class Leases {
-  readonly #items = new Map<string, string>();
+  readonly #items = new Map<string, LeasedItem>();
   readonly #held = new Map<Serial, Held>();
   readonly buckets = new Map<number, BucketLease>();
   readonly issuer: IssuerTag;
@@ -44,22 +51,18 @@ export class Leases {
   }
 
   /** False when this process holds the item already: then only its token is renewed. */
-  take(item: QueueItem, token: string): boolean {
-    const key = item.lane + item.serial;
+  take({ lane, serial }: QueueItem & { readonly lane: ItemLane }, token: string): boolean {
+    const key = lane + serial;
     const held = this.#items.has(key);
-    this.#items.set(key, token);
+    this.#items.set(key, { lane, serial, token });
     return !held;
-  }
-
-  tokenOf(item: QueueItem): string | undefined {
-    return this.#items.get(item.lane + item.serial);
   }
 
   /** The lease under which something may be done with the item; undefined when this process has none. */
   leaseOf(item: QueueItem): Lease | undefined {
-    if (item.lane !== 'refresh') {
-      const token = this.tokenOf(item);
-      return token === undefined ? undefined : { field: leaseField(item), token };
+    if (isItemLane(item.lane)) {
+      const leased = this.#items.get(item.lane + item.serial);
+      return leased && { field: leaseField(item), token: leased.token };
     }
     const held = this.#held.get(item.serial);
     const lease = held && this.buckets.get(held.bucket);
@@ -113,11 +116,8 @@ export class Leases {
   }
 
   /** Every item that is leased one by one. */
-  *items(): Iterable<{ readonly lane: 'revocation' | 'issue'; readonly serial: Serial; readonly token: string }> {
-    for (const [key, token] of this.#items) {
-      const lane = key.startsWith('revocation') ? 'revocation' : 'issue';
-      yield { lane, serial: key.slice(lane.length) as Serial, token };
-    }
+  items(): Iterable<LeasedItem> {
+    return this.#items.values();
   }
 }
 

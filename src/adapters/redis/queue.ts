@@ -15,7 +15,7 @@ import type { PublishOutcome, QueueItem } from '../../ports/store.ts';
 import { Counts, NOTHING, type Commit, type Lease, type QueueOperation, type Write } from './commit.ts';
 import type { FeedEvent } from './feed.ts';
 import type { IssuerLedger, Reading } from './issuer-ledger.ts';
-import { bucketOf } from './keys.ts';
+import { bucketOf, isItemLane, type ItemLane } from './keys.ts';
 import { Leases, type BucketLease } from './leases.ts';
 import { decodeRecord, encodeRecord, sinceYear1900, type StoredRecord } from './records.ts';
 import { scripts, type Returned } from './scripts.ts';
@@ -56,14 +56,14 @@ export class IssuerQueue {
   }
 
   /** Leases up to `limit` items of the lane that are due at `nowMs`. */
-  take(lane: 'revocation' | 'issue' | 'refresh', nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
+  take(lane: ItemLane | 'refresh', nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
     if (lane !== 'refresh') return this.#takeItems(lane, nowMs, limit);
     const taken = this.#refreshing.then(() => this.#takeRefresh(nowMs, limit));
     this.#refreshing = taken.catch(() => undefined);
     return taken;
   }
 
-  async #takeItems(lane: 'revocation' | 'issue', nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
+  async #takeItems(lane: ItemLane, nowMs: EpochMs, limit: number): Promise<readonly QueueItem[]> {
     const live: QueueItem[] = [];
     while (live.length < limit) {
       const leased = await this.#lease(`q:${lane}`, lane, nowMs, limit - live.length);
@@ -412,7 +412,7 @@ export class IssuerQueue {
       if (lane !== 'refresh') state.awaited = true;
       if (operation === undefined) continue;
       ended.push(one.item);
-      if (lease !== undefined && (lane === 'revocation' || lane === 'issue'))
+      if (lease !== undefined && isItemLane(lane))
         queue.push({ operation, lane, serial: serialBytes(serial), token: lease.token, dueAt });
     }
     const counts = new Counts();

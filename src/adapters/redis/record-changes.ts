@@ -1,11 +1,11 @@
 /** From changes of the ledger to one commit: what each certificate's record becomes, and what follows for index, queue and feed. */
-import type { Certificate } from '../../core/certificate.ts';
+import { COMPLETE, type Certificate } from '../../core/certificate.ts';
 import { certificateKey, outranks, sameRevocation } from '../../core/precedence.ts';
 import { serialBytes, type Serial } from '../../core/serial.ts';
 import type { Change } from '../../ports/store.ts';
 import { Counts, NOTHING, type Commit, type QueueOperation } from './commit.ts';
 import type { FeedEvent } from './feed.ts';
-import { bucketOf } from './keys.ts';
+import { bucketOf, isItemLane } from './keys.ts';
 import { decodeRecord, encodeRecord, revokedMember, revokedMemberStamped, type StoredRecord } from './records.ts';
 
 /**
@@ -36,7 +36,7 @@ export function recordChanges(
     if (decidedOn === undefined && state.now !== undefined && !outranks(certificate, state.now.certificate)) continue;
     const known = state.now !== undefined;
     state.now = recorded(state.now, change);
-    if (lane === 'revocation' || lane === 'issue')
+    if (isItemLane(lane))
       queue.push({
         operation: 'insert',
         lane,
@@ -49,7 +49,7 @@ export function recordChanges(
   }
   const counts = new Counts();
   const commit = { ...NOTHING, writes: [] as Commit['writes'][number][], queue, counts, events };
-  const removed: Buffer[] = [];
+  const removed: Commit['removed'][number][] = [];
   const added: Commit['added'][number][] = [];
   for (const [serial, { before, now }] of states) {
     if (now === undefined || now === before) continue;
@@ -59,8 +59,9 @@ export function recordChanges(
     commit.writes.push({ bucket, serial: octets, expected: records.get(serial), next, stamped: true });
     counts.replace(before, now, bucket);
     const [was, is] = [before?.certificate.revocation, now.certificate.revocation];
-    if (before !== undefined && was !== undefined) removed.push(revokedMemberStamped(before.certificate, was));
-    if (is !== undefined) added.push(revokedMember(now.certificate, is));
+    if (before !== undefined && was !== undefined)
+      removed.push({ ...shardOf(before.certificate), member: revokedMemberStamped(before.certificate, was) });
+    if (is !== undefined) added.push({ ...shardOf(now.certificate), ...revokedMember(now.certificate, is) });
   }
   return { ...commit, removed, added };
 }
@@ -76,6 +77,11 @@ function recorded(current: StoredRecord | undefined, { certificate, lane }: Chan
   const due = current?.due;
   if (lane !== 'refresh' || (answer !== undefined && due !== undefined)) return { certificate, answer, due };
   return { certificate, answer, due: Math.min(due ?? Infinity, certificate.recordedAt) };
+}
+
+/** Beside COMPLETE, under which every entry stands. */
+function shardOf({ crlShard }: Certificate): { readonly shard: string } {
+  return { shard: crlShard ?? COMPLETE };
 }
 
 function same(a: Certificate | undefined, b: Certificate | undefined): boolean {

@@ -14,7 +14,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  completeCrl,
   type Certificate,
   type CrlRecord,
   type CrlScope,
@@ -41,6 +40,7 @@ import type {
 } from '../../ports/store.ts';
 import { AskChannel } from './asks.ts';
 import { Counts, NOTHING } from './commit.ts';
+import { CrlFollower } from './crl-follower.ts';
 import { IssuerCrls } from './crl-shelf.ts';
 import { IssuerLedger } from './issuer-ledger.ts';
 import { bucketCount, LAYOUT_VERSION } from './keys.ts';
@@ -48,8 +48,9 @@ import { IssuerQueue, type Answer } from './queue.ts';
 import { LiveLine } from './live-line.ts';
 import { IssuerLookups } from './lookups.ts';
 import { recordChanges } from './record-changes.ts';
-import { decodeRecord, decodeRevokedMember } from './records.ts';
+import { decodeRecord } from './records.ts';
 import { IssuerResponders } from './responder-shelf.ts';
+import { IssuerScans } from './scans.ts';
 import { scripts, type Connection } from './scripts.ts';
 import { changing, IssuerWatch, unavailable, type Log } from './watch.ts';
 
@@ -80,10 +81,6 @@ const LEASE_MS = 30 * SECOND;
 const FEED_LENGTH = 1000;
 /** Others change the same certificates; then the caller is asked to try later. */
 const ATTEMPTS = 12;
-/** Records per page of a scan. */
-const PAGE = 1000;
-/** Buckets whose serials are read at a time. */
-const SCAN = 16;
 
 /** All parts of one issuer. */
 interface IssuerParts {
@@ -92,7 +89,9 @@ interface IssuerParts {
   readonly lookups: IssuerLookups;
   readonly queue: IssuerQueue;
   readonly crls: IssuerCrls;
+  readonly follower: CrlFollower;
   readonly responders: IssuerResponders;
+  readonly scans: IssuerScans;
 }
 
 export class RedisStore implements Store {
@@ -130,13 +129,19 @@ export class RedisStore implements Store {
         intakes,
         log,
         tell: (event) => this.#tell(event),
-        body: (record): Promise<Buffer | undefined> => crls.followed(record),
+        published: (record) => follower.follow(record),
       });
       const ledger = new IssuerLedger(watch, redis, { replicas, feedLength });
-      const crls: IssuerCrls = new IssuerCrls(ledger, redis, archive, holder, leaseMs, log);
+      const crls = new IssuerCrls(ledger, redis, archive, holder, leaseMs, log);
+      const follower = new CrlFollower(
+        (record) => crls.followed(record),
+        (record, der) => this.#tell({ type: 'crl', record, der }),
+      );
       const queue = new IssuerQueue(ledger, holder, leaseMs);
       const lookups = new IssuerLookups(ledger);
-      return [issuer, { watch, ledger, lookups, crls, queue, responders: new IssuerResponders(ledger, redis) }];
+      const responders = new IssuerResponders(ledger, redis);
+      const scans = new IssuerScans(watch, redis);
+      return [issuer, { watch, ledger, lookups, crls, follower, queue, responders, scans }];
     });
     this.#parts = new Map(parts);
     this.freshness = freshnessOf(this.#parts);
@@ -243,55 +248,15 @@ export class RedisStore implements Store {
     });
   }
 
-  revokedEntries({ issuer }: CrlScope): {
+  revokedEntries({ issuer, shard }: CrlScope): {
     readonly asOfSeq: Promise<number>;
     readonly pages: AsyncIterable<readonly RevokedEntry[]>;
   } {
-    const { watch } = this.#of(issuer);
-    const began = watch.confirmed();
-    const asOfSeq = began.then(({ seq }) => seq);
-    asOfSeq.catch(() => undefined);
-    return { asOfSeq, pages: this.#revokedPages(watch, began) };
+    return this.#of(issuer).scans.revokedEntries(shard);
   }
 
-  async *#revokedPages(
-    watch: IssuerWatch,
-    began: Promise<{ readonly instance: string }>,
-  ): AsyncIterable<readonly RevokedEntry[]> {
-    const { instance } = await began;
-    for (let from = '-'; ;) {
-      let members: Buffer[];
-      try {
-        members = await this.#options.redis.zrangebylexBuffer(watch.keys.revoked, from, '+', 'LIMIT', 0, PAGE);
-      } catch (error) {
-        throw unavailable(error);
-      }
-      // A ledger that was emptied or replaced meanwhile has a shorter index, and looks complete.
-      if ((await watch.confirmed()).instance !== instance) throw changing();
-      const page = members.map(decodeRevokedMember);
-      const last = page.at(-1);
-      if (last === undefined) return;
-      yield page;
-      // After every member of this serial, also one that it is changed to from now on: `!` follows the space.
-      from = `(${last.serial}!`;
-    }
-  }
-
-  /**
-   * As of more than one instant: what is recorded meanwhile may be in it or not. In memory at once are the serials, about 100 octets
-   * each.
-   */
-  async *certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
-    const { watch } = this.#of(issuer);
-    const { instance } = await watch.confirmed();
-    const serials: Serial[] = [];
-    for await (const some of this.serials(issuer)) for (const serial of some) serials.push(serial);
-    if ((await watch.confirmed()).instance !== instance) throw changing();
-    serials.sort();
-    for (let from = 0; from < serials.length; from += PAGE) {
-      const found = await this.find(issuer, serials.slice(from, from + PAGE));
-      yield found.filter((certificate) => certificate !== undefined);
-    }
+  certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
+    return this.#of(issuer).scans.certificates();
   }
 
   // ResponseSource
@@ -302,18 +267,8 @@ export class RedisStore implements Store {
 
   // IssuedSerials
 
-  async *serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
-    const { watch } = this.#of(issuer);
-    const { buckets } = await watch.confirmed();
-    for (let from = 0; from < buckets; from += SCAN) {
-      const some = Array.from({ length: Math.min(SCAN, buckets - from) }, (_, i) => watch.keys.bucket(from + i));
-      const fields = await Promise.all(some.map((key) => this.#options.redis.hkeysBuffer(key))).catch(
-        (error: unknown) => {
-          throw unavailable(error);
-        },
-      );
-      yield fields.flatMap((page) => page.map((field) => field.toString('hex') as Serial));
-    }
+  serials(issuer: IssuerTag): AsyncIterable<readonly Serial[]> {
+    return this.#of(issuer).scans.serials();
   }
 
   // RefreshQueue
@@ -325,7 +280,7 @@ export class RedisStore implements Store {
     limit: number,
     unable?: ReadonlySet<IssuerTag>,
   ): Promise<readonly QueueItem[]> {
-    if (lane === 'asked' || lane === 'mass' || limit <= 0) return [];
+    if (lane === 'asked' || limit <= 0) return [];
     const able = this.#all.filter(({ watch }) => unable?.has(watch.issuer) !== true);
     const start = this.#turn++ % Math.max(1, able.length);
     const queues = [...able.slice(start), ...able.slice(0, start)].map(({ queue }) => queue);
@@ -390,36 +345,36 @@ export class RedisStore implements Store {
 
   // CrlShelf
 
-  current({ issuer }: CrlScope): Promise<CrlRecord | undefined> {
-    return this.#of(issuer).crls.current();
+  current({ issuer, shard }: CrlScope): Promise<CrlRecord | undefined> {
+    return this.#of(issuer).crls.current(shard);
+  }
+
+  scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    return this.#of(issuer).crls.scopes();
   }
 
   body(record: CrlRecord): Promise<Buffer> {
     return this.#of(record.issuer).crls.body(record);
   }
 
-  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
-    return (await this.current(completeCrl(issuer))) === undefined ? [] : [completeCrl(issuer)];
-  }
-
   openCrl(record: CrlRecord): Promise<CrlFile> {
-    return (this.#options.archive as CrlArchive).open(record);
+    return this.#of(record.issuer).crls.open(record);
   }
 
   draftCrl(scope: CrlScope): Promise<CrlDraft> {
-    return (this.#options.archive as CrlArchive).draft(scope);
+    return this.#of(scope.issuer).crls.draft(scope);
   }
 
-  reserveNumber({ issuer }: CrlScope, atLeast: bigint): Promise<bigint> {
-    return this.#of(issuer).crls.reserve(atLeast);
+  reserveNumber({ issuer, shard }: CrlScope, atLeast: bigint): Promise<bigint> {
+    return this.#of(issuer).crls.reserve(shard, atLeast);
   }
 
-  async publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
-    return this.#of(record.issuer).crls.publish(record, await draft.read(0, draft.octets), previous);
+  publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
+    return this.#of(record.issuer).crls.publish(record, draft, previous);
   }
 
-  list({ issuer }: CrlScope): AsyncIterable<CrlRecord> {
-    return this.#of(issuer).crls.list();
+  list(scope: CrlScope): AsyncIterable<CrlRecord> {
+    return this.#of(scope.issuer).crls.list(scope);
   }
 
   claimCrl(issuer: IssuerTag): Promise<boolean> {
@@ -430,8 +385,8 @@ export class RedisStore implements Store {
     return this.#of(issuer).crls.release();
   }
 
-  restoreCrl({ issuer }: CrlScope): Promise<CrlRecord | undefined> {
-    return this.#of(issuer).crls.restore();
+  restoreCrl({ issuer, shard }: CrlScope): Promise<CrlRecord | undefined> {
+    return this.#of(issuer).crls.restore(shard);
   }
 
   // ResponderShelf
@@ -502,7 +457,7 @@ export class RedisStore implements Store {
         this.#options.journals && this.#applied > 0 ? this.#mark(this.#applied) : undefined,
       ]);
     }
-    await Promise.all(this.#all.map(({ watch }) => watch.close()));
+    await Promise.all(this.#all.flatMap(({ watch, follower }) => [watch.close(), follower.close()]));
     for (const event of LOST) this.#options.redis.off(event, this.#onLost);
     this.#asks.close();
     this.#live.close();

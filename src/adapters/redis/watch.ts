@@ -10,7 +10,7 @@
  *   no reply, or an error        → not relied on; looked at again after POLL_MS, for ever
  *   another reign or epoch       → not relied on until the intakes have vouched; then `gap`, and the feed goes on from its end
  *   entries missing in the feed  → `gap`, and the feed goes on from its end
- *   the DER of a CRL cannot be had → the entry is told at a later look
+ *   a CRL                        → told when it has been fetched, beside the feed (crl-follower.ts)
  */
 import { Problem } from '../../core/problem.ts';
 import type { CrlRecord, IssuerTag } from '../../core/certificate.ts';
@@ -53,8 +53,8 @@ export interface WatchParts {
   readonly intakes: readonly string[];
   readonly log: Log | undefined;
   readonly tell: (event: StoreEvent) => void;
-  /** The DER of a published CRL; undefined when a newer one has taken its place. Rejects while it cannot be had. */
-  readonly body: (record: CrlRecord) => Promise<Buffer | undefined>;
+  /** The feed has told of a CRL. */
+  readonly published: (record: CrlRecord) => void;
 }
 
 /** One look. */
@@ -328,7 +328,7 @@ export class IssuerWatch {
       const number = parseInt(id.toString(), 10);
       if (number <= this.#told) continue;
       if (number !== this.#told + 1) return this.#gap(seen.feed);
-      await this.#tellEntry(payload, Number(stamp));
+      this.#tellEntry(payload, Number(stamp));
       this.#told = number;
     }
     if (seen.entries.length === 0 && this.#told < seen.feed) return this.#gap(seen.feed);
@@ -341,13 +341,11 @@ export class IssuerWatch {
     return false;
   }
 
-  async #tellEntry(payload: Buffer, stamp: number): Promise<void> {
+  #tellEntry(payload: Buffer, stamp: number): void {
     const { issuer } = this;
     for (const event of decodeEvents(issuer, payload, stamp)) {
-      if (event.type === 'crl') {
-        const der = await this.#parts.body(event.record);
-        if (der !== undefined) this.#tell({ type: 'crl', record: event.record, der });
-      } else if (event.type === 'recorded') this.#tell(event);
+      if (event.type === 'crl') this.#parts.published(event.record);
+      else if (event.type === 'recorded') this.#tell(event);
       else this.#tell({ ...event, issuer });
     }
   }

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
+import type * as Sdk from '@aws-sdk/client-s3';
 import type { PutObjectCommandInput, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Problem } from '../../core/problem.ts';
 import { SECOND } from '../../core/time.ts';
@@ -68,14 +69,14 @@ export async function openS3(options: S3Options, now: () => number): Promise<Arc
 const nothing = (): void => undefined;
 
 class S3Copies implements ArchiveCopies {
-  readonly #sdk: typeof import('@aws-sdk/client-s3');
+  readonly #sdk: typeof Sdk;
   readonly #client: S3Client;
   readonly #options: S3Options;
   readonly #now: () => number;
   /** Whether the server knows a conditional PUT; else a look before each is what there is. Undefined: not asked yet. */
   #conditional: boolean | undefined;
 
-  constructor(sdk: typeof import('@aws-sdk/client-s3'), client: S3Client, options: S3Options, now: () => number) {
+  constructor(sdk: typeof Sdk, client: S3Client, options: S3Options, now: () => number) {
     this.#sdk = sdk;
     this.#client = client;
     this.#options = options;

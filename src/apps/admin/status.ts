@@ -1,10 +1,12 @@
 /** What the status page and /status.json say: is every promise kept, what is next due, what is wrong and what to do. */
-import { LANES } from '../../core/certificate.ts';
+import { completeCrl, LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
-import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { ArchiveView } from '../../flows/archive-upkeep.ts';
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
+import { forecastOf } from '../../flows/crl-forecast.ts';
+import type { MassView } from '../../flows/mass-revocation.ts';
 import { activeResponder } from '../../flows/sign-answers.ts';
 
 export interface Status {
@@ -20,6 +22,8 @@ export interface Status {
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
   /** Undefined in a process that records nothing. */
   readonly audit: { readonly seq: number; readonly writable: boolean } | undefined;
+  /** The mass revocation under way, in a line. */
+  readonly mass?: string | undefined;
   /** Those that serve beside this one; undefined where this one serves, or nobody does. */
   readonly processes?: readonly ProcessStatus[] | undefined;
   /** Why the store cannot be relied on now. */
@@ -54,6 +58,8 @@ export interface IssuerStatus {
     | undefined;
   readonly signsCrls: boolean;
   readonly nextScheduledCrl: string | undefined;
+  /** Between two scheduled CRLs, in words (B-13); undefined in a process that does not sign. */
+  readonly crlPeriod?: string | undefined;
   readonly responders: readonly {
     readonly id: string;
     readonly notAfter: string;
@@ -155,11 +161,21 @@ export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
       'See the log for signing errors; check the key holder and the responder certificate.',
     );
   }
+  for (const { level, what, advice } of sources.offline?.notices(now) ?? [])
+    (level === 'failing' ? fail : warn)(what, advice);
+  const mass = sources.mass?.();
+  if (mass?.failure !== undefined)
+    warn(
+      `Mass revocation ${mass.plan.id} waits: ${mass.failure}.`,
+      'It goes on by itself when that is over; certstatus mass status shows how far it is.',
+    );
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
-    const crl = sources.files.crl(issuer.tag);
+    const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
+    const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
-    if (fresh.oldestThisUpdate !== undefined) {
+    // Those of a CA that signs them offline have a watch of their own.
+    if (fresh.oldestThisUpdate !== undefined && issuer.offline?.ocsp !== true) {
       const validityMs = issuer.profile.ocsp.validityMs;
       const deadline = refreshDeadline(fresh.oldestThisUpdate, fresh.oldestThisUpdate + validityMs - SECOND);
       if (now > deadline)
@@ -177,17 +193,32 @@ export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
       fail(
         `${issuer.id}: no CRL is being served.`,
         publisher === undefined
-          ? `See the log of the process that signs it; none does when crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
+          ? `See the log of the process that signs it; where crl.key is not set in issuers/${issuer.id}/issuer.yaml it is signed offline and imported (certstatus offline export, crl import).`
           : 'See the log: the first build may have been refused.',
       );
     else if (now > crl.nextUpdate)
       fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
-    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR)
+    else if (now - crl.scheduledAt > periodMs + HOUR)
       warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
     if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
       fail(
         `${issuer.id}: a revocation recorded ${rfc3339(publisher.oldestUnlisted)} is on no CRL yet.`,
         'See the log for refused or failed builds.',
+      );
+    }
+    const over = sources.census && forecastOf(issuer, sources.census, now)?.scopes.filter(({ overLimit }) => overLimit);
+    if (over !== undefined && over.length > 0) {
+      warn(
+        `${issuer.id}: ${over.length} CRLs would have 10 MB or more if all their certificates were revoked (P-17).`,
+        `certstatus crl forecast --issuer ${issuer.id} says which, and how many shards would do.`,
+      );
+    }
+    // A CA that browsers do not know has nothing to tell them.
+    const open = issuer.profile.authorities.includes('mozilla') ? sources.urls?.openOf(issuer) : undefined;
+    if (open?.dueBy !== undefined) {
+      (now > open.dueBy ? fail : warn)(
+        `${issuer.id}: certificates name CRL URLs that nobody has said are in the CCADB; they must be there by ${rfc3339(open.dueBy)} (P-09).`,
+        `certstatus crl urls --issuer ${issuer.id} prints them; with --acknowledge it notes that it is done.`,
       );
     }
     const signs = sources.signsWith?.(issuer.tag);
@@ -226,7 +257,8 @@ export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
         bytes: crl.bytes,
       },
       signsCrls: publisher !== undefined,
-      nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
+      nextScheduledCrl: optional(crl && crl.scheduledAt + periodMs),
+      ...(sources.census && { crlPeriod: formatDuration(periodMs) }),
       responders,
     };
   });
@@ -249,6 +281,7 @@ export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
       writable: sources.journal.failure === undefined,
     },
     processes,
+    mass: massText(mass),
     storeFailure,
     archive: archive && archiveStatus(archive),
   };
@@ -264,6 +297,14 @@ function archiveStatus({ copies, verified, problems }: ArchiveView): ArchiveStat
       oldest: copies.oldest === undefined ? undefined : rfc3339(wholeSecond(copies.oldest)),
     },
   };
+}
+
+function massText(view: MassView | undefined): string | undefined {
+  if (view === undefined) return undefined;
+  const { plan, run, waiting, recordingLeftMs, signingLeftMs } = view;
+  const left = Math.max(recordingLeftMs ?? NaN, signingLeftMs ?? NaN);
+  const rest = Number.isNaN(left) ? '' : `, ${formatDuration(Math.ceil(left / SECOND) * SECOND)} left`;
+  return `${plan.id}: ${run.state}, ${run.counts.lines} of ${plan.counts.selected} recorded, ${waiting} waiting for OCSP${rest}`;
 }
 
 /** Whether an issuer has no other place for its keys. */

@@ -30,6 +30,12 @@ export function eventCommands(program: Command): void {
     .option('--not-before <instant>', 'RFC 3339, UTC')
     .option('--not-after <instant>', 'RFC 3339, UTC')
     .option('--precertificate', 'only the precertificate exists so far')
+    .option(
+      '--crl-shard <name-or-url>',
+      'shard whose CRL speaks of it, or the CRL URL that it names; default by serial',
+    )
+    .option('--without-ocsp', 'it names no OCSP responder: then CRLs are due every 4 days (BR 4.9.7)')
+    .option('--spki-hash <hex>', 'SHA-256 of its SubjectPublicKeyInfo, for revocation by key')
     .option('--wait', 'return when OCSP answers')
     .action(async (options: IssueOptions, command: Command) => {
       await withApi(command, async (api) => {
@@ -101,6 +107,9 @@ interface IssueOptions {
   readonly notBefore?: string;
   readonly notAfter?: string;
   readonly precertificate?: boolean;
+  readonly crlShard?: string;
+  readonly withoutOcsp?: boolean;
+  readonly spkiHash?: string;
   readonly wait?: boolean;
 }
 
@@ -115,9 +124,18 @@ interface RevokeOptions {
   readonly wait?: boolean;
 }
 
-function issuedFields({ serial, notBefore, notAfter, precertificate }: IssueOptions, command: Command): object {
+function issuedFields(options: IssueOptions, command: Command): object {
+  const { serial, notBefore, notAfter, precertificate, crlShard, withoutOcsp, spkiHash } = options;
   if (serial === undefined || notAfter === undefined) command.error('error: give --cert, or --serial and --not-after');
-  return { serial, notAfter, ...(notBefore !== undefined && { notBefore }), ...(precertificate && { precertificate }) };
+  return {
+    serial,
+    notAfter,
+    ...(notBefore !== undefined && { notBefore }),
+    ...(precertificate && { precertificate }),
+    ...(crlShard !== undefined && { crlShard }),
+    ...(withoutOcsp && { namesOcsp: false }),
+    ...(spkiHash !== undefined && { spkiHash }),
+  };
 }
 
 function certificatesIn(path: string): object[] {
@@ -175,6 +193,6 @@ function certificateText(view: CertificateView): string {
     `revision    ${view.revision}, recorded ${view.recordedAt}`,
     `validity    ${view.notBefore ?? 'unknown'} to ${view.notAfter ?? 'unknown'}${view.precertificate ? ' (precertificate only)' : ''}`,
     `OCSP        ${sha1 === undefined ? 'not published yet' : `${sha1.thisUpdate} to ${sha1.nextUpdate}`}`,
-    `CRL         ${view.crl === undefined ? 'none' : `number ${view.crl.number} of ${view.crl.thisUpdate}${view.status === 'revoked' ? (view.crl.listed ? ', listed' : ', not listed yet') : ''}`}`,
+    `CRL         ${view.crl === undefined ? `none${view.crlShard === undefined ? '' : ` of shard ${view.crlShard}`}` : `number ${view.crl.number}${view.crlShard === undefined ? '' : ` of shard ${view.crlShard}`} of ${view.crl.thisUpdate}${view.status === 'revoked' ? (view.crl.listed ? ', listed' : ', not listed yet') : ''}`}`,
   ].join('\n');
 }

@@ -8,13 +8,21 @@ import { readCrl } from '../../adapters/import-files/crl-file.ts';
 import { readCsv } from '../../adapters/import-files/csv-file.ts';
 import type { ImportFile } from '../../adapters/import-files/import-file.ts';
 import { readIndex } from '../../adapters/import-files/index-file.ts';
-import { isPrecertificate, readCertificate } from '../../core/certificate-reader.ts';
+import {
+  crlDistributionPoints,
+  isCertificateAuthority,
+  isPrecertificate,
+  namesNoOcsp,
+  readCertificate,
+} from '../../core/certificate-reader.ts';
+import { partitionUrl } from '../../core/crl/idp.ts';
 import { readCrl as readCrlDer, type CrlView } from '../../core/crl/crl-reader.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import type { ReasonName } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
+import { spkiHash } from '../../core/spki-hash.ts';
 import type { EpochMs } from '../../core/time.ts';
 import { verified } from '../../flows/check-answer.ts';
 import type { Api, ImportAnswer } from '../api.ts';
@@ -36,7 +44,7 @@ export function importCommands(program: Command): void {
   subcommand(
     command,
     'csv <file>',
-    'CSV with a header: serial, notAfter and any of notBefore, status, revokedAt, reason, precertificate, crlShard',
+    'CSV with a header: serial, notAfter and any of notBefore, status, revokedAt, reason, precertificate, crlShard, namesOcsp, spkiHash',
     (path) => readCsv(path as string),
   );
   subcommand(
@@ -179,18 +187,29 @@ function certificateOf(issuer: Issuer): CertificateReader {
         value: serial,
         rule: 'RFC 5280 §6.1.3',
       });
-    return { serial, notBefore, notAfter, precertificate: isPrecertificate(fields) };
+    return {
+      serial,
+      notBefore,
+      notAfter,
+      precertificate: isPrecertificate(fields),
+      crlUrls: crlDistributionPoints(fields),
+      isCa: isCertificateAuthority(fields),
+      withoutOcsp: namesNoOcsp(fields),
+      spkiHash: spkiHash(fields.spkiDer),
+    };
   };
 }
 
 /** @throws Problem at an entry whose serial or date cannot be read: half a CRL is never imported. */
 function importableCrl(der: Buffer): {
   readonly view: CrlView;
+  readonly url: string | undefined;
   entries(): Iterable<{ serial: Serial; revokedAt: EpochMs; reason: ReasonName | undefined }>;
 } {
   const view = readCrlDer(der);
   return {
     view,
+    url: partitionUrl(view.crlExtensions),
     *entries() {
       for (const { serial, revocationDate, reason, reasonCode, offset } of view.entries()) {
         if (

@@ -1,7 +1,14 @@
 /** A whole certificate handed to the intake: is it this issuer's, and what must the ledger know of it? */
-import { isPrecertificate, readCertificate } from '../../core/certificate-reader.ts';
+import {
+  crlDistributionPoints,
+  isCertificateAuthority,
+  isPrecertificate,
+  namesNoOcsp,
+  readCertificate,
+} from '../../core/certificate-reader.ts';
 import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
+import { spkiHash } from '../../core/spki-hash.ts';
 import type { Issuance } from '../../core/status.ts';
 
 /**
@@ -36,7 +43,9 @@ export function issuerCertificateFields(text: string, issuer: Issuer, field: str
     notAfter,
     precertificate: isPrecertificate(certificate),
     crlShard: undefined,
-    withoutOcsp: false,
-    spkiHash: undefined,
+    crlUrls: crlDistributionPoints(certificate),
+    isCa: isCertificateAuthority(certificate),
+    withoutOcsp: namesNoOcsp(certificate),
+    spkiHash: spkiHash(certificate.spkiDer),
   };
 }

@@ -1,6 +1,9 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import { archiveJobRequest } from './archive-schema.ts';
+import { acknowledgeRequest } from './crl-books-schema.ts';
+import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
+import { compromiseRequest, drillRequest, listRequest, planRequest, startRequest } from './mass-schema.ts';
 import {
   activationRequest,
   importRequest,
@@ -44,6 +47,79 @@ export function openApi(): object {
   });
   const token = parameter('token', 'path', "The token's name in the configuration.");
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
+  const shard = parameter('shard', 'query', 'Name of a shard; without it the complete CRL.', false);
+  const plan = parameter('plan', 'path', 'Id of a plan.');
+  const move = (summary: string): object => ({
+    post: { summary, parameters: [plan], responses: { '200': json('The plan and how far it is'), ...problems } },
+  });
+  const massPaths = (): object => ({
+    '/v1/mass/lists': {
+      post: {
+        summary: 'Serials for a plan, in pieces',
+        requestBody: body(listRequest),
+        responses: { '200': json('Id of the list'), ...problems },
+      },
+    },
+    '/v1/mass/plans': {
+      get: { summary: 'Plans of mass revocations, newest first', responses: { '200': json('The plans'), ...problems } },
+      post: {
+        summary: 'Plan a mass revocation; nothing is revoked',
+        requestBody: body(planRequest),
+        responses: { '200': json('Id of the plan, which is made meanwhile'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}': {
+      get: {
+        summary: 'The plan, what its figures mean now, and how far it is',
+        parameters: [plan],
+        responses: { '200': json('The plan'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/start': {
+      post: {
+        summary: 'Do what is planned; again changes nothing',
+        parameters: [plan],
+        requestBody: body(startRequest),
+        responses: { '200': json('The plan and how far it is'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/pause': move('Record nothing more until it is resumed'),
+    '/v1/mass/plans/{plan}/resume': move('Go on'),
+    '/v1/mass/plans/{plan}/abort': move('End it; what was revoked stays revoked'),
+    '/v1/mass/plans/{plan}/drill': {
+      get: {
+        summary: 'The newest drill of the plan',
+        parameters: [plan],
+        responses: { '200': json('What it found, or that it runs'), ...problems },
+      },
+      post: {
+        summary: 'Rehearse it: signs what is true, publishes nothing',
+        parameters: [plan],
+        requestBody: body(drillRequest),
+        responses: { '200': json('It runs'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/report': {
+      get: {
+        summary: 'The nine elements of CT-5.7.1.2-b with the figures there are',
+        parameters: [plan],
+        responses: { '200': json('The report, also as Markdown'), ...problems },
+      },
+    },
+    '/v1/issuers/{issuer}/compromised-keys': {
+      get: {
+        summary: 'Keys of certificates revoked for keyCompromise, one JSON object to a line',
+        parameters: [issuer],
+        responses: { '200': { description: 'The keys', content: { 'application/x-ndjson': {} } }, ...problems },
+      },
+      post: {
+        summary: 'A key is proven or suspected to be compromised; its certificates are counted',
+        parameters: [issuer],
+        requestBody: body(compromiseRequest),
+        responses: { '200': json('How many certificates have it'), ...problems },
+      },
+    },
+  });
   return {
     openapi: '3.0.3',
     info: {
@@ -75,6 +151,39 @@ export function openApi(): object {
           },
         },
       },
+      '/v1/issuers/{issuer}/crl-forecast': {
+        get: {
+          summary: 'How large each CRL would be if every certificate were revoked, and how often CRLs are due',
+          parameters: [issuer],
+          responses: { '200': json('Sizes by shard; may take a scan of the ledger'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls': {
+        get: {
+          summary: 'CRL URLs in unexpired certificates as the CCADB wants them, and changes that it was not told of',
+          parameters: [issuer],
+          responses: { '200': json('Both arrays, what stands in the way, and the open changes'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls/changes': {
+        get: {
+          summary: 'Every change of these URLs, oldest first; with ETag',
+          parameters: [issuer],
+          responses: {
+            '200': { description: 'One JSON object per line', content: { 'application/x-ndjson': {} } },
+            '304': { description: 'Nothing has changed since the ETag in If-None-Match' },
+            ...problems,
+          },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-urls/acknowledgement': {
+        post: {
+          summary: 'The CCADB has been brought up to date (right issue)',
+          parameters: [issuer],
+          requestBody: body(acknowledgeRequest),
+          responses: { '200': json('How many changes were open'), ...problems },
+        },
+      },
       '/v1/issuers/{issuer}/import': {
         post: {
           summary: "Rows of an existing CA's records; good rows go in, the others are reported",
@@ -100,13 +209,20 @@ export function openApi(): object {
       '/v1/issuers/{issuer}/crls': {
         get: {
           summary: 'Published CRLs, newest first',
-          parameters: [issuer, parameter('limit', 'query', 'At most this many (20).', false)],
+          parameters: [issuer, shard, parameter('limit', 'query', 'At most this many (20).', false)],
           responses: { '200': json('The CRLs'), ...problems },
         },
         post: {
           summary: 'Publish a CRL now',
-          parameters: [issuer],
+          parameters: [issuer, shard],
           responses: { '200': json('Its number'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crls/why': {
+        get: {
+          summary: 'Why each CRL is the one it is: what waits, when the next is due, what was refused and why',
+          parameters: [issuer, parameter('shard', 'query', 'Only this shard; empty: the complete CRL.', false)],
+          responses: { '200': json('The CRLs'), ...problems },
         },
       },
       '/v1/issuers/{issuer}/responders': {
@@ -136,6 +252,30 @@ export function openApi(): object {
           parameters: [issuer, parameter('responder', 'path', 'Its id.')],
           requestBody: body(retireRequest),
           responses: { '200': json('How many certificates wait for another answer'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-requests': {
+        post: {
+          summary: 'What an offline signer is to sign: CRLs, a responder certificate, answers',
+          parameters: [issuer],
+          requestBody: body(exportRequest),
+          responses: { '200': json('The request file'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-imports': {
+        post: {
+          summary: 'Publish a CRL that was signed elsewhere',
+          parameters: [issuer],
+          requestBody: body(crlImportRequest),
+          responses: { '200': json('Its number, and what was learnt from it'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-imports': {
+        post: {
+          summary: 'Publish what an offline signer has signed',
+          parameters: [issuer],
+          requestBody: body(offlineImportRequest),
+          responses: { '200': json('What became of each item'), ...problems },
         },
       },
       '/v1/explain': {
@@ -199,6 +339,7 @@ export function openApi(): object {
           responses: { '200': json('The job'), ...problems },
         },
       },
+      ...massPaths(),
       '/v1/audit/head': {
         get: {
           summary: 'Sequence number and hash of the last audit record',

@@ -22,6 +22,24 @@ const reason = z
   .describe('Reason by its RFC 5280 name. Absent or `unspecified`: no reason is published.')
   .meta({ type: 'string', enum: Object.keys(REASON_CODES) });
 
+const crlShard = z
+  .string()
+  .min(1)
+  .max(2048)
+  .optional()
+  .describe(
+    'Shard whose CRL is to speak of it: its name, or the URL that the certificate names. Absent: by its serial number, as the issuer is sharded now.',
+  );
+const namesOcsp = z
+  .boolean()
+  .optional()
+  .describe('False when the certificate names no OCSP responder: then CRLs are due every 4 days (BR 4.9.7).');
+const spkiHash = z
+  .string()
+  .max(64)
+  .optional()
+  .describe('Hex SHA-256 of its SubjectPublicKeyInfo, whole or the first 16 octets: for revocation by key.');
+
 const issuedCertificate = z.union([
   z.strictObject({
     serial,
@@ -31,7 +49,9 @@ const issuedCertificate = z.union([
       .boolean()
       .optional()
       .describe('True when only the precertificate exists so far (it counts as issued, BR 4.9.9).'),
-    crlShard: z.string().min(1).max(2048).optional().describe('URL of the CRL that the certificate names.'),
+    crlShard,
+    namesOcsp,
+    spkiHash,
   }),
   z.strictObject({
     certificate: z
@@ -70,7 +90,15 @@ export const importRow = z.strictObject({
   notBefore: instant.optional(),
   notAfter: instant.optional(),
   precertificate: z.boolean().optional(),
-  crlShard: z.string().min(1).max(2048).optional(),
+  crlShard,
+  crlUrls: z
+    .array(z.string().min(1).max(2048))
+    .max(100)
+    .optional()
+    .describe('URIs of its crlDistributionPoints, of a certificate that was seen whole.'),
+  isCa: z.boolean().optional().describe('Whether it is a CA certificate, where that is known.'),
+  namesOcsp,
+  spkiHash,
   revokedAt: instant.optional(),
   reason: reason.optional(),
 });

@@ -4,11 +4,11 @@
  * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
  */
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { completeCrl } from '../../core/certificate.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
+import { spkiHashFromHex } from '../../core/spki-hash.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
 import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
@@ -16,13 +16,19 @@ import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
 import type { ArchiveKeeper } from '../../flows/archive-upkeep.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { CrlPublisher } from '../../flows/publish-crl.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
+import type { CrlBooks } from '../crl-books.ts';
+import { addCrlBookRoutes } from './crl-books-routes.ts';
+import type { MassRole } from '../mass.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
+import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
 import { addArchiveRoutes } from './archive-routes.ts';
+import { addCrlRoutes } from './crl-routes.ts';
+import { addOfflineRoutes } from './offline-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -44,13 +50,17 @@ export interface IntakeParts {
   readonly core: Core;
   readonly identify: (request: FastifyRequest) => Client;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
-  readonly publisherOf: (issuer: string) => CrlPublisher | undefined;
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   /** Undefined in a process that does not sign. */
   readonly responders: ResponderChanges | undefined;
   /** Undefined in a process without an archive, which is one that does not sign. */
   readonly archive?: ArchiveKeeper | undefined;
+  /** Undefined in a process that neither signs nor is a command's. */
+  readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
+  /** Of a process that records events. */
+  readonly mass: MassRole | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
@@ -88,6 +98,12 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
   if (parts.archive !== undefined) addArchiveRoutes(app, parts.archive, core.issuers, parts.identify);
+  if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
+  if (core.recorder !== undefined && core.journal !== undefined) {
+    const { recorder, journal } = core;
+    addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
+  }
+  if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   app.get('/openapi.json', () => openApi());
@@ -132,8 +148,8 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: parseRfc3339(item.notAfter, `${field}/notAfter`),
         precertificate: item.precertificate === true,
         crlShard: item.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        withoutOcsp: item.namesOcsp === false,
+        spkiHash: keyHash(item.spkiHash, `${field}/spkiHash`),
       };
     });
     return accepted(await recorder.issue(issuer, events, client.actor));
@@ -184,8 +200,10 @@ function addEventRoutes(app: FastifyInstance, core: Core, recorder: Recorder, is
         notAfter: instant(row.notAfter, `${field}/notAfter`),
         precertificate: row.precertificate === true,
         crlShard: row.crlShard,
-        withoutOcsp: false,
-        spkiHash: undefined,
+        crlUrls: row.crlUrls,
+        isCa: row.isCa,
+        withoutOcsp: row.namesOcsp === false,
+        spkiHash: keyHash(row.spkiHash, `${field}/spkiHash`),
         revocation: revokedAt === undefined ? undefined : { revokedAt, reason: row.reason },
       };
     });
@@ -230,38 +248,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  app.get('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'read');
-    const { limit } = request.query as { limit?: string };
-    const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
-    const crls: object[] = [];
-    for await (const crl of store.list(completeCrl(issuer.tag))) {
-      crls.push({
-        number: crl.number.toString(),
-        kind: crl.kind,
-        thisUpdate: rfc3339(crl.thisUpdate),
-        nextUpdate: rfc3339(crl.nextUpdate),
-        publishedAt: rfc3339(crl.publishedAt),
-        entries: crl.entries,
-        bytes: crl.bytes,
-        sha256: crl.sha256,
-      });
-      if (crls.length === most) break;
-    }
-    return { crls };
-  });
-
-  app.post('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'revoke');
-    const publisher = parts.publisherOf(issuer.id);
-    if (publisher === undefined)
-      throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
-        field: 'issuer',
-        value: issuer.id,
-      });
-    const record = await publisher.publishNow();
-    return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
-  });
+  addCrlRoutes(app, { store, clock: core.clock, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);
@@ -289,6 +276,10 @@ function issuerNamed(issuers: ReadonlyMap<string, ServedIssuer>, id: string): Se
 
 function instant(text: string | undefined, field: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, field);
+}
+
+function keyHash(text: string | undefined, field: string): string | undefined {
+  return text === undefined ? undefined : spkiHashFromHex(text, field);
 }
 
 function byClause(

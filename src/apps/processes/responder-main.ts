@@ -7,8 +7,10 @@ import { systemClock } from '../../adapters/system/clock.ts';
 import { MetricTeller } from '../../core/metric-changes.ts';
 import { Problem } from '../../core/problem.ts';
 import { AskElsewhere } from '../../flows/ask-elsewhere.ts';
+import { Downloads } from '../../flows/downloads.ts';
 import { registerServingGauges } from '../../flows/gauges.ts';
 import { LiveElsewhere } from '../../flows/live-elsewhere.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Log } from '../../flows/log.ts';
 import { flowMetrics } from '../../flows/metrics.ts';
 import { PublicFiles } from '../../flows/public-files.ts';
@@ -19,6 +21,7 @@ import { readIssuers, type IssuerSetup } from '../issuer-files.ts';
 import { makeLog } from '../log.ts';
 import { connectionsOf, openResponder } from '../roles/responder.ts';
 import { servedIssuer } from '../served-issuer.ts';
+import { settleCrls } from '../settle-crls.ts';
 import type { ResponderSettings } from './responders.ts';
 
 runChild(async (link) => {
@@ -33,9 +36,12 @@ runChild(async (link) => {
   const metrics = flowMetrics();
   const news = new ResponderNews(list, store, clock, log);
   await news.readShelves();
-  const files = await PublicFiles.open(list, store, clock.now(), (issuer, error) => {
-    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'the current CRL cannot be read');
-  });
+  const unreadable = (issuer: ServedIssuer, error: unknown): void => {
+    if (store.failure === undefined) log.error({ err: error, issuer: issuer.id }, 'a current CRL cannot be read');
+  };
+  const downloads = new Downloads(clock, setImmediate);
+  await settleCrls(list, store, log);
+  const files = await PublicFiles.open(list, store, clock.now(), unreadable, downloads);
   const elsewhere = new AskElsewhere(store, clock);
   const urls = setups.flatMap(({ urls: { ocsp } }) => ocsp);
   const parts = { config, setups, issuers, urls, clock, log, store };
@@ -44,7 +50,7 @@ runChild(async (link) => {
   responder.misses.start();
   let fronts: readonly Front[] = [];
   const { table, misses } = responder;
-  registerServingGauges(metrics.set, { store, table, misses, connections: () => connectionsOf(fronts) });
+  registerServingGauges(metrics.set, { store, table, misses, downloads, connections: () => connectionsOf(fronts) });
   const teller = new MetricTeller(metrics.set);
   return {
     async listen(at) {

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { openOriginFront } from '../../adapters/origin-front/listener.ts';
 import { loadUws } from '../../adapters/origin-front/uws.ts';
 import { openPublicFront } from '../../adapters/public-front/listener.ts';
-import type { IssuerTag } from '../../core/certificate.ts';
+import { completeCrl, type IssuerTag } from '../../core/certificate.ts';
 import type { Serial } from '../../core/serial.ts';
 import { makeAnswer } from '../../flows/answer.ts';
 import { LiveAnswers, type LiveSource } from '../../flows/live.ts';
@@ -78,7 +78,7 @@ export function openResponder(
     issuers,
     ocspUrls: core.urls,
     files: core.setups.flatMap(({ issuer, urls }) => [
-      ...urls.crl.map((url) => ({ ...url, file: { kind: 'crl' as const, issuer: issuer.tag } })),
+      ...urls.crl.map((url) => ({ ...url, file: { kind: 'crl' as const, ...completeCrl(issuer.tag) } })),
       ...urls.caCertificate.map((url) => ({ ...url, file: { kind: 'ca-certificate' as const, issuer: issuer.tag } })),
     ]),
     publicFiles: files,

@@ -4,11 +4,14 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import { Activation } from '../../flows/activation.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
-import { CrlPublisher } from '../../flows/publish-crl.ts';
+import { CRLS_AT_ONCE, IssuerCrls } from '../../flows/issuer-crls.ts';
 import { Signer, type SignerIssuer } from '../../flows/sign.ts';
 import { LiveSigner } from '../../flows/sign-live.ts';
+import { Turns } from '../../flows/turns.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';
+import { type CrlBooks, openCrlBooks } from '../crl-books.ts';
+import { keepCrlFacts } from '../crl-facts.ts';
 import { responderChanges } from '../responder-life.ts';
 import { combineShares } from '../shares.ts';
 import { Keyring } from '../signing-keys.ts';
@@ -18,8 +21,9 @@ export interface SignerRole {
   readonly activation: Activation;
   readonly signer: Signer;
   readonly live: LiveSigner;
-  readonly publishers: ReadonlyMap<IssuerTag, CrlPublisher>;
+  readonly publishers: ReadonlyMap<IssuerTag, IssuerCrls>;
   readonly changes: ResponderChanges;
+  readonly books: CrlBooks;
   start(): Promise<void>;
   /** Resolves when no batch and no CRL is under way and the tokens are closed. Also undoes openSigner alone. */
   stop(): Promise<void>;
@@ -42,10 +46,18 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
   const activation = new Activation(keyring.tokens, combineShares, journal, clock, log);
   const signer = new Signer(issuers, store, journal, clock, log, metrics.signer);
   const live = new LiveSigner(issuers, store, journal, clock, log, metrics.signer);
+  const turns = new Turns(CRLS_AT_ONCE);
+  const books = openCrlBooks(core, journal);
   const publishers = new Map(
     issuers
       .filter(({ keys }) => keys.crl !== undefined)
-      .map((at) => [at.served.tag, new CrlPublisher(at, store, journal, clock, log, metrics.crl(at.served.id))]),
+      .map((at) => {
+        const crls = new IssuerCrls(at, store, journal, clock, log, metrics.crl(at.served.id), {
+          turns,
+          everyCertificateNamesOcsp: () => books.census.everyCertificateNamesOcsp(at.served.tag),
+        });
+        return [at.served.tag, crls];
+      }),
   );
   for (const { token } of keyring.tokens) {
     token.onChange(() => {
@@ -75,12 +87,17 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     live,
     publishers,
     changes,
+    books,
     async start() {
+      books.urls.follow();
+      keepCrlFacts(books.census, core.config.dataDir, log);
+      books.census.start();
       signer.start();
       resume([...core.issuers.values()]);
       for (const publisher of publishers.values()) await publisher.start();
     },
     async stop() {
+      books.census.stop();
       await signer.stop();
       await live.stop();
       for (const publisher of publishers.values()) await publisher.stop();

@@ -1,5 +1,5 @@
 /** issuingDistributionPoint (RFC 5280 §5.2.5): which certificates a CRL speaks of, when not of all. */
-import { DerDocument, type Deviation } from '../der/document.ts';
+import { DerDocument, type Deviation, type ExtensionView, findExtension } from '../der/document.ts';
 import { OID } from '../der/oid.ts';
 import { extension, tlv } from '../der/writer.ts';
 
@@ -12,6 +12,12 @@ export function issuingDistributionPoint(uri: string, contains: 'user-certificat
   const point = tlv(0xa0, tlv(0xa0, tlv(0x86, Buffer.from(uri, 'latin1'))));
   const flag = tlv(contains === 'user-certificates' ? 0x81 : 0x82, Buffer.of(0xff));
   return extension(OID.issuingDistributionPoint, true, tlv(0x30, point, flag));
+}
+
+/** The URL of the shard that a CRL speaks of; undefined for a CRL without scope (C-18), or one that names none. @throws Problem `corrupt` */
+export function partitionUrl(crlExtensions: readonly ExtensionView[]): string | undefined {
+  const extension = findExtension(crlExtensions, OID.issuingDistributionPoint);
+  return extension && readIssuingDistributionPoint(extension.value).uris?.[0];
 }
 
 export interface IssuingDistributionPoint {

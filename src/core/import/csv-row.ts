@@ -1,10 +1,12 @@
 /**
  * Certificates as CSV (RFC 4180): a header line that names the columns, then one certificate per line.
  *
- *     serial,notBefore,notAfter,status,revokedAt,reason,precertificate,crlShard
+ *     serial,notBefore,notAfter,status,revokedAt,reason,precertificate,crlShard,namesOcsp,spkiHash
  *
  * in any order; serial and notAfter are required. Instants are RFC 3339 UTC, serials hex, status `good` or `revoked`,
- * reasons the names of RFC 5280 §5.3.1, precertificate `true` or `false`. An empty field is an absent one.
+ * reasons the names of RFC 5280 §5.3.1, precertificate and namesOcsp (has it an OCSP URL? T-42) `true` or `false`, crlShard the name
+ * of a shard or the URL in the certificate, spkiHash the SHA-256 of the SubjectPublicKeyInfo in hex, whole or the first 16 octets. An
+ * empty field is an absent one.
  *
  * Stricter than RFC 4180 in two places. An unknown column is refused: a misspelt `revokedAt` would otherwise make every
  * revoked certificate good. A field holds no line break: no column needs one, and so a broken quote spoils one line only.
@@ -12,6 +14,7 @@
 import { Problem } from '../problem.ts';
 import { isReasonName, type ReasonName } from '../reason.ts';
 import { serialFromHex } from '../serial.ts';
+import { spkiHashFromHex } from '../spki-hash.ts';
 import { parseRfc3339, wholeSecond, type EpochMs } from '../time.ts';
 import type { ImportItem, ImportRow } from './row.ts';
 
@@ -24,6 +27,8 @@ export const CSV_COLUMNS = [
   'reason',
   'precertificate',
   'crlShard',
+  'namesOcsp',
+  'spkiHash',
 ] as const;
 export type CsvColumn = (typeof CSV_COLUMNS)[number];
 
@@ -96,10 +101,10 @@ function csvRow(header: CsvHeader, fields: readonly string[], line: number): Imp
     serial,
     notBefore,
     notAfter,
-    precertificate: precertificate(at.precertificate),
+    precertificate: flag(at.precertificate, 'precertificate') === true,
     crlShard: crlShard(at.crlShard),
-    withoutOcsp: false,
-    spkiHash: undefined,
+    withoutOcsp: flag(at.namesOcsp, 'namesOcsp') === false,
+    spkiHash: at.spkiHash === undefined ? undefined : spkiHashFromHex(at.spkiHash, 'spkiHash'),
     revocation: revocation(at.status, at.revokedAt, at.reason),
   };
 }
@@ -145,11 +150,11 @@ function revocation(
   };
 }
 
-function precertificate(text: string | undefined): boolean {
+function flag(text: string | undefined, field: CsvColumn): boolean | undefined {
   if (text !== undefined && text !== 'true' && text !== 'false') {
-    throw new Problem('invalid', 'true or false', { field: 'precertificate', value: text, rule: RULE });
+    throw new Problem('invalid', 'true or false', { field, value: text, rule: RULE });
   }
-  return text === 'true';
+  return text === undefined ? undefined : text === 'true';
 }
 
 function crlShard(text: string | undefined): string | undefined {

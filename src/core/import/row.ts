@@ -11,7 +11,11 @@ export interface ImportRow {
   readonly notBefore: EpochMs | undefined;
   readonly notAfter: EpochMs | undefined;
   readonly precertificate: boolean;
+  /** Name of a shard or URL of a CRL. */
   readonly crlShard: string | undefined;
+  /** What the certificate itself says about its CRL, where it was seen whole: see ShardClues. */
+  readonly crlUrls?: readonly string[] | undefined;
+  readonly isCa?: boolean | undefined;
   readonly withoutOcsp: boolean;
   readonly spkiHash: string | undefined;
   readonly revocation: { readonly revokedAt: EpochMs; readonly reason: ReasonName | undefined } | undefined;

@@ -23,6 +23,8 @@ export interface Cacheable {
   readonly etag?: string;
 }
 
+const OCSP_RESPONSE = 'application/ocsp-response';
+
 /** Prebuilt header blocks. */
 export interface CachingBlock {
   /** For 200 (and HEAD). */
@@ -38,7 +40,7 @@ export interface CachingBlock {
  * (H-10), no-transform from touching the DER.
  */
 export function ocspCaching(response: Cacheable, nowMs: EpochMs): CachingBlock {
-  return block('application/ocsp-response', 'public, no-transform, must-revalidate', response, nowMs);
+  return block(OCSP_RESPONSE, 'public, no-transform, must-revalidate', response, nowMs);
 }
 
 /**
@@ -80,13 +82,15 @@ function block(contentType: string, directives: string, item: Cacheable, nowMs: 
   // H-02: never later than Date, whatever the signer's clock said; then the block changes once our clock has caught up.
   const early = item.thisUpdate > nowMs;
   const lastModifiedMs = wholeSecond(early ? nowMs : item.thisUpdate);
+  // Files can be had in pieces (range.ts); a signed answer is one.
+  const ranges = contentType === OCSP_RESPONSE ? '' : 'Accept-Ranges: bytes\r\n';
   const caching =
     `Cache-Control: max-age=${maxAgeS}, ${directives}\r\n` +
     `ETag: ${etag}\r\n` +
     `Expires: ${httpDate(item.nextUpdate)}\r\n` +
     `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
   return {
-    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${caching}`,
+    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${ranges}${caching}`,
     goodUntil: early ? Math.min(goodUntil, item.thisUpdate) : goodUntil,
     etag,
     lastModifiedMs,
@@ -114,6 +118,25 @@ function maxAge(item: Cacheable, nowMs: EpochMs): { maxAgeS: number; goodUntil: 
   const maxAgeS = Math.min(Math.floor(item.maxAgeCapMs / SECOND), Math.floor(leftS / step) * step);
   // Right while now + max-age <= end; one millisecond later it is not.
   return { maxAgeS, goodUntil: end - maxAgeS * SECOND + 1 };
+}
+
+/**
+ * Whether a GET or HEAD of a file is to be refused with 412 (RFC 9110 §13.2.2, steps 1 and 2): If-Match, by strong comparison, and
+ * If-Unmodified-Since only without it, ignored when it is no HTTP-date.
+ */
+export function isPreconditionFailed(
+  etag: string,
+  lastModifiedMs: EpochMs,
+  ifMatch: string | undefined,
+  ifUnmodifiedSince: string | undefined,
+): boolean {
+  if (ifMatch !== undefined) {
+    const tags: readonly string[] = ifMatch.match(/(?:W\/)?"[^"]*"/g) ?? [];
+    return ifMatch.trim() !== '*' && !tags.includes(etag);
+  }
+  if (ifUnmodifiedSince === undefined) return false;
+  const since = parseHttpDate(ifUnmodifiedSince);
+  return since !== undefined && wholeSecond(lastModifiedMs) > since;
 }
 
 /**
@@ -217,8 +240,11 @@ export const plainReplies = {
   notFound: plainReply(404, 'Not found\n'),
   /** H-07. */
   methodNotAllowed: plainReply(405, 'Method not allowed\n', 'Allow: GET, HEAD, POST\r\n'),
+  preconditionFailed: plainReply(412, 'Precondition failed\n'),
   tooLarge: plainReply(413, 'Too large\n'),
   unavailable: plainReply(503, 'Try again later\n', 'Retry-After: 5\r\n'),
+  /** Too many downloads: one ends every few seconds, and a client of CRLs has hours. */
+  busy: plainReply(503, 'Too many downloads\n', 'Retry-After: 30\r\n'),
 } as const;
 
 /** A small text that nobody may cache. `extra`: whole header lines. */

@@ -4,7 +4,8 @@
  *
  * BR 4.9.9 counts a validity interval inclusively, so v = nextUpdate − thisUpdate + 1 s (T-01).
  */
-import type { CrlRecord, IssuerTag, PublishedResponse } from '../certificate.ts';
+import { createHash } from 'node:crypto';
+import { COMPLETE, type CrlRecord, type IssuerTag, type PublishedResponse } from '../certificate.ts';
 import type { Serial } from '../serial.ts';
 import { DAY, HOUR, SECOND, wholeSecond, type EpochMs } from '../time.ts';
 import type { Profile } from './profile.ts';
@@ -71,6 +72,17 @@ export function refreshLateAt(profile: Profile, thisUpdate: EpochMs): EpochMs {
 }
 
 /**
+ * How long a due refresh may stand behind a mass revocation, from its planned instant on: half of what is left before it counts
+ * as late. Of an answer as short as can be (MIN_VALIDITY_MS, at the end of a responder certificate), because the queue knows
+ * when an item is due and not how long its answer lasts. Waiting costs nothing in the end: the work is the same.
+ */
+export function refreshPatience(profile: Profile): number {
+  const { validityMs, refreshAfterMs } = profile.ocsp;
+  const planned = Math.min(refreshAfterMs, refreshDeadline(0, validityMs - SECOND));
+  return ((refreshLateAt(profile, 0) - planned) / 2) * Math.min(1, MIN_VALIDITY_MS / validityMs);
+}
+
+/**
  * P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. To the millisecond: the second that T-01 counts in belongs to the
  * length of the interval, but a client whose clock has fractions takes an answer for expired within it (RFC 6960 §4.2.2.1).
  */
@@ -119,6 +131,33 @@ export function planCrl(
   if (previous !== undefined && thisUpdate <= previous.thisUpdate) return undefined;
   const nextUpdate = Math.min(wholeSecond(thisUpdate + profile.crl.validityMs - SECOND), wholeSecond(caNotAfter));
   return nextUpdate <= thisUpdate ? undefined : { thisUpdate, nextUpdate };
+}
+
+/** Between two scheduled CRLs: at most 4 days once a certificate names no OCSP responder (BR 4.9.7, B-13, T-42), whatever the profile says. */
+export function crlPeriodMs({ crl, issues }: Profile, everyCertificateNamesOcsp: boolean): number {
+  // CRLs of CA certificates have a limit of their own (BR 4.9.7: 12 months).
+  return everyCertificateNamesOcsp || issues === 'ca-certificates' ? crl.periodMs : Math.min(crl.periodMs, 4 * DAY);
+}
+
+/**
+ * When the scheduled CRL after one of `scheduledAt` is due: a period later for a complete CRL. Those of shards have a place of their own
+ * within the period, so that a hundred of them are not due in one minute: what came out of step, first and after a downtime, moves
+ * there by at most half a period at a time. Never later than a period, and never sooner than half of one, because an entry must have
+ * been on a scheduled CRL for as long as that means something (C-22, T-33).
+ */
+export function nextScheduledCrl(
+  { scheduledAt, issuer, shard }: Pick<CrlRecord, 'scheduledAt' | 'issuer' | 'shard'>,
+  periodMs: number,
+): EpochMs {
+  if (shard === COMPLETE) return scheduledAt + periodMs;
+  const place = Math.floor((periodMs * fractionOf(`${issuer} ${shard}`)) / SECOND) * SECOND;
+  const ahead = (((scheduledAt - place) % periodMs) + periodMs) % periodMs;
+  return scheduledAt + periodMs - Math.min(ahead, periodMs / 2);
+}
+
+/** 0 … 1, fixed per name. */
+function fractionOf(name: string): number {
+  return createHash('sha256').update(name).digest().readUInt32BE() / 0x1_0000_0000;
 }
 
 /**

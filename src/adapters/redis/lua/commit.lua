@@ -11,8 +11,8 @@ ARGV[1] holds these one after the other, each behind its length in four octets: 
   writes          bucket, serial, expected octets (empty: absent), new octets, stamp? (1)
   queue           operation, lane, serial, token, dueAt
   due             bucket, bound
-  removed         members of the revoked index
-  added           beginning and rest of members of the revoked index: the stamp goes between them
+  removed         shard (empty: none), member of the revoked index
+  added           shard, beginning and rest of a member of the revoked index: the stamp goes between them
   counts          kind, slot, difference
   payload         of the feed entry, or empty
 
@@ -85,10 +85,16 @@ list(function()
   local bucket, bound = arg(), arg()
   redis.call('ZADD', base .. 'due', 'LT', bound, bucket)
 end)
-list(function() redis.call('ZREM', base .. 'r', arg()) end)
 list(function()
-  local beginning, rest = arg(), arg()
-  redis.call('ZADD', base .. 'r', 0, beginning .. stamp_octets .. rest)
+  local shard, member = arg(), arg()
+  redis.call('ZREM', base .. 'r', member)
+  if shard ~= '' then redis.call('ZREM', base .. 'r:' .. shard, member) end
+end)
+list(function()
+  local shard, beginning, rest = arg(), arg(), arg()
+  local member = beginning .. stamp_octets .. rest
+  redis.call('ZADD', base .. 'r', 0, member)
+  if shard ~= '' then redis.call('ZADD', base .. 'r:' .. shard, 0, member) end
 end)
 list(function()
   local kind, slot, difference = arg(), arg(), arg()

@@ -2,8 +2,8 @@
 What the gauges show, without a scan of the certificates. Read-only.
 
 ARGV: how many items or slots of each kind at most.
-Returns { revocation, issue, due, least minute of thisUpdate, least minute of nextUpdate, published answers }; each of the first
-three is { total, slot, count, … }: of a lane each of the longest waiting items counts 1 at its due time, of the refresh lane
+Returns { revocation, issue, mass, due, least minute of thisUpdate, least minute of nextUpdate, published answers }; each of the first
+four is { total, slot, count, … }: of a lane each of the longest waiting items counts 1 at its due time, of the refresh lane
 the minutes stand with their counts.
 ]]
 local last = tonumber(ARGV[1]) - 1
@@ -26,7 +26,7 @@ for _, minute in ipairs(redis.call('ZRANGE', base .. 'n:due', 0, last)) do
   due[#due + 1] = count('due' .. minute)
 end
 return {
-  lane('revocation'), lane('issue'), due,
+  lane('revocation'), lane('issue'), lane('mass'), due,
   redis.call('ZRANGE', base .. 'n:thisUpdate', 0, 0)[1] or '',
   redis.call('ZRANGE', base .. 'n:nextUpdate', 0, 0)[1] or '',
   count('answers'),
