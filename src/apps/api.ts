@@ -7,9 +7,11 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
+import { openArchiveKeeper } from './archive-keeping.ts';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { ImportRow } from '../core/import/row.ts';
+import { MetricSet } from '../core/metric.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
 import { rfc3339 } from '../core/time.ts';
 import type { Log } from '../flows/log.ts';
@@ -42,8 +44,11 @@ export interface ImportAnswer {
 
 const TIMEOUT_MS = 30_000;
 
-/** Uses the running service if its intake can be reached, else the data directory itself. */
-export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
+/**
+ * Uses the running service if its intake can be reached, else the data directory itself.
+ * @param need `archive`: the command works on the archive, whose copies are opened for it alone.
+ */
+export async function openApi(loaded: Loaded, log: Log, need: { readonly archive?: boolean } = {}): Promise<Api> {
   const { host, port } = loaded.config.listen.intake;
   if (await listening(host, port)) return remote(loaded, host, port);
   if (loaded.config.store.kind !== 'embedded') {
@@ -53,7 +58,7 @@ export async function openApi(loaded: Loaded, log: Log): Promise<Api> {
     });
   }
   try {
-    return await local(loaded, log);
+    return await local(loaded, log, need.archive === true);
   } catch (error) {
     if (error instanceof Problem && error.code === 'unavailable') {
       throw new Problem(
@@ -179,7 +184,7 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
   };
 }
 
-async function local(loaded: Loaded, log: Log): Promise<Api> {
+async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<Api> {
   const core = await openCore(loaded, log);
   const client: Client = {
     name: 'local shell',
@@ -189,12 +194,14 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
   };
   // Keys in files; a token is only activated while a service runs.
   const keyring = new Keyring(loaded.config.tokens, (message) => log.warn({}, message));
+  const archive = needsArchive ? await openArchiveKeeper(core, new MetricSet()) : undefined;
   const mass = openMass(core, undefined);
   const app = makeIntake({
     core,
     identify: () => client,
     publisherOf: () => undefined,
     responders: core.journal && responderChanges(core, core.journal, keyring),
+    archive,
     books: core.journal && openCrlBooks(core, core.journal),
     tokens: undefined,
     mass,
@@ -219,6 +226,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     },
     async close() {
       await app.close();
+      await archive?.stop();
       await mass?.stop();
       await keyring.close();
       await core.close();

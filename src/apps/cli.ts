@@ -2,6 +2,7 @@
 /** `certstatus <command>`: exit 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error that says what to do. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { Problem } from '../core/problem.ts';
+import { archiveCommands } from './commands/archive.ts';
 import { auditCommands } from './commands/audit.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
@@ -52,6 +53,7 @@ for (const add of [
   drillCommand,
   compromisedKeyCommands,
   crlCommands,
+  archiveCommands,
   crlBookCommands,
   offlineCommands,
   keyCommands,

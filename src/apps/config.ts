@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
+import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
@@ -40,6 +41,7 @@ export interface Config {
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
+  readonly archive: ArchiveConfig;
 }
 
 export interface IntakeConfig {
@@ -142,6 +144,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   probe: probeSchema(duration),
   monitor: monitorSchema(duration),
+  archive: archiveSchema(duration),
 });
 
 export interface LoadOptions {
@@ -313,6 +316,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
+    archive: archiveOfSection(value.archive, dirname(file)),
   };
 }
 

@@ -9,6 +9,7 @@ import type { PublicUrl } from '../core/route.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
+import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Freshness, Relay, Store } from '../ports/store.ts';
@@ -27,6 +28,8 @@ export interface Core {
   readonly store: Store;
   /** Of a store that only this process may open; undefined for a shared one. */
   readonly relay: Relay | undefined;
+  /** Of a process that signs. */
+  readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;

@@ -25,6 +25,7 @@ import type { EpochMs } from '../core/time.ts';
 import { crlLayout, crlLayoutOf, shardUrls } from './crl-layout.ts';
 import { makeDirectory } from './durable-files.ts';
 import {
+  archiveKeeping,
   checkIdentity,
   crlTiming,
   loadPreset,
@@ -120,6 +121,7 @@ export const issuerSchema = z.strictObject({
     })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
+  archive: z.strictObject(archiveKeeping).prefault({}).describe('overrides of the preset'),
   urls: urlLayout.prefault({}).describe('overrides of the preset, list by list'),
   everyCertificateNamesOcsp: z
     .boolean()
@@ -190,7 +192,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, complete, shards, authorities, ...crl } = file.crl;
   const { signedBy, ...ocsp } = file.ocsp;
-  const profile = preset && attempt(() => profileOf(preset, { ocsp, crl }, at));
+  const profile = preset && attempt(() => profileOf(preset, { ocsp, crl, archive: file.archive }, at));
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
     loadIssuer(

@@ -1,7 +1,7 @@
 /** The store that the configuration names, and what counts its answers. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileCrlArchive } from '../adapters/crl-archive/file-archive.ts';
+import { FileKeptArchive } from '../adapters/crl-archive/kept-archive.ts';
 import { lockDirectory } from '../adapters/embedded/directory-lock.ts';
 import { EmbeddedStore } from '../adapters/embedded/store.ts';
 import { openRedis, whenReady } from '../adapters/redis/connection.ts';
@@ -12,6 +12,7 @@ import { Problem } from '../core/problem.ts';
 import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Log } from '../flows/log.ts';
+import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Freshness, Relay, Store } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import type { RedisConfig } from './store-config.ts';
@@ -20,6 +21,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** Undefined for a shared one, which every process opens itself. */
   readonly relay: Relay | undefined;
+  /** Of a process that signs. */
+  readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
@@ -38,12 +41,14 @@ export function openStore(config: Config, issuers: readonly IssuerTag[], log: Lo
 }
 
 async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
-  const store = await EmbeddedStore.open(dataDir, archiveOf(dataDir));
+  const archive = archiveOf(dataDir);
+  const store = await EmbeddedStore.open(dataDir, archive);
   const freshness = new FreshnessGauges(store);
   let counting = Promise.resolve();
   return {
     store,
     relay: store,
+    archive,
     freshness,
     countFreshness: () => (counting = freshness.load()),
     async close() {
@@ -84,13 +89,14 @@ async function openShared(
     await whenReady(redis, READY_MS);
     for (const { severity, rule, message } of await checkFitness(redis, { role: writes ? 'writer' : 'reader' }))
       log[severity === 'warning' ? 'warn' : 'info']({ rule }, message);
+    const archive = signs ? archiveOf(dataDir) : undefined;
     const store = await RedisStore.open({
       redis,
       name,
       intakes: shared.intakes,
       journals: roles.has('intake'),
       issuers,
-      archive: signs ? archiveOf(dataDir) : undefined,
+      archive,
       certificates: shared.certificates,
       replicas: shared.replicas,
       log,
@@ -99,6 +105,7 @@ async function openShared(
     return {
       store,
       relay: undefined,
+      archive,
       freshness: store.freshness,
       countFreshness: () => Promise.resolve(),
       close: () => inReverse(undo),
@@ -113,8 +120,8 @@ async function inReverse(steps: readonly (() => Promise<unknown> | void)[]): Pro
   for (const step of [...steps].reverse()) await step();
 }
 
-function archiveOf(dataDir: string): FileCrlArchive {
-  return new FileCrlArchive(join(dataDir, 'crl'));
+export function archiveOf(dataDir: string): FileKeptArchive {
+  return new FileKeptArchive(join(dataDir, 'crl'));
 }
 
 /** One trailing newline is the editor's. */

@@ -83,6 +83,15 @@ export const crlTiming = {
     ),
 };
 
+/** What is kept, and how long; also the overrides of issuer.yaml. */
+export const archiveKeeping = {
+  retention: duration
+    .optional()
+    .describe(
+      'how long a CRL is kept after the last certificate that relied on it has ended: two years at least; for ever when nothing is said',
+    ),
+};
+
 const publicUrl = z.strictObject({
   host: z
     .string()
@@ -130,6 +139,7 @@ const presetSchema = z.strictObject({
     .describe('the CA that this preset is for; without it, any'),
   ocsp: z.strictObject(ocspTiming),
   crl: z.strictObject({ ...crlTiming, ...crlLayout }),
+  archive: z.strictObject(archiveKeeping).prefault({}),
   responder: z.strictObject({
     maxValidity: duration.describe('longest life of a responder certificate, both ends counted (SR-6.3.2-a)'),
     keyTypes: z.array(z.enum(KEY_TYPES)).min(1),
@@ -144,6 +154,7 @@ export type Preset = z.output<typeof presetSchema>;
 export interface TimingOverrides {
   readonly ocsp: Preset['ocsp'];
   readonly crl: Omit<Preset['crl'], keyof typeof crlLayout>;
+  readonly archive?: Preset['archive'];
 }
 
 /** Names of the presets that come with the program. */
@@ -206,6 +217,7 @@ export function profileOf(
       invalidityDate: given(crl.invalidityDate, 'crl', 'invalidityDate'),
       keyUse: crl.keyUse ?? 'held',
     },
+    archive: { retentionMs: overrides.archive?.retention ?? preset.archive.retention },
     responder: { maxValidityMs: preset.responder.maxValidity, keyTypes: preset.responder.keyTypes },
     reasons: preset.reasons,
   };

@@ -14,6 +14,7 @@ import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
+import type { ArchiveKeeper } from '../flows/archive-upkeep.ts';
 import { AskElsewhere } from '../flows/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl-forecast.ts';
 import { registerUrlGauges } from '../flows/crl-urls.ts';
@@ -40,6 +41,7 @@ import { SelfProbe } from '../flows/self-probe.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';
+import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
 import { openCore, type Core } from './core.ts';
@@ -129,6 +131,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   let processes: ResponderProcesses | undefined;
   let fronts: readonly Front[] = [];
   const { freshness } = core;
+  const archive = await openArchiveKeeper(core, metrics.set);
+  undo.push(async () => archive?.stop());
   const tokens = (): readonly UsedToken[] =>
     (signing?.activation.views ?? []).map((view) => {
       const users = core.setups.filter((setup) => usesToken(setup, view.name));
@@ -187,7 +191,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   });
   undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, mass, reconciliations, maxConnections);
+  const intake = openIntake(core, signing, archive, tokens, mass, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -197,7 +201,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       if (processes === undefined) return;
       await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
     },
-    status: () => statusOf(sources),
+    status: () => statusOf(sources, archive?.view),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
@@ -227,6 +231,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   offline?.start();
   undo.push(async () => offline?.stop());
   await signing?.start();
+  await archive?.start(config.archive.verifyEveryMs);
   await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
   const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
@@ -262,6 +267,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await intake?.close();
         await mass?.stop();
         await signing?.stop();
+        await archive?.stop();
         await keeper?.stop();
         await journal
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
@@ -290,6 +296,7 @@ function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean)
 function openIntake(
   core: Core,
   signing: SignerRole | undefined,
+  archive: ArchiveKeeper | undefined,
   tokens: () => readonly UsedToken[],
   mass: MassRole | undefined,
   reconciliations: Reconciliations,
@@ -309,6 +316,7 @@ function openIntake(
     publisherOf: (id) => byId.get(id),
     responders: signing?.changes,
     reconciliations,
+    archive,
     books: signing?.books,
     mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },

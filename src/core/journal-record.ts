@@ -100,7 +100,11 @@ export type JournalEntryType =
   /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */
   | 'revocation.observed'
   /** A random sample of certificates was drawn, to be looked at again: `detail.seed` draws it once more (CT-8.7). */
-  | 'sample.drawn';
+  | 'sample.drawn'
+  /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
+  | 'archive.verified'
+  | 'archive.pruned'
+  | 'archive.restored';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

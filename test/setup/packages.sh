@@ -17,6 +17,10 @@ packages=(
   'softhsm2-util softhsm2'
   'pkcs11-tool opensc'
   'redis-server redis-server'
+  'swift-proxy-server swift-proxy'
+  'swift-object-server swift-object'
+  'swift-container-server swift-container'
+  'swift-account-server swift-account'
 )
 
 # Debian keeps daemons in sbin, which is not in everybody's path.

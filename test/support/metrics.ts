@@ -24,6 +24,10 @@ export class Metrics {
     return sum;
   }
 
+  has(name: string): boolean {
+    return new RegExp(`^${name}[ {]`, 'm').test(this.#text);
+  }
+
   /** How many samples there are, of all names. */
   get size(): number {
     return this.#text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;

@@ -9,6 +9,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { recordFromText, recordText } from '../../core/archive/record-text.ts';
 import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
@@ -56,7 +57,7 @@ export class FileCrlArchive implements CrlArchive {
     }
     await draft.discard();
     // What is recorded of a CRL that is archived already may differ (restored, or followed by another process): the first stays.
-    await writeOnce(recordPath(path), Buffer.from(JSON.stringify({ ...record, number: record.number.toString() })));
+    await writeOnce(recordPath(path), Buffer.from(recordText(record)));
     await syncDirectory(dirname(path));
   }
 
@@ -109,29 +110,29 @@ export class FileCrlArchive implements CrlArchive {
   }
 
   async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
-    const numbers = await this.#numbers(scope);
+    const numbers = await this.numbers(scope);
     const newest = numbers.at(-1);
-    return newest === undefined ? undefined : this.#record(scope, newest);
+    return newest === undefined ? undefined : this.record(scope, newest);
   }
 
   async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
     const scopes: CrlScope[] = [];
-    if ((await this.#numbers({ issuer, shard: COMPLETE })).length > 0) scopes.push({ issuer, shard: COMPLETE });
+    if ((await this.numbers({ issuer, shard: COMPLETE })).length > 0) scopes.push({ issuer, shard: COMPLETE });
     for (const { name } of (await entriesOf(join(this.#dir, issuer))).filter((entry) => entry.isDirectory()))
-      if ((await this.#numbers({ issuer, shard: name })).length > 0) scopes.push({ issuer, shard: name });
+      if ((await this.numbers({ issuer, shard: name })).length > 0) scopes.push({ issuer, shard: name });
     return scopes;
   }
 
   async *list(scope: CrlScope): AsyncIterable<CrlRecord> {
-    for (const number of await this.#numbers(scope)) yield await this.#record(scope, number);
+    for (const number of await this.numbers(scope)) yield await this.record(scope, number);
   }
 
   #directory({ issuer, shard }: CrlScope): string {
     return shard === COMPLETE ? join(this.#dir, issuer) : join(this.#dir, issuer, shard);
   }
 
-  /** Ascending. */
-  async #numbers(scope: CrlScope): Promise<readonly bigint[]> {
+  /** Of every record, ascending. */
+  async numbers(scope: CrlScope): Promise<readonly bigint[]> {
     const numbers = (await entriesOf(this.#directory(scope))).flatMap(({ name }) => {
       const number = /^(\d{1,49})\.json$/.exec(name)?.[1];
       return number === undefined ? [] : [BigInt(number)];
@@ -139,17 +140,16 @@ export class FileCrlArchive implements CrlArchive {
     return numbers.sort((a, b) => (a < b ? -1 : 1));
   }
 
-  async #record(scope: CrlScope, number: bigint): Promise<CrlRecord> {
+  /** @throws Problem `corrupt` when it is not there, or cannot be read. */
+  async record(scope: CrlScope, number: bigint): Promise<CrlRecord> {
     const path = recordPath(this.path({ ...scope, number }));
+    let text: string;
     try {
-      const record = JSON.parse(await readFile(path, 'utf8')) as Omit<CrlRecord, 'number'> & { number: string };
-      return { ...record, number: BigInt(record.number) };
+      text = await readFile(path, 'utf8');
     } catch (error) {
-      throw new Problem('corrupt', `the record of an archived CRL cannot be read: ${(error as Error).message}`, {
-        field: path,
-        value: `number ${number}`,
-      });
+      throw unreadable(path, { number }, (error as Error).message);
     }
+    return recordFromText(text, path);
   }
 }
 
@@ -207,11 +207,6 @@ class FileDraft implements CrlDraft {
   }
 }
 
-async function sweep(directory: string): Promise<void> {
-  for (const name of await readdir(directory))
-    if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
-}
-
 function recordPath(path: string): string {
   return path.replace(/crl$/, 'json');
 }
@@ -228,7 +223,7 @@ async function readAt(file: FileHandle, path: string, at: number, length: number
 }
 
 /** Nothing, when there is no such directory. */
-async function entriesOf(path: string): ReturnType<typeof readEntries> {
+export async function entriesOf(path: string): ReturnType<typeof readEntries> {
   try {
     return await readEntries(path);
   } catch (error) {
@@ -252,7 +247,7 @@ async function digestOf(path: string): Promise<string> {
 }
 
 /** Names are durable with their directory: from the scope's own up to the first that was there before. */
-async function makeDurable(directory: string): Promise<void> {
+export async function makeDurable(directory: string): Promise<void> {
   const made = await mkdir(directory, { recursive: true });
   if (made === undefined) return;
   for (let dir = directory; dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
@@ -266,7 +261,7 @@ async function sweep(directory: string): Promise<void> {
 }
 
 /** What is there stays. */
-async function writeOnce(path: string, bytes: Buffer): Promise<void> {
+export async function writeOnce(path: string, bytes: Buffer): Promise<void> {
   if (await stat(path).catch(() => undefined)) return;
   const temporary = `${path}.part`;
   try {
@@ -285,7 +280,7 @@ async function writeOnce(path: string, bytes: Buffer): Promise<void> {
   }
 }
 
-function unreadable(path: string, record: CrlRecord, why: string): Problem {
+function unreadable(path: string, record: Pick<CrlRecord, 'number'>, why: string): Problem {
   return new Problem('corrupt', `the archived CRL cannot be read: ${why}`, {
     field: path,
     value: `number ${record.number}`,
@@ -300,7 +295,7 @@ function otherOneThere(path: string): Problem {
   });
 }
 
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   await directory.sync().finally(() => directory.close());
 }

@@ -1,5 +1,5 @@
 /** The status page: one HTML document without scripts or outside assets, which reloads itself. Every value is escaped. */
-import type { IssuerStatus, ProcessStatus, Status, TokenStatus } from './status.ts';
+import type { ArchiveStatus, IssuerStatus, ProcessStatus, Status, TokenStatus } from './status.ts';
 
 export function statusPage(status: Status): string {
   const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[
@@ -33,6 +33,7 @@ ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</
 </tbody></table>
 ${status.mass === undefined ? '' : `<p>Mass revocation ${escape(status.mass)}.</p>`}
 ${status.audit === undefined ? '' : `<p>Audit log: record ${status.audit.seq.toLocaleString('en')}, ${status.audit.writable ? 'writable' : '<strong>cannot be written</strong>'}.</p>`}
+${status.archive === undefined ? '' : `<p>${archive(status.archive, Date.parse(status.at))}</p>`}
 </section>
 </main>
 <footer><a href="/metrics">metrics</a> · <a href="/status.json">status.json</a> · <a href="/readyz">readyz</a></footer>
@@ -47,6 +48,20 @@ function problems(status: Status): string {
     ({ severity, what, todo }) => `<li class="${severity}"><strong>${escape(what)}</strong> ${escape(todo)}</li>`,
   );
   return `<section aria-labelledby="problems"><h2 id="problems">What is wrong, and what to do</h2><ul class="problems">${items.join('\n')}</ul></section>`;
+}
+
+function archive({ verifiedAt, problems, copies }: ArchiveStatus, now: number): string {
+  const verified =
+    verifiedAt === undefined
+      ? 'not verified yet'
+      : `verified ${instant(verifiedAt, now)}, ${problems === 0 ? 'nothing wrong' : `${problems} problems`}`;
+  if (copies === undefined) return escape(`CRL archive: ${verified}; kept in one place only.`);
+  const waiting = copies.waiting ?? 'some';
+  const copied =
+    waiting === 0
+      ? `all copied to ${copies.describe}`
+      : `${waiting.toLocaleString('en')} not yet copied to ${copies.describe}`;
+  return escape(`CRL archive: ${verified}; ${copied}.`);
 }
 
 function tokens(list: readonly TokenStatus[]): string {

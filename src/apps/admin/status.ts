@@ -3,6 +3,7 @@ import { completeCrl, LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import type { ArchiveView } from '../../flows/archive-upkeep.ts';
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
 import { forecastOf } from '../../flows/crl-forecast.ts';
 import type { MassView } from '../../flows/mass-revocation.ts';
@@ -28,6 +29,16 @@ export interface Status {
   readonly processes?: readonly ProcessStatus[] | undefined;
   /** Why the store cannot be relied on now. */
   readonly storeFailure: string | undefined;
+  /** Undefined in a process without an archive. */
+  readonly archive?: ArchiveStatus | undefined;
+}
+
+export interface ArchiveStatus {
+  readonly verifiedAt: string | undefined;
+  readonly problems: number;
+  readonly copies:
+    | { readonly describe: string; readonly waiting: number | undefined; readonly oldest: string | undefined }
+    | undefined;
 }
 
 export interface IssuerStatus {
@@ -82,7 +93,7 @@ export interface TokenStatus {
 /** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h. */
 const REVOCATION_WARNING_MS = 5 * MINUTE;
 
-export function statusOf(sources: GaugeSources): Status {
+export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
   const now = sources.clock.now();
   const problems: { severity: 'warning' | 'failing'; what: string; todo: string }[] = [];
   const warn = (what: string, todo: string): void => void problems.push({ severity: 'warning', what, todo });
@@ -133,6 +144,17 @@ export function statusOf(sources: GaugeSources): Status {
       issuers: issuers.map(({ id }) => id),
     };
   });
+  if (archive !== undefined && archive.problems > 0)
+    fail(
+      `The last verification of the CRL archive found ${archive.problems} ${archive.problems === 1 ? 'problem' : 'problems'}.`,
+      'The log names each; certstatus archive verify --repair mends what the other place has.',
+    );
+  const copies = archive?.copies;
+  if (copies?.oldest !== undefined && now - copies.oldest > HOUR)
+    warn(
+      `CRLs published since ${rfc3339(wholeSecond(copies.oldest))} are in one place only: they are not copied to ${copies.describe}.`,
+      copies.failure ?? 'See the log.',
+    );
   const revocation = sources.store.oldestDue('revocation');
   if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
     fail(
@@ -277,6 +299,19 @@ export function statusOf(sources: GaugeSources): Status {
     processes,
     mass: massText(mass),
     storeFailure,
+    archive: archive && archiveStatus(archive),
+  };
+}
+
+function archiveStatus({ copies, verified, problems }: ArchiveView): ArchiveStatus {
+  return {
+    verifiedAt: verified && rfc3339(wholeSecond(verified.finishedAt)),
+    problems,
+    copies: copies && {
+      describe: copies.describe,
+      waiting: copies.waiting,
+      oldest: copies.oldest === undefined ? undefined : rfc3339(wholeSecond(copies.oldest)),
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
+import { archiveJobRequest } from './archive-schema.ts';
 import { acknowledgeRequest } from './crl-books-schema.ts';
 import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
 import { compromiseRequest, drillRequest, listRequest, planRequest, startRequest } from './mass-schema.ts';
@@ -328,6 +329,17 @@ export function openApi(): object {
           parameters: [token],
           requestBody: body(keyRequest),
           responses: { '200': json('The key'), ...problems },
+        },
+      },
+      '/v1/archive/jobs': {
+        post: {
+          summary: 'Begin to read the archive of CRLs again, or to remove what its retention lets go',
+          requestBody: body(archiveJobRequest),
+          responses: { '200': json('The job'), ...problems },
+        },
+        get: {
+          summary: 'What is being done to the archive, or was done last',
+          responses: { '200': json('The job'), ...problems },
         },
       },
       ...massPaths(),

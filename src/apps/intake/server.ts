@@ -14,6 +14,7 @@ import { parseRfc3339, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { ResponderChanges } from '../../flows/change-responder.ts';
 import { explain } from '../../flows/explain.ts';
 import { viewCertificate, viewReceipt } from '../../flows/inspect.ts';
+import type { ArchiveKeeper } from '../../flows/archive-upkeep.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import { Reconciliations } from '../../flows/reconciliations.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
@@ -26,6 +27,7 @@ import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
 import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
+import { addArchiveRoutes } from './archive-routes.ts';
 import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
@@ -56,6 +58,8 @@ export interface IntakeParts {
   readonly responders: ResponderChanges | undefined;
   /** Undefined in a command that found no service running: then one of its own, which need not wait for anybody. */
   readonly reconciliations?: Reconciliations;
+  /** Undefined in a process without an archive, which is one that does not sign. */
+  readonly archive?: ArchiveKeeper | undefined;
   /** Undefined in a process that neither signs nor is a command's. */
   readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
@@ -98,6 +102,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   addQuestionRoutes(app, parts, issuerOf);
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
+  if (parts.archive !== undefined) addArchiveRoutes(app, parts.archive, core.issuers, parts.identify);
   if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
   if (core.recorder !== undefined && core.journal !== undefined) {
     const { recorder, journal } = core;

@@ -6,6 +6,7 @@ import type { Finding } from '../lint/finding.ts';
 import { REASON_CODES, type Reason } from '../reason.ts';
 import { DAY, formatDuration, HOUR } from '../time.ts';
 import type { Authority, Profile } from './profile.ts';
+import { LEAST_RETENTION_MS } from './retention.ts';
 
 /** What the numbers alone do not say. */
 export interface ProfileFacts {
@@ -47,6 +48,12 @@ const reasons = (profile: Profile, permitted: readonly Reason[]): string | undef
 };
 const hold = (profile: Profile): string | undefined =>
   profile.reasons.hold === 'refuse' ? undefined : 'reasons.hold = allow: certificates are not suspended';
+
+/** Upward only; for ever when nothing is said. */
+const retention = ({ archive: { retentionMs } }: Profile): string | undefined =>
+  retentionMs === undefined || retentionMs >= LEAST_RETENTION_MS
+    ? undefined
+    : `archive.retention = ${formatDuration(retentionMs)}: must be at least ${formatDuration(LEAST_RETENTION_MS)}`;
 
 /** Reasons of BR 7.2.2 and 004 §7.2: 1, 3, 4, 5, 9. */
 const TLS_REASONS: readonly Reason[] = [
@@ -170,6 +177,7 @@ export const LIMITS: readonly Limit[] = [
     severity: 'error',
     check: (profile) => reasons(profile, TLS_REASONS),
   },
+  { rule: 'BR-5.5.2', citation: 'BR 5.5.2', authority: 'cabf-tls', severity: 'error', check: retention },
   { rule: 'B-06', citation: 'BR 4.9.13', authority: 'cabf-tls', severity: 'error', check: hold },
 
   {
@@ -265,6 +273,13 @@ export const LIMITS: readonly Limit[] = [
     severity: 'error',
     check: ({ responder }) => otherKeyTypes(responder.keyTypes, ['RSA-2048']),
   },
+  {
+    rule: 'CT-5.5.2-c',
+    citation: '004 §5.5.2',
+    authority: 'cybertrust',
+    severity: 'error',
+    check: retention,
+  },
   { rule: 'CT-4.9.13', citation: '004 §4.9.13', authority: 'cybertrust', severity: 'error', check: hold },
   {
     rule: 'CT-7.2-a',
@@ -301,6 +316,7 @@ export const LIMITS: readonly Limit[] = [
     severity: 'error',
     check: ({ responder }) => outside('responder.maxValidity', responder.maxValidityMs, 1, 125 * DAY),
   },
+  { rule: 'SR-5.5.2-b', citation: '001 §5.5.2; 003 §5.5.2', authority: 'secom', severity: 'error', check: retention },
   {
     rule: 'SR-6.2.9',
     citation: '001 §6.2.9',

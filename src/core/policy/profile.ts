@@ -46,6 +46,13 @@ export interface Profile {
     readonly maxValidityMs: number;
     readonly keyTypes: readonly KeyType[];
   };
+  readonly archive: {
+    /**
+     * How long the octets of a CRL are kept after nobody relies on it any more and the certificates that did have ended
+     * (retention.ts); undefined: for ever.
+     */
+    readonly retentionMs: number | undefined;
+  };
   readonly reasons: {
     readonly permitted: readonly Reason[];
     /** certificateHold and its release (CT-4.9.13, B-06, SM-03). */
