@@ -256,7 +256,7 @@ export class Generator {
 const FRAMING = /^(?:content-length|transfer-encoding|connection)/i;
 const METHODS = ['PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PATCH', 'PROPFIND', 'CONNECT', 'BREW', 'GETS', 'PURGE'];
 const ODD_TARGETS = ['/', '//', '/?x', '*', '/#', '/OcspServers', '/OcspServer?MFEw', '/../etc/passwd', '/a.crl/', '/%', '/MA', '/MAA', '/OcspServer/MAA', 'http://', 'http://a.test', 'https://b.test/?', 'ftp://a.test/', 'a', '/metrics', '/livez']; // prettier-ignore
-const HARMLESS = ['User-Agent: Java/17.0.15', 'Accept: */*', 'accept:text/html, image/gif, */*; q=0.2', 'Cache-Control: no-cache', 'Pragma:', 'X-Forwarded-For: 192.0.2.1', 'Cookie: a=b; c=d', 'Range: bytes=0-1', 'Via: 1.1 proxy', 'X-Latin: \xe4\xf6\xfc', 'TE: trailers', 'Upgrade: h2c', 'Trailer: X', 'Accept-Encoding: gzip, br', 'If-Match: "x"', 'Content-Type: text/plain', "x!#$%&'*+.^_`|~: odd name", 'If-Range: "x"', 'Authorization: Basic eA=='].filter(Boolean); // prettier-ignore
+const HARMLESS = ['User-Agent: Java/17.0.15', 'Accept: */*', 'accept:text/html, image/gif, */*; q=0.2', 'Cache-Control: no-cache', 'Pragma:', 'X-Forwarded-For: 192.0.2.1', 'Cookie: a=b; c=d', 'Via: 1.1 proxy', 'X-Latin: \xe4\xf6\xfc', 'TE: trailers', 'Upgrade: h2c', 'Trailer: X', 'Accept-Encoding: gzip, br', 'Content-Type: text/plain', "x!#$%&'*+.^_`|~: odd name", 'If-Range: "x"', 'Authorization: Basic eA=='].filter(Boolean); // prettier-ignore
 const CONNECTIONS = [
   'close',
   'Close',
