@@ -63,8 +63,9 @@ sub vcl_recv {
 # queries, which the responder does not read. Never make // one slash here: it is two characters of base64.
 sub vcl_hash {
     hash_data(regsub(regsuball(regsuball(regsuball(req.url, "%2[Bb]", "+"), "%2[Ff]", "/"), "%3[Dd]", "="), "\?.*$", ""));
-    # Host tells equal paths of different CAs apart, for CRLs and CA certificates only: an OCSP answer does not depend on it.
-    if (req.url ~ "\.(crl|crt|cer|der|p7c)(\?|$)") {
+    # Host tells equal paths of different CAs apart, for CRLs and CA certificates only: an OCSP answer does not depend on it. The
+    # shortest OCSPRequest is 66 octets, so 88 characters of base64; what is shorter is a file, and so is what is called one.
+    if (req.url !~ "^[^?]{88}" || req.url ~ "\.(crl|crt|cer|der|p7c)(\?|$)") {
         hash_data(req.http.Host);
     }
     return (lookup);

@@ -14,6 +14,7 @@ import { initCommand } from './commands/init.ts';
 import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
+import { offlineCommands } from './commands/offline.ts';
 import { probeCommand } from './commands/probe.ts';
 import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
@@ -46,6 +47,7 @@ for (const add of [
   eventCommands,
   crlCommands,
   crlBookCommands,
+  offlineCommands,
   keyCommands,
   explainCommand,
   lintCommand,

@@ -183,14 +183,16 @@ export function loadConfig(options: LoadOptions): Loaded {
 /** Everything that is wrong or unwise, for `check-config`. `checkIssuer`: what else is to be asked of each issuer. */
 export function checkConfig(
   options: LoadOptions,
-  checkIssuer: (setup: IssuerSetup) => readonly Problem[] = () => [],
+  checkIssuer: (setup: IssuerSetup, config: Config) => readonly Problem[] = () => [],
 ): readonly Finding[] {
   const { loaded, problems, warnings } = review(options);
   return [
-    ...[...problems, ...(loaded?.issuers.flatMap(checkIssuer) ?? [])].map((problem): Finding => {
-      const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
-      return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
-    }),
+    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(
+      (problem): Finding => {
+        const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
+        return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
+      },
+    ),
     ...warnings,
   ];
 }

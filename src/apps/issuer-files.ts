@@ -47,6 +47,8 @@ export interface IssuerSetup {
   readonly responders: readonly ResponderSetup[];
   /** Where the CRL key is: the first that answers signs. Undefined: CRLs are signed elsewhere; only their revocations are imported. */
   readonly crlKeys: readonly KeyReference[] | undefined;
+  /** Who signs OCSP answers: responder certificates, with keys here, or the CA itself, offline. */
+  readonly ocspSignedBy: 'responder' | 'ca';
   /** Which CRLs it has. */
   readonly crls: CrlLayout;
   readonly urls: {
@@ -98,7 +100,18 @@ export const issuerSchema = z.strictObject({
     )
     .default([])
     .describe('responder certificates and their keys; two during a change-over'),
-  ocsp: z.strictObject(ocspTiming).prefault({}).describe('overrides of the preset'),
+  ocsp: z
+    .strictObject({
+      signedBy: z
+        .enum(['responder', 'ca'])
+        .default('responder')
+        .describe(
+          'ca: a CA that is never online and has no responder certificates; its answers are exported, signed offline, imported',
+        ),
+      ...ocspTiming,
+    })
+    .prefault({})
+    .describe('who signs answers, and overrides of the preset'),
   crl: z
     .strictObject({
       key: keyReferences.optional().describe('the CA key; without it no CRL is signed or served'),
@@ -176,7 +189,8 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
 
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, complete, shards, authorities, ...crl } = file.crl;
-  const profile = preset && attempt(() => profileOf(preset, { ocsp: file.ocsp, crl }, at));
+  const { signedBy, ...ocsp } = file.ocsp;
+  const profile = preset && attempt(() => profileOf(preset, { ocsp, crl }, at));
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
     loadIssuer(
@@ -190,7 +204,11 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
 
   const urls = urlsOf(preset, file.urls, id);
   const crls = crlLayoutOf(preset.crl, { complete, shards, authorities }, urls.crl, id, at);
-  problems.push(...crls.problems, ...checkCrlSigner(profile, issuer, crlKey, at));
+  problems.push(
+    ...crls.problems,
+    ...checkCrlSigner(profile, issuer, crlKey, at),
+    ...checkOcspSigner(profile, issuer, file, at),
+  );
   const responders: ResponderSetup[] = [];
   for (const [index, { certificate: name, key, use }] of file.responders.entries()) {
     const certificate = attempt(() => loadOneResponder(fileAt(name)));
@@ -218,6 +236,7 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
     profile,
     responders,
     crlKeys,
+    ocspSignedBy: signedBy,
     crls: crls.layout,
     urls,
   };
@@ -371,6 +390,40 @@ function checkCrlSigner(
       }),
     );
   }
+  return problems;
+}
+
+/** Whether the CA may sign its own answers, where issuer.yaml says so. */
+function checkOcspSigner(
+  profile: Profile,
+  issuer: Issuer,
+  { ocsp, responders }: z.output<typeof issuerSchema>,
+  at: Locate,
+): readonly Problem[] {
+  if (ocsp.signedBy !== 'ca') return [];
+  const field = at('ocsp', 'signedBy');
+  const problems: Problem[] = [];
+  if (!issuer.keyUsage.digitalSignature)
+    problems.push(
+      new Problem('config', 'the CA certificate has no digitalSignature: it must not sign answers', {
+        field,
+        rule: 'T-20, B-23',
+      }),
+    );
+  if (profile.authorities.includes('secom') || profile.authorities.includes('cybertrust'))
+    problems.push(
+      new Problem('config', 'answers are signed with responder certificates, never by the CA', {
+        field,
+        rule: 'SR-6.1.7-d, CT-4.9.9-c',
+      }),
+    );
+  if (responders.length > 0)
+    problems.push(
+      new Problem('config', 'either the CA signs answers, or its responders do', {
+        field: at('responders'),
+        rule: 'T-20',
+      }),
+    );
   return problems;
 }
 

@@ -30,6 +30,7 @@ import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { flowMetrics } from '../flows/metrics.ts';
+import { OfflineWatch, registerOfflineGauges } from '../flows/offline-watch.ts';
 import { PublicFiles } from '../flows/public-files.ts';
 import { Reconciliations } from '../flows/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
@@ -130,6 +131,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       const served = users.flatMap(({ id }) => core.issuers.get(id) ?? []);
       return { view, issuers: served, servedUntil: servedUntil(served, freshness, files) };
     });
+  const offline = journal && new OfflineWatch(issuers, store, freshness, clock, log);
   const sources: GaugeSources = {
     issuers,
     store,
@@ -146,8 +148,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     tokens,
     census: signing?.books.census,
     urls: signing?.books.urls,
+    offline,
     clock,
   };
+  if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
   registerGauges(metrics.set, sources);
   if (signing !== undefined) {
     registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
@@ -214,6 +218,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   keeper?.start();
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
+  offline?.start();
+  undo.push(async () => offline?.stop());
   await signing?.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
   const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
@@ -242,6 +248,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         responder?.misses.stop();
         selfProbe?.stop();
+        offline?.stop();
         await monitor?.stop();
         await reconciliations.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);

@@ -5,7 +5,7 @@
 import { type KeyObject, sign } from 'node:crypto';
 import { type Extension, KEY_USAGE_NAMES, type KeyUsageName, OID } from './certificate-reader.ts';
 import { type Serial, serialBytes, serialFromInteger } from './serial.ts';
-import { algorithmFor } from './signature-algorithm.ts';
+import { algorithmFor, type SignatureAlgorithm } from './signature-algorithm.ts';
 import { type EpochMs, wholeSecond } from './time.ts';
 
 export interface CertificateDraft {
@@ -23,7 +23,14 @@ export interface CertificateDraft {
 /** The DER of a version 3 certificate, signed with the key (SHA-256 for RSA, the curve's hash for ECDSA). */
 export function writeCertificate(draft: CertificateDraft, issuerKey: KeyObject): Buffer {
   const algorithm = algorithmFor(issuerKey, 'issuer key');
-  const tbs = sequence(
+  const tbs = certificateToBeSigned(draft, algorithm);
+  const signature = sign(algorithm.hash, tbs, { key: issuerKey, dsaEncoding: 'der' });
+  return assembleCertificate(tbs, algorithm, signature);
+}
+
+/** TBSCertificate, DER: what the CA signs. */
+export function certificateToBeSigned(draft: CertificateDraft, algorithm: SignatureAlgorithm): Buffer {
+  return sequence(
     tlv(0xa0, integer(Buffer.of(2))), // RFC 5280 §4.1.2.1: v3, because there are extensions
     integer(serialBytes(draft.serial)),
     algorithm.identifier,
@@ -33,7 +40,10 @@ export function writeCertificate(draft: CertificateDraft, issuerKey: KeyObject):
     draft.spkiDer,
     tlv(0xa3, sequence(...draft.extensions.map(writeExtension))),
   );
-  const signature = sign(algorithm.hash, tbs, { key: issuerKey, dsaEncoding: 'der' });
+}
+
+/** @param signature of `tbs`, as the algorithm writes it into a BIT STRING. */
+export function assembleCertificate(tbs: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array): Buffer {
   return sequence(tbs, algorithm.identifier, bitString(signature));
 }
 

@@ -79,6 +79,9 @@ export type JournalEntryType =
   | 'crl.url-added'
   | 'crl.url-removed'
   | 'crl.urls-acknowledged'
+  /** To-be-signed octets were handed out for an offline signer, and answers that it has signed were taken in. */
+  | 'offline.exported'
+  | 'ocsp.imported'
   /** Ledger, OCSP and CRLs were compared: `detail` is the report (SR-2.2-a, T-59). */
   | 'status.reconciled'
   /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */

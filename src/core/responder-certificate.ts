@@ -38,6 +38,9 @@ export interface ResponderCertificate {
   readonly fields: CertificateFields;
 }
 
+/** What a profile says of responder certificates. */
+export type ResponderRules = Pick<Profile, 'authorities' | 'responder'>;
+
 /** @throws Problem `invalid` when it is no certificate, `config` when its key is of a kind that nothing here signs with. */
 export function loadResponderCertificate(der: Uint8Array, field = 'responder certificate'): ResponderCertificate {
   const fields = readCertificate(Buffer.from(der), field);
@@ -62,7 +65,7 @@ export function loadResponderCertificate(der: Uint8Array, field = 'responder cer
 export function checkResponderCertificate(
   certificate: ResponderCertificate,
   issuer: Issuer,
-  profile: Profile,
+  profile: ResponderRules,
   nowMs: EpochMs,
 ): readonly Finding[] {
   const { fields } = certificate;
@@ -139,7 +142,7 @@ function checkTimes(report: Report, certificate: ResponderCertificate, nowMs: Ep
 }
 
 /** The CA answers for itself: only a CA certificate of this issuer with digitalSignature, and where no document wants a delegate. */
-function checkDirect(report: Report, certificate: ResponderCertificate, issuer: Issuer, profile: Profile): void {
+function checkDirect(report: Report, certificate: ResponderCertificate, issuer: Issuer, profile: ResponderRules): void {
   if (!issuer.certificates.some(({ der }) => der.equals(certificate.der))) {
     report.error(
       'T-20',
@@ -198,7 +201,7 @@ function verifySignature(fields: CertificateFields, issuerKey: KeyObject): boole
   return verify(algorithm.hash, fields.tbsDer, { key: issuerKey, dsaEncoding: 'der' }, fields.signature);
 }
 
-function checkLifetime(report: Report, fields: CertificateFields, profile: Profile): void {
+function checkLifetime(report: Report, fields: CertificateFields, profile: ResponderRules): void {
   // SR-6.3.2-b: both ends count, so 125 days end one second before the same time of day.
   const validityMs = fields.notAfter - fields.notBefore + SECOND;
   if (validityMs > profile.responder.maxValidityMs) {
@@ -220,7 +223,7 @@ function checkLifetime(report: Report, fields: CertificateFields, profile: Profi
   }
 }
 
-function checkKey(report: Report, certificate: ResponderCertificate, profile: Profile): void {
+function checkKey(report: Report, certificate: ResponderCertificate, profile: ResponderRules): void {
   const permitted = profile.responder.keyTypes;
   if (!permitted.includes(certificate.keyType)) {
     report.error(
@@ -238,7 +241,7 @@ function checkKey(report: Report, certificate: ResponderCertificate, profile: Pr
 /** AlgorithmIdentifier of sha256WithRSAEncryption (RFC 4055 §5: parameters NULL). */
 const SHA256_WITH_RSA = Buffer.from('300d06092a864886f70d01010b0500', 'hex');
 
-function checkNames(report: Report, fields: CertificateFields, issuer: Issuer, profile: Profile): void {
+function checkNames(report: Report, fields: CertificateFields, issuer: Issuer, profile: ResponderRules): void {
   const subject = readName(fields.subjectDer);
   const value = (attributes: typeof subject, type: string): string | undefined =>
     attributes.find((attribute) => attribute.type === type)?.value;
@@ -255,7 +258,12 @@ function checkNames(report: Report, fields: CertificateFields, issuer: Issuer, p
   if (found !== wanted) report.error('CT-B-OCSP-6', '004 App. B', `subject "${found}": must be "${wanted}"`);
 }
 
-function checkExtensions(report: Report, certificate: ResponderCertificate, issuer: Issuer, profile: Profile): void {
+function checkExtensions(
+  report: Report,
+  certificate: ResponderCertificate,
+  issuer: Issuer,
+  profile: ResponderRules,
+): void {
   const { fields } = certificate;
   const cybertrust = profile.authorities.includes('cybertrust');
   const noCheck = extensionOf(fields, OID.ocspNoCheck);

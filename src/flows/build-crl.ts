@@ -98,7 +98,8 @@ export interface SignedCrl {
 
 /**
  * Signs, and writes the CRL into the draft.
- * @param recordable is waited for before the key is used: nothing is signed that cannot be accounted for (P8).
+ * @param account `before` is waited for before the key is used: nothing is signed that cannot be accounted for (P8). `after` is
+ *   called as soon as there is a signature.
  * @throws what the key holder says, or Problem `unavailable` for a full disk.
  */
 export async function writeCrl(
@@ -106,7 +107,7 @@ export async function writeCrl(
   parts: CrlParts,
   holder: KeyHolder,
   draft: CrlDraft,
-  recordable: () => Promise<void>,
+  account: { before(): Promise<void>; after(): void },
 ): Promise<SignedCrl> {
   const tbs = tbsAround(parts, entries.octets);
   const signing = holder.begin();
@@ -116,9 +117,10 @@ export async function writeCrl(
     await nextTurn();
   }
   signing.update(tbs.after);
-  await recordable();
+  await account.before();
   const signed = await signing.finish('urgent');
   if (!signed.ok) throw signed.error;
+  account.after();
 
   const crl = crlAround(tbs.octets, parts.algorithm, signed.signature);
   await draft.write(Buffer.concat([crl.before, tbs.before]));

@@ -51,7 +51,10 @@ export async function checkAnswer(
     authorities: issuer.profile.authorities,
     subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
     issuer: issuer.issuer.hashes,
-    responder: { ...served.certificate, certificate: served.certificate.der },
+    responder: {
+      ...served.certificate,
+      certificate: served.certificate.delegated ? served.certificate.der : undefined,
+    },
     validity: { minMs: MIN_VALIDITY_MS, maxMs: issuer.profile.ocsp.validityMs },
     expected: {
       hash,

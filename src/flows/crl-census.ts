@@ -11,6 +11,7 @@
 import type { IssuerTag } from '../core/certificate.ts';
 import { Census } from '../core/crl/census.ts';
 import { crlPeriodMs } from '../core/policy/freshness.ts';
+import { Problem } from '../core/problem.ts';
 import { DAY, formatDuration, HOUR, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Change, ChangeFeed, Ledger, Reliance } from '../ports/store.ts';
@@ -43,6 +44,8 @@ export class CrlCensus {
   /** Of these issuers the log has it that the 7-day rule is over. */
   readonly #told = new Set<IssuerTag>();
   #timer: Timer | undefined;
+  #started = false;
+  #rounding = false;
   #stopped = false;
 
   constructor(
@@ -63,6 +66,7 @@ export class CrlCensus {
 
   /** Scans one issuer after the other, and again each day. */
   start(): void {
+    this.#started = true;
     void this.#round();
   }
 
@@ -123,14 +127,20 @@ export class CrlCensus {
   #mark(tag: IssuerTag): void {
     const counted = this.#counted.get(tag);
     if (counted !== undefined) counted.uncertain = true;
-    void this.#round();
+    if (this.#started) this.#roundAfter(SECOND);
+  }
+
+  #roundAfter(delayMs: number): void {
+    this.#timer?.cancel();
+    if (!this.#stopped) this.#timer = this.#clock.after(delayMs, () => void this.#round());
   }
 
   async #round(): Promise<void> {
-    this.#timer?.cancel();
+    if (this.#rounding) return this.#roundAfter(SECOND);
+    this.#rounding = true;
     let again = AGAIN_SOON_MS;
     for (const issuer of this.#issuers) {
-      if (this.#stopped) return;
+      if (this.#stopped) break;
       const counted = this.#counted.get(issuer.tag);
       if (counted !== undefined && !counted.uncertain && this.#clock.now() - counted.asOf < AGAIN_MS) {
         this.#tell(issuer, counted.census);
@@ -141,11 +151,12 @@ export class CrlCensus {
       } catch (error) {
         again = RETRY_MS;
         // A store that cannot be relied on says so itself.
-        if (this.#store.failure === undefined)
+        if (this.#store.failure === undefined && !this.#stopped)
           this.#log.warn({ err: error, issuer: issuer.id }, 'the certificates could not be counted; trying again');
       }
     }
-    this.#timer = this.#clock.after(again, () => void this.#round());
+    this.#rounding = false;
+    this.#roundAfter(again);
   }
 
   /** Shared by everybody who wants one while it runs. */
@@ -157,6 +168,9 @@ export class CrlCensus {
     const done = this.#count(issuer, census).then(
       () => {
         this.#scanning.delete(issuer.tag);
+        // Half a census would have URLs look as if no certificate named them any more.
+        if (this.#stopped)
+          throw new Problem('unavailable', 'the service is stopping', { field: 'issuer', value: issuer.id });
         this.#counted.set(issuer.tag, { census, asOf, uncertain: false });
         this.#tell(issuer, census);
       },
@@ -175,7 +189,8 @@ export class CrlCensus {
       if (this.#stopped) return;
       for (const certificate of page) census.count(certificate);
       since += page.length;
-      if (since < STRIDE) continue;
+      // A command without a service has nobody to make room for.
+      if (since < STRIDE || !this.#started) continue;
       since = 0;
       await new Promise<void>((resolve) => this.#clock.after(PAUSE_MS, resolve));
     }

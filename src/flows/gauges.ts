@@ -14,6 +14,7 @@ import { DOWNLOAD_BOUNDS, type Downloads } from './downloads.ts';
 import type { IssuerCrls } from './issuer-crls.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import type { MissBudget } from './miss-budget.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import type { PublicFiles } from './public-files.ts';
 import type { ServedResponder } from './responders.ts';
 import type { ResponseTable } from './response-table.ts';
@@ -42,6 +43,8 @@ export interface GaugeSources {
   /** What the ledger says about CRLs as a whole; undefined in a process that does not sign. */
   readonly census?: CrlCensus | undefined;
   readonly urls?: CrlUrls | undefined;
+  /** Of what is signed offline; undefined in a process that records nothing. */
+  readonly offline?: OfflineWatch | undefined;
   readonly clock: Clock;
 }
 

@@ -1,5 +1,6 @@
 /** Questions of a CA about its own certificates: the state of one, and how far an acknowledged event has come. */
-import { completeCrl, type Certificate, type CrlRecord } from '../core/certificate.ts';
+import { COMPLETE, type Certificate, type CrlRecord } from '../core/certificate.ts';
+import { shardUrl } from '../core/crl/shards.ts';
 import { Problem } from '../core/problem.ts';
 import { serialFromHex, type Serial } from '../core/serial.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
@@ -18,7 +19,10 @@ export interface CertificateView {
   readonly recordedAt: string;
   /** Per CertID hash; empty while nothing of this revision is published. */
   readonly ocsp: { readonly sha1?: Times; readonly sha256?: Times };
-  /** The CRL that is current; `listed` says whether the revocation is on it. */
+  /** Its shard and the URL of its CRL; absent when it is on the complete CRL alone. */
+  readonly crlShard?: string;
+  readonly crlUrl?: string;
+  /** The current CRL of its shard, or else the complete one; `listed` says whether the revocation is on it. */
   readonly crl?: { readonly number: string; readonly thisUpdate: string; readonly listed: boolean };
 }
 
@@ -44,7 +48,9 @@ export async function viewCertificate(
   const found = await store.lookup(issuer.tag, serial);
   if (found.kind === 'unknown') throw notIssued(issuer, serial);
   const { certificate } = found;
-  const crl = await store.current(completeCrl(issuer.tag));
+  const { crlShard } = certificate;
+  const crlUrl = crlShard === undefined ? undefined : shardUrl(issuer.crls, crlShard);
+  const crl = await store.current({ issuer: issuer.tag, shard: crlShard ?? COMPLETE });
   const times =
     found.kind === 'published'
       ? { thisUpdate: rfc3339(found.response.thisUpdate), nextUpdate: rfc3339(found.response.nextUpdate) }
@@ -60,6 +66,8 @@ export async function viewCertificate(
     precertificate: certificate.precertificate,
     recordedAt: rfc3339(certificate.recordedAt),
     ocsp: times === undefined ? {} : { sha1: times, sha256: times },
+    ...(crlShard !== undefined && { crlShard }),
+    ...(crlUrl !== undefined && { crlUrl }),
     ...(crl !== undefined && {
       crl: {
         number: crl.number.toString(),
@@ -116,16 +124,30 @@ function listedOn(crl: CrlRecord, certificate: Certificate): boolean {
   return crl.asOfSeq >= certificate.recordedSeq;
 }
 
-/** Publication of the first CRL whose data includes the revocation; undefined when none does yet. */
+/**
+ * From when on every CRL that speaks of it has said so: that of its shard, and the complete one where there is one; undefined while one
+ * of them does not yet.
+ */
 async function firstListedAt(
-  issuer: ServedIssuer,
+  { tag, crls }: ServedIssuer,
   certificate: Certificate,
   store: CrlShelf,
-): Promise<number | undefined> {
-  let at: number | undefined;
-  for await (const crl of store.list(completeCrl(issuer.tag))) {
-    if (!listedOn(crl, certificate)) break;
-    at = crl.publishedAt;
+): Promise<EpochMs | undefined> {
+  const { crlShard } = certificate;
+  const shards = [
+    ...(crlShard === undefined ? [] : [crlShard]),
+    ...(crls.complete || crlShard === undefined ? [COMPLETE] : []),
+  ];
+  let at: EpochMs = 0;
+  for (const shard of shards) {
+    /** Publication of the first CRL of the scope whose data includes the revocation. */
+    let first: EpochMs | undefined;
+    for await (const crl of store.list({ issuer: tag, shard })) {
+      if (!listedOn(crl, certificate)) break;
+      first = crl.publishedAt;
+    }
+    if (first === undefined) return undefined;
+    at = Math.max(at, first);
   }
   return at;
 }

@@ -15,6 +15,11 @@ export interface ServedIssuer {
   readonly profile: Profile;
   /** Which CRLs it has: as configured, and from the moment when the store can be read also what was published before (settleLayout). */
   crls: CrlLayout;
+  /**
+   * What is signed elsewhere, by a key that is never online, and imported: its CRLs, and the OCSP answers of a CA without delegates,
+   * whose own certificate stands in `responders` without a key. Undefined: nothing is.
+   */
+  readonly offline?: { readonly crl: boolean; readonly ocsp: boolean };
   /** Its responder certificates: they change while the service runs. */
   readonly responders: Responders;
 }

@@ -1,38 +1,23 @@
 /**
- * The CRLs of one scope: on schedule, and soon after each revocation.
+ * The CRLs of one scope: when. On schedule, and soon after each revocation; make-crl.ts makes them.
  *
- *  1. reserve   a number greater than every number before, durably. A crash anywhere below leaves a gap, never a repeat (C-10).
- *  2. build     into a draft of the archive (build-crl.ts): on schedule from the revoked index as of one instant, dropping only what
- *               may leave (freshness.mayLeaveCrl); in between from the current CRL and what has changed since, where that is known
- *               (crl-changes.ts) and wins. So whatever an incremental build should have missed lasts until the next scheduled one.
- *  3. sign      with the issuer's CRL key, a piece at a time. While the audit log cannot be written nothing is signed (P8).
- *  4. check     the gate (crl-gate.ts). A finding keeps the old CRL, raises an alarm and is journalled: the signature exists.
- *  5. journal   one record with number, times, count and digest (P8).
- *  6. publish   archive file, then record, by compare-and-swap on the number. A crash before the record: the old CRL stays
- *               current; the next build finds the revocations again, because they are in the index.
- *
- * Revocations that arrive within `coalesceMs` of the first, or while a build is running, share the next CRL.
+ * Revocations that arrive within `coalesceMs` of the first, or while a build is running, share the next CRL. Whatever fails is tried
+ * again, and the current CRL stays.
  *
  * Of several signers over one store one builds, the one with the claim (ports/store.ts, CrlShelf). The others know by the feed
  * what it has published, and what it has not: when it is gone they have the claim, and the same revocations waiting.
  */
 import { COMPLETE, type Certificate, type CrlRecord, type CrlScope } from '../core/certificate.ts';
-import { issuingDistributionPoint } from '../core/crl/idp.ts';
-import { CA_SHARD, shardUrl } from '../core/crl/shards.ts';
-import { crlPeriodMs, nextScheduledCrl, planCrl } from '../core/policy/freshness.ts';
+import { shardUrl } from '../core/crl/shards.ts';
+import { crlPeriodMs, nextScheduledCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
-import { MINUTE, rfc3339, SECOND, type EpochMs } from '../core/time.ts';
-import type { Clock, Timer } from '../ports/clock.ts';
-import type { CrlDraft } from '../ports/crl-archive.ts';
-import type { Journal } from '../ports/journal.ts';
-import type { ChangeFeed, CrlShelf, Ledger, Reliance } from '../ports/store.ts';
-import { entriesFromCrl, entriesFromIndex, writeCrl, type SignedCrl } from './build-crl.ts';
-import { CrlChanges, type CrlChange } from './crl-changes.ts';
-import { checkCrl, type PassedCrl } from './crl-gate.ts';
-import type { SigningKey } from './issuer-setup.ts';
+import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
+import type { Timer } from '../ports/clock.ts';
+import type { ChangeFeed, Reliance } from '../ports/store.ts';
+import { CrlChanges } from './crl-changes.ts';
 import type { Log } from './log.ts';
+import { makeCrl, RefusedCrl, type CrlMaker } from './make-crl.ts';
 import type { CrlMetrics } from './metrics.ts';
-import type { SignerIssuer } from './sign.ts';
 import type { Turns } from './turns.ts';
 
 /** Without the claim to build: how soon to ask for it again. */
@@ -58,11 +43,8 @@ export interface CrlTuning {
 export const CRL_TUNING: CrlTuning = { mergeFrom: 5000, mostChanges: 50_000 };
 
 /** What the publishers of one issuer share. */
-export interface PublisherParts {
-  readonly at: SignerIssuer;
-  readonly store: Ledger & CrlShelf & ChangeFeed & Reliance;
-  readonly journal: Journal;
-  readonly clock: Clock;
+export interface PublisherParts extends CrlMaker {
+  readonly store: CrlMaker['store'] & ChangeFeed & Reliance;
   readonly log: Log;
   readonly metrics: CrlMetrics;
   /** Builds of the process. */
@@ -85,13 +67,13 @@ export interface CrlClaims {
   release(failed: boolean): Promise<void>;
 }
 
-export type CrlFailure = {
+export interface CrlFailure {
   readonly at: EpochMs;
-  /** Refused by the gate, after it was signed. */
+  /** Refused by the gate, after it was signed with this number. */
   readonly refused: boolean;
   readonly number: bigint | undefined;
   readonly problem: Problem;
-};
+}
 
 /** Why the CRL is what it is, for whoever asks. */
 export interface CrlState {
@@ -160,7 +142,7 @@ export class CrlPublisher {
       oldestUnlisted: this.oldestUnlisted,
       building: this.#building !== undefined,
       scheduledAt: this.#current && nextScheduledCrl(this.#current, this.#periodMs),
-      nextTryAt: now + this.#delay(),
+      nextTryAt: now + this.#delay(now),
       lastFailure: this.#lastFailure,
       keyFailure: this.#parts.at.keys.crl?.holder.failure,
       claimed: this.#claimed,
@@ -213,7 +195,7 @@ export class CrlPublisher {
 
   /** After events were lost, or a store that could not be read: again until it can. */
   async #readAgain(): Promise<void> {
-    const { store, log, clock, at } = this.#parts;
+    const { store, log, clock } = this.#parts;
     try {
       await this.#read();
       this.#schedule();
@@ -308,9 +290,9 @@ export class CrlPublisher {
     this.#parts.metrics.failed.value += 1;
     // A refusal stays until a CRL is published, whatever else goes wrong meanwhile.
     if (this.refused && !(error instanceof RefusedCrl)) return;
-    const { number, cause } = error instanceof RefusedCrl ? error : { number: undefined, cause: error };
-    const problem = cause instanceof Problem ? cause : new Problem('unavailable', (cause as Error).message);
-    this.#lastFailure = { at: this.#parts.clock.now(), refused: error instanceof RefusedCrl, number, problem };
+    const problem = error instanceof Problem ? error : new Problem('unavailable', (error as Error).message);
+    const number = error instanceof RefusedCrl ? error.number : undefined;
+    this.#lastFailure = { at: this.#parts.clock.now(), refused: number !== undefined, number, problem };
   }
 
   #sayFailed(error: unknown): void {
@@ -325,8 +307,7 @@ export class CrlPublisher {
   }
 
   /** Until the next build may begin. */
-  #delay(): number {
-    const now = this.#parts.clock.now();
+  #delay(now = this.#parts.clock.now()): number {
     // A retry that lies further ahead was planned before the clock was set back.
     const retryAt = this.#retryAt <= now + RETRY_MS ? this.#retryAt : now;
     return Math.max(0, this.#due(now) - now, retryAt - now);
@@ -367,170 +348,32 @@ export class CrlPublisher {
   }
 
   async #build(kind: 'scheduled' | 'revocation'): Promise<CrlRecord> {
-    const { at, store, clock } = this.#parts;
-    const { served } = at;
-    const key = this.#usableKey();
+    const { store, clock, tuning, told } = this.#parts;
+    const begun = clock.now();
     const { oldest } = this.#changes;
+    const { losses } = this.#changes;
     // None is known: perhaps only because the store forgot it while another process had the claim to restore it.
     const previous = this.#current ?? (await store.restoreCrl(this.scope));
-    const now = clock.now();
-    const times = planCrl(served.profile, previous, served.issuer.notAfter, now);
-    if (times === undefined) {
-      throw new Problem(
-        'refused',
-        `thisUpdate would not be later than that of CRL ${previous?.number} (${rfc3339(previous?.thisUpdate ?? 0)}), or the CA certificate has ended`,
-        { field: 'thisUpdate', value: rfc3339(now), rule: 'RFC 5280 §5.2.3' },
-      );
-    }
-    const idp = this.#idp();
-    // It grows by the seconds at least, and is not below those since 1970: so no number is used twice even by a signer whose archive or
-    // data directory is behind what others have published since (T-34).
-    const since = times.thisUpdate - (previous?.thisUpdate ?? 0);
-    const number = await store.reserveNumber(
-      this.scope,
-      max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + BigInt(since / SECOND)),
-    );
-    const { losses } = this.#changes;
-    const draft = await store.draftCrl(this.scope);
     try {
-      const plan = { ...times, number, idp, kind, previous };
-      const built = await this.#write(plan, key, draft);
-      const passed = await this.#check(plan, key, draft, built);
-      const record = await this.#publish(plan, draft, built, passed);
-      if (built.whole && losses === this.#changes.losses) this.#changes.knownSince(record.asOfSeq);
-      this.#done(record, now, oldest);
-      return record;
-    } finally {
-      await draft.discard();
-    }
-  }
-
-  #usableKey(): SigningKey {
-    const { served, keys } = this.#parts.at;
-    const field = `issuers/${served.id}/crl.key`;
-    if (keys.crl === undefined) throw new Problem('config', 'no CRL key', { field });
-    // Before a number is reserved and a million entries are written for nothing.
-    const { failure } = keys.crl.holder;
-    if (failure !== undefined) throw new Problem('unavailable', `the CRL key cannot be used: ${failure}`, { field });
-    return keys.crl;
-  }
-
-  /** C-17, X-03: a shard's own URL, and of which certificates it speaks. */
-  #idp(): Buffer | undefined {
-    const { shard } = this.scope;
-    if (shard === COMPLETE) return undefined;
-    const url = this.#url;
-    if (url === undefined) {
-      throw new Problem(
-        'config',
-        'the URL of this shard is not configured any more, and certificates may name it (T-38)',
-        {
-          field: `issuers/${this.#parts.at.served.id}/crl.shards`,
-          value: shard,
-        },
-      );
-    }
-    return issuingDistributionPoint(url, shard === CA_SHARD ? 'ca-certificates' : 'user-certificates');
-  }
-
-  async #write(plan: Plan, key: SigningKey, draft: CrlDraft): Promise<BuiltCrl> {
-    const { at, store, tuning } = this.#parts;
-    const { issuer, profile } = at.served;
-    const { previous } = plan;
-    const parts = {
-      issuerName: issuer.nameDer,
-      authorityKeyIdentifier: issuer.subjectKeyIdentifier,
-      algorithm: key.holder.algorithm,
-      thisUpdate: plan.thisUpdate,
-      nextUpdate: plan.nextUpdate,
-      number: plan.number,
-      invalidityDate: profile.crl.invalidityDate,
-      extensions: plan.idp === undefined ? [] : [plan.idp],
-    };
-    const recordable = () => this.#mustBeRecordable();
-    if (plan.kind !== 'scheduled' && previous !== undefined && previous.entries >= tuning.mergeFrom) {
-      // In one step: what is told from here on is for the next CRL.
-      const changes: readonly CrlChange[] | undefined = this.#changes.since(previous);
-      const asOfSeq = Math.max(previous.asOfSeq, this.#parts.told());
-      if (changes !== undefined) {
-        const file = await store.openCrl(previous);
-        try {
-          const entries = await entriesFromCrl(file, previous, changes, parts.invalidityDate);
-          return { ...(await writeCrl(entries, parts, key.holder, draft, recordable)), asOfSeq, whole: false };
-        } finally {
-          await file.close();
-        }
-      }
-    }
-    const scratch = await store.draftCrl(this.scope);
-    try {
-      const { asOfSeq: asOf, pages } = store.revokedEntries(this.scope);
-      const asOfSeq = await asOf;
-      const entries = await entriesFromIndex(pages, scratch, previous, parts.invalidityDate);
-      return { ...(await writeCrl(entries, parts, key.holder, draft, recordable)), asOfSeq, whole: true };
-    } finally {
-      await scratch.discard();
-    }
-  }
-
-  async #check(plan: Plan, key: SigningKey, draft: CrlDraft, built: BuiltCrl): Promise<PassedCrl> {
-    const { number, previous, kind, idp } = plan;
-    const { entries, bytes, sha256, asOfSeq } = built;
-    try {
-      return await checkCrl(draft, { scope: this.scope, kind, expected: { number, entries }, asOfSeq }, previous, {
-        served: this.#parts.at.served,
-        publicKey: key.publicKey,
-        store: this.#parts.store,
-        nowMs: this.#parts.clock.now(),
-        idp,
+      const { record, whole } = await makeCrl(this.#parts, {
+        scope: this.scope,
+        kind,
+        previous,
         previousPassed: previous !== undefined && previous.number === this.#passed,
-        lookUpNew: !built.whole,
+        changes: () => {
+          if (kind === 'scheduled' || previous === undefined || previous.entries < tuning.mergeFrom) return undefined;
+          const list = this.#changes.since(previous);
+          return list && { list, asOfSeq: Math.max(previous.asOfSeq, told()) };
+        },
       });
+      // The feed has been followed since before the index was read.
+      if (whole && losses === this.#changes.losses) this.#changes.knownSince(record.asOfSeq);
+      this.#done(record, begun, oldest);
+      return record;
     } catch (error) {
-      const why = error instanceof Problem ? error.line : (error as Error).message;
-      const detail = { number: number.toString(), entries, bytes, sha256, why: why.slice(0, 1000) };
-      await this.#account('crl.refused', `CRL ${number} was signed, and is not published`, detail);
-      throw new RefusedCrl(number, error);
+      if (error instanceof Problem && error.code === 'conflict') this.#current = await store.current(this.scope);
+      throw error;
     }
-  }
-
-  async #publish(plan: Plan, draft: CrlDraft, built: BuiltCrl, passed: PassedCrl): Promise<CrlRecord> {
-    const { number, thisUpdate, nextUpdate, previous, kind } = plan;
-    const { entries, bytes, sha256, asOfSeq } = built;
-    const { store } = this.#parts;
-    const record: CrlRecord = {
-      ...this.scope,
-      number,
-      ...(previous && { previous: { number: previous.number.toString(), sha256: previous.sha256 } }),
-      thisUpdate,
-      nextUpdate,
-      publishedAt: this.#parts.clock.now(),
-      kind,
-      ...(kind === 'scheduled' || previous === undefined
-        ? { scheduledAt: thisUpdate, scheduledAsOfSeq: asOfSeq }
-        : { scheduledAt: previous.scheduledAt, scheduledAsOfSeq: previous.scheduledAsOfSeq }),
-      entries,
-      bytes,
-      sha256,
-      asOfSeq,
-    };
-    await this.#account('crl.published', `CRL ${number} with ${entries} entries (${kind})`, {
-      number: number.toString(),
-      thisUpdate: rfc3339(thisUpdate),
-      nextUpdate: rfc3339(nextUpdate),
-      entries,
-      removed: passed.removed,
-      bytes,
-      sha256,
-      asOfSeq,
-    });
-    if (await store.publishCrl(record, draft, previous?.number)) return record;
-    this.#current = await store.current(this.scope);
-    throw new Problem('conflict', `another signer published CRL ${this.#current?.number} meanwhile`, {
-      field: 'cRLNumber',
-      value: number.toString(),
-      rule: 'T-34',
-    });
   }
 
   #done(record: CrlRecord, begun: EpochMs, oldest: EpochMs | undefined): void {
@@ -546,56 +389,4 @@ export class CrlPublisher {
     const { number, entries, bytes, kind } = record;
     log.info({ ...this.#named, number: number.toString(), entries, bytes, kind }, 'CRL published');
   }
-
-  /** P8: nothing is signed while the log cannot be written. A probe record finds out when it can again. */
-  async #mustBeRecordable(): Promise<void> {
-    const { journal } = this.#parts;
-    if (journal.failure === undefined) return;
-    const description = 'the audit log can be written again; CRLs are signed';
-    await journal.append([{ type: 'journal.recovered', actor: 'signer', description }]);
-  }
-
-  async #account(type: 'crl.published' | 'crl.refused', description: string, detail: object): Promise<void> {
-    const { id, tag } = this.#parts.at.served;
-    const shard = this.scope.shard === COMPLETE ? {} : { shard: this.scope.shard };
-    await this.#parts.journal.append([
-      { type, actor: 'signer', issuer: id, issuerTag: tag, description, detail: { ...shard, ...detail } },
-    ]);
-  }
-}
-
-/** Signed, and kept from being published by what the gate found. */
-class RefusedCrl extends Problem {
-  readonly number: bigint;
-
-  constructor(number: bigint, cause: unknown) {
-    const { message } = cause as Error;
-    const { code, field, value, rule } = cause instanceof Problem ? cause : new Problem('unavailable', message);
-    super(code, message, {
-      ...(field !== undefined && { field }),
-      ...(value !== undefined && { value }),
-      ...(rule !== undefined && { rule }),
-    });
-    this.number = number;
-    this.cause = cause;
-  }
-}
-
-interface Plan {
-  readonly thisUpdate: EpochMs;
-  readonly nextUpdate: EpochMs;
-  readonly number: bigint;
-  readonly idp: Buffer | undefined;
-  readonly kind: 'scheduled' | 'revocation';
-  readonly previous: CrlRecord | undefined;
-}
-
-interface BuiltCrl extends SignedCrl {
-  readonly asOfSeq: number;
-  /** From the index. */
-  readonly whole: boolean;
-}
-
-function max(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

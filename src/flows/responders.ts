@@ -83,7 +83,8 @@ export function servedResponder(issuer: Issuer, certificate: ResponderCertificat
   const template = new ResponseTemplate({
     issuer: issuer.hashes,
     responderKeyHash: certificate.keyHash,
-    responderCertificate: certificate.der,
+    // T-16: a client has the CA certificate already.
+    responderCertificate: certificate.delegated ? certificate.der : undefined,
     algorithm: algorithmFor(certificate.publicKey, `responder certificate ${certificate.id}`),
   });
   return { certificate, template };

@@ -17,7 +17,7 @@
  * What fails is tried again. Revocations and issues stay leased meanwhile, so that they are in the queue with the time at
  * which they were recorded: the gauges go on counting from there.
  */
-import { LANES, type IssuerTag, type Lane } from '../core/certificate.ts';
+import { LANES, type Certificate, type IssuerTag, type Lane } from '../core/certificate.ts';
 import { answerable, planResponse } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
@@ -25,7 +25,7 @@ import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { SignPriority } from '../ports/key-holder.ts';
-import type { AskLine, ChangeFeed, Ledger, QueueItem, RefreshQueue, Reliance } from '../ports/store.ts';
+import type { AskLine, ChangeFeed, Ledger, QueueItem, RefreshQueue, Reliance, ResponseSource } from '../ports/store.ts';
 import { Asked } from './asked.ts';
 import type { ServedIssuer, SigningKeys } from './issuer-setup.ts';
 import type { Log } from './log.ts';
@@ -62,9 +62,11 @@ export interface SignerIssuer {
   readonly keys: SigningKeys;
 }
 
+type SignerStore = Ledger & RefreshQueue & ResponseSource & ChangeFeed & AskLine & Reliance;
+
 export class Signer {
   readonly #issuers: ReadonlyMap<IssuerTag, SignerIssuer>;
-  readonly #store: Ledger & RefreshQueue & ChangeFeed & AskLine & Reliance;
+  readonly #store: SignerStore;
   readonly #journal: Journal;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -90,7 +92,7 @@ export class Signer {
 
   constructor(
     issuers: readonly SignerIssuer[],
-    store: Ledger & RefreshQueue & ChangeFeed & AskLine & Reliance,
+    store: SignerStore,
     journal: Journal,
     clock: Clock,
     log: Log,
@@ -316,6 +318,7 @@ export class Signer {
       served.tag,
       items.map((item) => item.serial),
     );
+    if (served.offline?.ocsp === true) return this.#awaitImport(at, items, certificates, open);
     const responder = activeResponder(at, now);
     const unusable = responder === undefined && keyFailures(at, now).length > 0;
     const dropped: QueueItem[] = [];
@@ -394,6 +397,33 @@ export class Signer {
       older.filter((item) => item.lane === 'refresh'),
       open,
     );
+  }
+
+  /**
+   * The CA signs these answers offline. Until its answer is imported an item stays where it is, so that the clock of a revocation goes
+   * on (B-21); then there is nothing left to do.
+   */
+  async #awaitImport(
+    { served: { tag, profile } }: SignerIssuer,
+    items: readonly QueueItem[],
+    certificates: readonly (Certificate | undefined)[],
+    open: Set<QueueItem>,
+  ): Promise<void> {
+    const now = this.#clock.now();
+    const done: QueueItem[] = [];
+    const expired: QueueItem[] = [];
+    const waiting: QueueItem[] = [];
+    for (const [i, item] of items.entries()) {
+      const certificate = certificates[i];
+      if (certificate === undefined) done.push(item);
+      else if (!answerable(profile, certificate.notAfter, now)) expired.push(item);
+      else if ((await this.#store.lookup(tag, item.serial)).kind === 'published') done.push(item);
+      else waiting.push(item);
+    }
+    await this.#drop(done, open);
+    if (expired.length > 0) await this.#store.retire(expired);
+    for (const item of expired) open.delete(item);
+    await this.#later(waiting, open, KEY_RETRY_MS);
   }
 
   async #drop(items: readonly QueueItem[], open: Set<QueueItem>): Promise<void> {

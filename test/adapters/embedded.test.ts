@@ -24,7 +24,7 @@ const open = (dir: string): Promise<EmbeddedStore> => EmbeddedStore.open(dir, ar
 async function begin(): Promise<StoreUnderTest> {
   const dir = newDir();
   return {
-    open: () => open(dir),
+    open: (disturbed = (whole) => whole) => EmbeddedStore.open(dir, disturbed(archiveIn(dir))),
     tamper: async (record) => writeFileSync(archiveIn(dir).path(record), 'other'),
   };
 }

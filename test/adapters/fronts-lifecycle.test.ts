@@ -7,7 +7,7 @@ import { openOriginFront } from '../../src/adapters/origin-front/listener.ts';
 import { loadUws, whyNot } from '../../src/adapters/origin-front/uws.ts';
 import { openPublicFront, type PublicFrontOptions } from '../../src/adapters/public-front/listener.ts';
 import type { Front, Shed } from '../../src/ports/front.ts';
-import { bodyHash, echo, RawClient, type Echo, type Seen } from './fronts-raw-client.ts';
+import { bodyHash, downloads, echo, RawClient, type Echo, type Seen } from './fronts-raw-client.ts';
 
 const loaded = loadUws();
 const openPublic = (more: Partial<PublicFrontOptions> = {}): Promise<Front> =>
@@ -22,7 +22,7 @@ const get = (target: string, ...fields: readonly string[]): string =>
 describe('public front: clients that take their time', () => {
   let front: Front;
   before(async () => {
-    front = await openPublic({ idleMs: 200, requestMs: 200, writeMs: 300 });
+    front = await openPublic({ idleMs: 200, requestMs: 200, writeMs: 300, stalledMs: 300 });
   });
   after(() => front.close(500));
 
@@ -70,34 +70,45 @@ describe('public front: clients that take their time', () => {
     });
   }
 
-  for (const how of ['', 'close']) {
-    it(`gives up on a reader that takes nothing${how && ' of its last reply'}`, async () => {
+  for (const [target, how] of [
+    ['/big', ''],
+    ['/big', 'close'],
+    ['/download', ''],
+    ['/download', 'close'],
+    ['/download', 'by way of node:http'],
+  ] as const) {
+    it(`gives up on a reader that takes nothing of ${target} ${how}`, async () => {
       const client = new RawClient(front.address.port);
       client.socket.pause();
-      await client.send(get('/big', ...(how ? ['Connection: close'] : [])));
+      await client.send(
+        get(target, ...(how === 'close' ? ['Connection: close'] : how === '' ? [] : ['Range: bytes=0-'])),
+      );
       await pause(1200);
       client.socket.resume();
       await within(3000, client.closed);
       assert.ok(client.rest.length > 0 && client.rest.length < 30_000_000, `${client.rest.length} octets`);
+      assert.equal(downloads.count, 0);
     });
   }
 
-  it('sends 30 MB to a reader that reads, and goes on with its next request', async () => {
-    const client = new RawClient(front.address.port);
-    client.socket.removeAllListeners('data');
-    let octets = 0;
-    let tail = '';
-    client.socket.on('data', (chunk) => {
-      octets += chunk.length;
-      tail = chunk.toString('latin1').slice(-200);
+  for (const target of ['/big', '/download']) {
+    it(`sends 30 MB to a reader that reads, and goes on with its next request (${target})`, async () => {
+      const client = new RawClient(front.address.port);
+      client.socket.removeAllListeners('data');
+      let octets = 0;
+      let tail = '';
+      client.socket.on('data', (chunk) => {
+        octets += chunk.length;
+        tail = chunk.toString('latin1').slice(-200);
+      });
+      await client.send(get(target), get('/next'));
+      const deadline = Date.now() + 4000;
+      while (!tail.includes('"target":"/next"') && Date.now() < deadline) await pause(10);
+      assert.match(tail, /"target":"\/next"/);
+      assert.ok(octets > 30_000_000);
+      client.socket.destroy();
     });
-    await client.send(get('/big'), get('/next'));
-    const deadline = Date.now() + 4000;
-    while (!tail.includes('"target":"/next"') && Date.now() < deadline) await pause(10);
-    assert.match(tail, /"target":"\/next"/);
-    assert.ok(octets > 30_000_000);
-    client.socket.destroy();
-  });
+  }
 });
 
 describe('public front: clients that do not play along', () => {

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { Reply } from '../../src/core/reply.ts';
+import { LargeReply, Reply } from '../../src/core/reply.ts';
+import { Downloads } from '../../src/flows/downloads.ts';
 import type { Answer, Question } from '../../src/ports/front.ts';
 
 export interface Seen {
@@ -99,17 +100,24 @@ export interface Echo {
   readonly body: string | null;
   readonly inm: string | null;
   readonly ims: string | null;
+  readonly range: string | null;
+  readonly ifRange: string | null;
+  readonly ifMatch: string | null;
+  readonly ius: string | null;
 }
 
 export const bodyHash = (body: Uint8Array): string => createHash('sha256').update(body).digest('hex');
 
 /**
  * Tells each question back. Targets: `/late…` after a few milliseconds (and reads the question only then), `/304…` with a
- * 304, `/big` with 30 MB, `/fixed…` always the same Reply object.
+ * 304, `/big` with 30 MB, `/download` with as much as LargeReply, `/part` with a range of it, `/fixed…` always the same Reply object.
  */
 export const echo: Answer = (question) => {
   if (question.target.startsWith('/fixed')) return fixed;
   if (question.target.startsWith('/big')) return big;
+  if (question.target.startsWith('/download')) return download;
+  if (question.target.startsWith('/part'))
+    return download.part('Content-Type: application/pkix-crl\r\nContent-Length: 100000\r\n', Buffer.alloc(100_000, 7));
   if (question.target.startsWith('/304')) {
     return new Reply(304, 'Cache-Control: max-age=1\r\nETag: "a"\r\n', Buffer.alloc(0));
   }
@@ -117,7 +125,8 @@ export const echo: Answer = (question) => {
   return new Promise((resolve) => setTimeout(() => resolve(told(question)), 1 + (question.target.length % 7)));
 };
 
-function told({ method, target, host, body, ifNoneMatch, ifModifiedSince }: Question): Reply {
+function told(question: Question): Reply {
+  const { method, target, host, body, ifNoneMatch, ifModifiedSince } = question;
   const said: Echo = {
     method,
     target,
@@ -125,6 +134,10 @@ function told({ method, target, host, body, ifNoneMatch, ifModifiedSince }: Ques
     body: body === undefined ? null : bodyHash(body),
     inm: ifNoneMatch ?? null,
     ims: ifModifiedSince ?? null,
+    range: question.range ?? null,
+    ifRange: question.ifRange ?? null,
+    ifMatch: question.ifMatch ?? null,
+    ius: question.ifUnmodifiedSince ?? null,
   };
   return okReply(Buffer.from(JSON.stringify(said)));
 }
@@ -136,3 +149,5 @@ export function okReply(body: Buffer): Reply {
 
 const fixed = okReply(Buffer.from('always the same'));
 const big = okReply(Buffer.alloc(30_000_000, 7));
+export const downloads = new Downloads({ now: () => Date.now() }, setImmediate);
+const download = new LargeReply(200, big.headers, big.body, big.body, downloads);

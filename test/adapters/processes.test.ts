@@ -27,6 +27,7 @@ import { hasReusePort, sharePort } from '../../src/adapters/processes/port-share
 import type { Certificate, PublishedResponse } from '../../src/core/certificate.ts';
 import type { LiveQuestion, LiveSignature } from '../../src/core/ocsp/live.ts';
 import { HOUR } from '../../src/core/time.ts';
+import type { CrlArchive } from '../../src/ports/crl-archive.ts';
 import type { Lookup, QueueItem, Store, StoreEvent } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
 import { issued, response, revoked, serialOf, TAG, type StoreUnderTest } from '../contracts/store-records.ts';
@@ -55,8 +56,11 @@ interface Linked {
 }
 
 /** Both ends in one process; every message is serialised as the channel does. */
-async function link(directory: string): Promise<Linked> {
-  const archive = new FileCrlArchive(join(directory, 'crl'));
+async function link(
+  directory: string,
+  disturbed: (archive: CrlArchive) => CrlArchive = (whole) => whole,
+): Promise<Linked> {
+  const archive = disturbed(new FileCrlArchive(join(directory, 'crl')));
   const store = await EmbeddedStore.open(directory, archive);
   const asked: string[] = [];
   let held: ToChild[] | undefined;
@@ -100,11 +104,12 @@ async function link(directory: string): Promise<Linked> {
 async function begin(): Promise<StoreUnderTest> {
   const directory = join(root, String(++directories));
   return {
-    async open() {
-      const { store, linked } = await link(directory);
+    async open(disturbed) {
+      const { store, linked } = await link(directory, disturbed);
       return new Proxy<Store>(store, {
         get(target, name) {
-          if (name === 'lookup' || name === 'current' || name === 'body') return linked[name].bind(linked);
+          if (name === 'lookup' || name === 'current' || name === 'scopes' || name === 'body')
+            return linked[name].bind(linked) as unknown;
           if (name === 'close') return () => (linked.close(), target.close());
           const member = Reflect.get(target, name) as unknown;
           return typeof member === 'function' ? (member.bind(target) as unknown) : member;

@@ -35,14 +35,14 @@ describe('RedisStore on a Cluster', { skip: needsRedis }, () => {
     const archive = new FileCrlArchive(join(root, String(++begun)));
     return {
       shared: true,
-      async open() {
+      async open(disturbed = (whole) => whole) {
         const store = await RedisStore.open({
           redis,
           name: 'intake-1',
           intakes: ['intake-1'],
           journals: true,
           issuers: [TAG, OTHER],
-          archive,
+          archive: disturbed(archive),
           certificates: 500,
           replicas: 0,
         });

@@ -37,14 +37,13 @@ describe('RedisStore', { skip: needsRedis }, () => {
       intakes: ['intake-1'],
       journals: true,
       issuers: [TAG, OTHER],
-      archive,
       certificates: 500,
       replicas: 0,
     };
     return {
       shared: true,
-      async open() {
-        const store = await RedisStore.open(options);
+      async open(disturbed = (whole) => whole) {
+        const store = await RedisStore.open({ ...options, archive: disturbed(archive) });
         await store.vouch();
         return store;
       },

@@ -570,6 +570,29 @@ describe('writeIssuer', () => {
     assert.match(finding?.message ?? '', /r\.key: the key file cannot be read/);
   });
 
+  it('takes a layout of shards, and refuses one whose URL another file has', () => {
+    const data = place({ 'certstatus.yaml': '' });
+    const shards = { count: 3, url: 'http://crl.test/{id}/{shard}.crl' };
+    const { setup } = add(data, { crl: { shards, complete: false } });
+    assert.deepEqual(setup.crls.shards, { count: 3, highest: 3, url: 'http://crl.test/new/{shard}.crl' });
+    assert.deepEqual(load(data).issuers[0]?.crls, setup.crls);
+    const clash = problem(() =>
+      add(place({ 'certstatus.yaml': '' }), {
+        crl: { shards },
+        urls: { crl: [{ host: 'crl.test', path: '/new/2.crl' }] },
+      }),
+    );
+    assert.match(clash.line, /crl\.test\/new\/2\.crl: URL of both/);
+    assert.match(
+      problem(() => add(data, { id: 'none', crl: { shards: { count: 0, url: 'x' } } })).line,
+      /crl\.shards\.count/,
+    );
+    assert.match(
+      problem(() => add(data, { id: 'many', crl: { shards: { count: 10_001, url: 'x' } } })).line,
+      /crl\.shards\.count/,
+    );
+  });
+
   it('refuses an id that is taken, and a CA that is registered under another id', () => {
     const data = place({ 'certstatus.yaml': '' });
     add(data);

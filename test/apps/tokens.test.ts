@@ -42,6 +42,7 @@ function setup(profile: Profile, responderKey: string, crlKey?: string): IssuerS
       keys: keys(responderKey),
     })),
     crlKeys: crlKey === undefined ? undefined : keys(crlKey),
+    ocspSignedBy: 'responder',
     crls: COMPLETE_ONLY,
     urls: { ocsp: [], crl: [], caCertificate: [] },
   };

@@ -59,15 +59,16 @@ export function crlShelfContract(adapter: string, begin: () => Promise<StoreUnde
       assert.equal(await publish(299n, 300n), false, 'numbers only grow');
       assert.equal(await publish(300n, 300n), false);
       const both = await Promise.all([publish(301n, 300n), publish(302n, 300n)]);
-      assert.deepEqual(both, [true, false]);
-      await soon(under, () => assert.deepEqual(told, [9n, 300n, 301n]));
+      assert.deepEqual([...both].sort(), [false, true]);
+      const last = both[0] ? 301n : 302n;
+      await soon(under, () => assert.deepEqual(told, [9n, 300n, last]));
       const reopened = await reopen();
-      assert.equal((await reopened.current(completeCrl(TAG)))?.number, 301n);
+      assert.equal((await reopened.current(completeCrl(TAG)))?.number, last);
       const listed: CrlRecord[] = [];
       for await (const record of reopened.list(completeCrl(TAG))) listed.push(record);
       assert.deepEqual(
         listed.map(({ number }) => number),
-        [301n, 300n, 9n],
+        [last, 300n, 9n],
       );
       for (const record of listed) assert.equal(String(await reopened.body(record)), `crl ${record.number}`);
       assert.deepEqual(listed[2], crl(9n, bytes('crl 9').der));

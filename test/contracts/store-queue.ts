@@ -99,23 +99,70 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
       await reopened.retire([]);
     });
 
-    it('keeps an item that is inserted again while it is leased', async () => {
+    for (const lane of ['revocation', 'mass'] as const) itKeepsWhatComesAgain(lane);
+
+    function itKeepsWhatComesAgain(lane: Lane): void {
+      it(`keeps an item of the ${lane} lane that is inserted again while it is leased`, () => comesAgain(lane));
+    }
+
+    async function comesAgain(lane: Lane): Promise<void> {
       for (const end of ['drop', 'publish', 'postpone'] as const) {
         const { store, under } = await fresh();
-        await store.replay([revoked(1, 1)], 1);
-        const [item] = (await store.takeDue('revocation', NOW, 1)) as [QueueItem];
+        await store.replay([{ ...revoked(1, 1), lane }], 1);
+        const [item] = (await store.takeDue(lane, NOW, 1)) as [QueueItem];
         // The next revision in the same millisecond: the same lane, the same due time.
-        await store.replay([revoked(1, 2, { revision: 3 })], 2);
-        assert.deepEqual(await due(store, 'revocation'), [], 'not twice at once');
+        await store.replay([{ ...revoked(1, 2, { revision: 3 }), lane }], 2);
+        assert.deepEqual(await due(store, lane), [], 'not twice at once');
         if (end === 'drop') await store.drop([item]);
         else if (end === 'postpone') await store.postpone([item], NOW);
         else {
           const answer = { response: response(revoked(1, 1).certificate, NOW), item };
           assert.deepEqual(await store.publish([answer]), ['superseded']);
         }
-        await soon(under, () => assert.equal(store.backlog('revocation', NOW), 1, end));
-        assert.deepEqual(await due(store, 'revocation'), [serialOf(1)], end);
+        await soon(under, () => assert.equal(store.backlog(lane, NOW), 1, end));
+        assert.deepEqual(await due(store, lane), [serialOf(1)], end);
       }
+    }
+
+    it('keeps revocations by the hundred thousand apart from single ones', async () => {
+      const { store, reopen, under } = await fresh();
+      const many = Array.from({ length: 200 }, (_, n) => ({
+        ...revoked(n, 1, { recordedAt: NOW - MINUTE }),
+        lane: 'mass' as const,
+      }));
+      await store.replay(many, 1);
+      await store.replay([revoked(5000, 2)], 2);
+      await soon(under, () => {
+        assert.deepEqual([store.backlog('mass', NOW), store.backlog('revocation', NOW)], [200, 1]);
+        assert.deepEqual([store.oldestDue('mass'), store.oldestDue('revocation')], [NOW - MINUTE, NOW]);
+      });
+      assert.deepEqual(await due(store, 'mass', 99, NOW - MINUTE - 1), []);
+      const first = await store.takeDue('mass', NOW, 20);
+      assert.deepEqual(
+        serials(first),
+        many.slice(0, 20).map(({ certificate }) => certificate.serial),
+      );
+      assert.deepEqual(await due(store, 'revocation'), [serialOf(5000)]);
+      const answers = first.slice(0, 18).map((item, i) => ({
+        item,
+        response: response((many[i] as (typeof many)[number]).certificate, NOW),
+      }));
+      assert.ok((await store.publish(answers)).every((outcome) => outcome === 'published'));
+      await store.postpone(first.slice(18, 19), NOW + HOUR);
+      // One of them is revoked again, by itself, for a worse reason: it does not wait behind the others.
+      const worse = { revokedAt: NOW, reason: 'keyCompromise' } as const;
+      await store.replay([revoked(150, 3, { revision: 3, revocation: worse })], 3);
+      assert.deepEqual(await due(store, 'revocation'), [serialOf(150)]);
+      await soon(under, () => assert.equal(store.backlog('mass', NOW), 181));
+      const reopened = await reopen();
+      const rest = await due(reopened, 'mass', 9999);
+      assert.deepEqual(
+        rest,
+        many.slice(19).map(({ certificate }) => certificate.serial),
+        'leases died',
+      );
+      assert.deepEqual(await due(reopened, 'mass', 9, NOW + HOUR), [serialOf(18)]);
+      assert.equal((await reopened.takeDue('refresh', NOW + DAY, 9999)).length, 18);
     });
 
     it('lets entries vanish that a later answer has overtaken, and hands out what lies behind them', async () => {

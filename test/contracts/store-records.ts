@@ -1,14 +1,17 @@
 /** What the store contracts share: stores to be tested, and certificates and answers to put into them. */
+import { createHash } from 'node:crypto';
 import { after } from 'node:test';
 import {
   LANES,
   type Certificate,
   type CrlRecord,
+  type CrlScope,
   type IssuerTag,
   type PublishedResponse,
 } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
+import type { CrlArchive } from '../../src/ports/crl-archive.ts';
 import type { Change, CrlShelf, Lookup, QueueItem, Store } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
 
@@ -28,9 +31,29 @@ export async function publishCrl(
   }
 }
 
+/** A CRL as the publisher records it: with times that grow with the number. */
+export function crlRecord(scope: CrlScope, number: bigint, der: Uint8Array): CrlRecord {
+  const thisUpdate = NOW + Number(number % 1000n) * SECOND;
+  return {
+    ...scope,
+    number,
+    thisUpdate,
+    nextUpdate: thisUpdate + 7 * DAY,
+    publishedAt: thisUpdate + 5,
+    kind: 'scheduled',
+    scheduledAt: thisUpdate,
+    scheduledAsOfSeq: 3,
+    entries: 0,
+    bytes: der.length,
+    sha256: createHash('sha256').update(der).digest('hex'),
+    asOfSeq: 3,
+  };
+}
+
 /** One store that can be closed and opened again with what it holds. */
 export interface StoreUnderTest {
-  open(): Promise<Store>;
+  /** @param disturbed what stands in the way of the archive of its CRLs. */
+  open(disturbed?: (archive: CrlArchive) => CrlArchive): Promise<Store>;
   /** Changes the bytes of a CRL behind the store's back, wherever they lie. */
   tamper(record: CrlRecord): Promise<void>;
   /**
@@ -136,7 +159,7 @@ export interface Fresh {
   readonly store: Store;
   readonly under: StoreUnderTest;
   /** Closes the store and opens it again with what it holds. */
-  readonly reopen: () => Promise<Store>;
+  readonly reopen: (disturbed?: (archive: CrlArchive) => CrlArchive) => Promise<Store>;
 }
 
 /** A new store for each test; all are closed in the end. */
@@ -145,15 +168,15 @@ export function freshStores(begin: () => Promise<StoreUnderTest>): () => Promise
   after(() => Promise.all(opened.map((store) => store.close().catch(() => undefined))));
   return async () => {
     const under = await begin();
-    const open = async (): Promise<Store> => {
-      const store = await under.open();
+    const open = async (...how: Parameters<StoreUnderTest['open']>): Promise<Store> => {
+      const store = await under.open(...how);
       opened.push(store);
       return store;
     };
     let store = await open();
-    const reopen = async (): Promise<Store> => {
+    const reopen = async (...how: Parameters<StoreUnderTest['open']>): Promise<Store> => {
       await store.close();
-      return (store = await open());
+      return (store = await open(...how));
     };
     return { store, reopen, under };
   };

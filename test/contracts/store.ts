@@ -11,6 +11,7 @@ import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import type { Change, QueueItem, Store, StoreEvent } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
+import { crlScopesContract } from './store-crl-scopes.ts';
 import { crlShelfContract } from './store-crl-shelf.ts';
 import { storeModel } from './store-model.ts';
 import { queueContract } from './store-queue.ts';
@@ -311,6 +312,7 @@ export function storeContract(adapter: string, begin: () => Promise<StoreUnderTe
 
   queueContract(adapter, begin);
   crlShelfContract(adapter, begin);
+  crlScopesContract(adapter, begin);
   respondersContract(adapter, begin);
   storeModel(adapter, begin);
 }

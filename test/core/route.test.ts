@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RouteTable } from '../../src/core/route.ts';
+import { publicUrl, RouteTable } from '../../src/core/route.ts';
 
 const PREFIXED = new RouteTable<string>(
   [{ path: '/OcspServer' }, { path: '/ocsp/' }, { path: '/ocsp/ev' }],
@@ -122,5 +122,27 @@ describe('RouteTable', () => {
       '/SureServer/../SureServer/evcag3/cdp.crl': NONE,
       '/crl.a.example/ca.crl': NONE,
     });
+  });
+
+  it('takes a file that comes later, and keeps what has its place', () => {
+    const table = new RouteTable<string>([{ path: '/ocsp' }], [{ host: 'a.example', path: '/1.crl', file: 'first' }]);
+    table.place({ host: 'a.example', path: '/2.crl', file: 'second' });
+    table.place({ host: 'a.example', path: '/1.crl', file: 'another' });
+    table.place({ host: 'b.example', path: '/1.crl', file: 'of b' });
+    finds(table, { '/2.crl': file('second'), '/1.crl': file('first') }, 'a.example');
+    finds(table, { '/1.crl': file('of b') }, 'B.example:80');
+    finds(table, { '/1.crl': file('first'), 'http://b.example/1.crl?x': file('of b') });
+  });
+
+  it('reads where an http URL is asked for, octet for octet', () => {
+    for (const [url, expected] of [
+      ['http://crl.example/a/1.crl', { host: 'crl.example', path: '/a/1.crl' }],
+      ['HTTP://Crl.Example:8080/a//%41/../1.crl?x=1#y', { host: 'Crl.Example', path: '/a//%41/../1.crl' }],
+      ['https://crl.example/', { host: 'crl.example', path: '/' }],
+      ['http://crl.example', undefined],
+      ['ldap://crl.example/cn=x', undefined],
+      ['/1.crl', undefined],
+    ] as const)
+      assert.deepEqual(publicUrl(url), expected, url);
   });
 });

@@ -165,11 +165,13 @@ function passesOn(name: EdgeName): void {
       assert.equal(bodies.size, 4);
     });
 
-    it('keeps files of one path and two hosts apart', async () => {
-      const ask = async (host: string): Promise<string> =>
-        (await raw(edge.port, 'GET /kept/ca.crl HTTP/1.1', [`Host: ${host}`])).body.toString();
-      const a = await ask('a.example');
-      assert.notEqual(a, await ask('b.example'));
+    it('keeps files of one path and two hosts apart, whatever they are called', async () => {
+      for (const path of ['/kept/ca.crl', '/kept/shards/17', `/kept/${'long'.repeat(30)}.crl`]) {
+        const ask = async (host: string): Promise<string> =>
+          (await raw(edge.port, `GET ${path} HTTP/1.1`, [`Host: ${host}`])).body.toString();
+        const a = await ask('a.example');
+        assert.notEqual(a, await ask('b.example'), path);
+      }
     });
 
     it('gives nobody the file of another host, whatever its request line and Host say (RFC 9112 §3.2.2)', async () => {
@@ -315,6 +317,25 @@ function servesOn(name: EdgeName): void {
       );
       assert.equal(code, 0, stderr);
       assert.ok((await get()).body.length > 300);
+    });
+
+    it('gives ranges of a CRL, and the whole to whoever had another one (RFC 9110 §13.1.5)', async () => {
+      const path = '/SureServer/demo/cdp.crl';
+      await until('the CRL is there', async () => (await service.get(path)).status === 200);
+      const whole = await raw(service.ports.public, `GET ${path} HTTP/1.1`, [HOST]);
+      // What is not kept yet, and what is.
+      for (const round of ['first', 'second']) {
+        for (const [fields, status, body] of [
+          [['Range: bytes=0-9'], 206, whole.body.subarray(0, 10)],
+          [['Range: bytes=100-', `If-Range: ${whole.headers['etag']}`], 206, whole.body.subarray(100)],
+          [['Range: bytes=-7'], 206, whole.body.subarray(-7)],
+          [['Range: bytes=100-', 'If-Range: "another"'], 200, whole.body],
+        ] as const) {
+          const got = await raw(edge.port, `GET ${path} HTTP/1.1`, [HOST, ...fields]);
+          assert.deepEqual([got.status, got.body], [status, body], `${round}: ${fields.join()}`);
+          assert.equal(got.headers['etag'], whole.headers['etag']);
+        }
+      }
     });
 
     it('serves HEAD, refuses other methods, and passes CRLs and CA certificates', async () => {

@@ -31,7 +31,7 @@ export class FaultPlan {
   }
 }
 
-export function faultyJournal(journal: Journal, plan: FaultPlan): Journal {
+export function faultyJournal(journal: Journal, plan: Pick<FaultPlan, 'run'>): Journal {
   return {
     get head() {
       return journal.head;

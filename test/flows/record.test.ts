@@ -267,6 +267,75 @@ describe('Recorder: requests at the same time', () => {
   });
 });
 
+describe('Recorder: shards', () => {
+  const sharded = (count: number): ServedIssuer => ({
+    ...AT,
+    crls: { ...COMPLETE_ONLY, shards: { count, highest: 9, url: 'http://crl.test/{shard}' }, caUrl: undefined },
+  });
+  const shardsOf = async (issued: readonly number[], store: EmbeddedStore): Promise<unknown[]> =>
+    (await store.find(TAG, issued.map(serialOf))).map((certificate) => certificate?.crlShard); // prettier-ignore
+
+  it('journals the name, which a replay keeps whatever the layout is then, and sending again changes nothing', async () => {
+    const { recorder, store, journal, stop } = await start();
+    const events = [
+      issuance(1),
+      issuance(2, { crlShard: 'http://crl.test/7' }),
+      issuance(3, { crlUrls: ['http://crl.test/8'] }),
+    ];
+    await recorder.issue(sharded(4), events, 'ra');
+    const before = await shardsOf([1, 2, 3], store);
+    assert.deepEqual(before.slice(1), ['7', '8']);
+    assert.match(String(before[0]), /^[1-4]$/);
+    const records = [];
+    for await (const record of journal.read(0)) records.push(...(record.changes ?? []));
+    assert.deepEqual(
+      records.map(({ crlShard }) => crlShard),
+      before,
+    );
+    const head = journal.head.seq;
+    for (const count of [1, 2, 9]) await recorder.issue(sharded(count), events, 'ra');
+    assert.equal(journal.head.seq, head);
+    assert.deepEqual(await shardsOf([1, 2, 3], store), before);
+    await stop();
+  });
+
+  it('refuses a whole request for one that names no CRL of the issuer, and says which', async () => {
+    const { recorder, store, stop } = await start();
+    await assert.rejects(recorder.issue(sharded(4), [issuance(1), issuance(2, { crlShard: '10' })], 'ra'), {
+      code: 'refused',
+      field: '/certificates/1/crlShard',
+      value: '10',
+    });
+    assert.deepEqual(await store.find(TAG, [serialOf(1)]), [undefined]);
+    await stop();
+  });
+
+  it('lets what is known from a CRL alone wait on the complete CRL, and gives it a shard with the certificate', async () => {
+    const { recorder, store, stop } = await start();
+    const row = {
+      ...issuance(1),
+      notBefore: undefined,
+      notAfter: undefined,
+      line: 1,
+      revocation: { revokedAt: NOW, reason: undefined },
+    };
+    await recorder.import(
+      sharded(4),
+      [row, { ...row, serial: serialOf(2), crlShard: 'http://crl.test/5' }],
+      'ra',
+      'crl',
+    );
+    assert.deepEqual(await shardsOf([1, 2], store), [undefined, '5']);
+    await recorder.issue(sharded(4), [issuance(1, { crlUrls: ['http://crl.test/6'] }), issuance(2)], 'ra');
+    assert.deepEqual(await shardsOf([1, 2], store), ['6', '5']);
+    const listed: string[] = [];
+    for await (const page of store.revokedEntries({ issuer: TAG, shard: '6' }).pages)
+      listed.push(...page.map(({ serial }) => serial));
+    assert.deepEqual(listed, [serialOf(1)], 'its revocation is on the CRL of its shard from then on');
+    await stop();
+  });
+});
+
 describe('Recorder: import', () => {
   const row = (line: number, n: number, change: Partial<ImportRow> = {}): ImportRow => ({
     line,

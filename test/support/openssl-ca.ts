@@ -27,7 +27,9 @@ export interface IssueOptions {
   readonly notBefore?: string;
   /** YYYYMMDDHHMMSSZ. */
   readonly notAfter?: string;
-  readonly kind?: 'leaf' | 'precertificate' | 'responder' | 'client';
+  readonly kind?: 'leaf' | 'precertificate' | 'responder' | 'client' | 'subca';
+  /** Other URLs than the CA's own, for these certificates. */
+  readonly urls?: Pick<OpensslCaOptions, 'ocspUrl' | 'crlUrl'>;
 }
 
 export interface ResponderOptions {
@@ -92,7 +94,8 @@ export class OpensslCa {
 
   /** Certificates in the order of issue; each is in a file named after its serial. */
   issue(options: IssueOptions = {}): readonly IssuedFile[] {
-    const { count = 1, subject, serial, notBefore, notAfter, kind = 'leaf' } = options;
+    const { count = 1, subject, serial, notBefore, notAfter, kind = 'leaf', urls } = options;
+    if (urls !== undefined) writeFileSync(join(this.directory, 'other.cnf'), configuration(urls));
     return this.#issueFrom(
       'leaf.csr',
       count,
@@ -101,6 +104,7 @@ export class OpensslCa {
         ...(serial === undefined ? ['-rand_serial'] : []),
         ...(notBefore === undefined ? [] : ['-startdate', notBefore]),
         ...(notAfter === undefined ? [] : ['-enddate', notAfter]),
+        ...(urls === undefined ? [] : ['-extfile', 'other.cnf']),
         ...['-extensions', kind],
       ],
       serial,
@@ -242,6 +246,11 @@ ${leaf}
 [precertificate]
 ${leaf}
 1.3.6.1.4.1.11129.2.4.3 = critical, DER:0500
+[subca]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+authorityKeyIdentifier = keyid
+${urls}
 [client]
 basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature

@@ -205,7 +205,7 @@ export class Service {
           response.on('end', () => {
             const text = Buffer.concat(chunks).toString();
             const type = response.headers['content-type'] ?? '';
-            done({ status: response.statusCode ?? 0, type, body: type.includes('json') ? JSON.parse(text) : text });
+            done({ status: response.statusCode ?? 0, type, body: /\bjson\b/.test(type) ? JSON.parse(text) : text });
           });
         },
       );

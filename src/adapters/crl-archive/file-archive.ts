@@ -18,8 +18,8 @@ const PIECE = 1 << 20;
 
 export class FileCrlArchive implements CrlArchive {
   readonly #dir: string;
-  /** Directories whose drafts of an earlier process are gone. */
-  readonly #swept = new Set<string>();
+  /** Directories that are there, and whose drafts of an earlier process are gone. */
+  readonly #swept = new Map<string, Promise<void>>();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -31,12 +31,13 @@ export class FileCrlArchive implements CrlArchive {
 
   async draft(scope: CrlScope): Promise<CrlDraft> {
     const directory = this.#directory(scope);
-    await makeDurable(directory);
-    if (!this.#swept.has(directory)) {
-      this.#swept.add(directory);
-      for (const name of await readdir(directory))
-        if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
+    let swept = this.#swept.get(directory);
+    if (swept === undefined) {
+      swept = sweep(directory);
+      this.#swept.set(directory, swept);
+      swept.catch(() => this.#swept.delete(directory));
     }
+    await swept;
     return FileDraft.begin(join(directory, `draft-${randomUUID()}.part`));
   }
 
@@ -69,16 +70,16 @@ export class FileCrlArchive implements CrlArchive {
     }
   }
 
-  /** In pieces, between which the event loop goes on: to hash half a gigabyte at once would hold up every answer for a second. */
+  /** Piece by piece, because the digest of a large CRL in one go would hold up the process. */
   async read(record: CrlRecord): Promise<Buffer> {
     const path = this.path(record);
-    const file = await this.open(record);
+    const { file, octets } = await this.#openAt(path, record);
     try {
-      const der = Buffer.allocUnsafeSlow(file.octets);
+      const der = Buffer.allocUnsafeSlow(octets);
       const hash = createHash('sha256');
-      for (let at = 0; at < der.length; at += PIECE) {
-        const piece = await file.read(at, Math.min(PIECE, der.length - at));
-        piece.copy(der, at);
+      for (let at = 0; at < octets; at += PIECE) {
+        const piece = der.subarray(at, at + PIECE);
+        await fill(piece, file, path, at);
         hash.update(piece);
       }
       if (hash.digest('hex') === record.sha256) return der;
@@ -93,18 +94,21 @@ export class FileCrlArchive implements CrlArchive {
 
   async open(record: CrlRecord): Promise<CrlFile> {
     const path = this.path(record);
-    let file: FileHandle;
+    const { file, octets } = await this.#openAt(path, record);
+    if (octets !== record.bytes) {
+      await file.close();
+      throw unreadable(path, record, `it has ${octets} octets, not ${record.bytes}`);
+    }
+    return { octets, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
+  }
+
+  async #openAt(path: string, record: CrlRecord): Promise<{ readonly file: FileHandle; readonly octets: number }> {
     try {
-      file = await open(path, 'r');
+      const file = await open(path, 'r');
+      return { file, octets: (await file.stat()).size };
     } catch (error) {
       throw unreadable(path, record, (error as Error).message);
     }
-    const { size } = await file.stat();
-    if (size !== record.bytes) {
-      await file.close();
-      throw unreadable(path, record, `it has ${size} octets, not ${record.bytes}`);
-    }
-    return { octets: size, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
   }
 
   async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
@@ -212,13 +216,17 @@ function recordPath(path: string): string {
 
 async function readAt(file: FileHandle, path: string, at: number, length: number): Promise<Buffer> {
   const octets = Buffer.allocUnsafeSlow(length);
+  await fill(octets, file, path, at);
+  return octets;
+}
+
+async function fill(octets: Buffer, file: FileHandle, path: string, at: number): Promise<void> {
   let have = 0;
-  while (have < length) {
-    const { bytesRead } = await file.read(octets, have, length - have, at + have);
+  while (have < octets.length) {
+    const { bytesRead } = await file.read(octets, have, octets.length - have, at + have);
     if (bytesRead === 0) throw new Problem('corrupt', `ends at ${at + have}`, { field: path });
     have += bytesRead;
   }
-  return octets;
 }
 
 /** Nothing, when there is no such directory. */
@@ -250,6 +258,13 @@ async function makeDurable(directory: string): Promise<void> {
   const made = await mkdir(directory, { recursive: true });
   if (made === undefined) return;
   for (let dir = directory; dir.length >= made.length; dir = dirname(dir)) await syncDirectory(dirname(dir));
+}
+
+/** Once per directory and process, before its first draft: whatever else is there no process writes any more. */
+async function sweep(directory: string): Promise<void> {
+  await makeDurable(directory);
+  for (const name of await readdir(directory))
+    if (/^draft-.*\.part$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
 /** What is there stays. */

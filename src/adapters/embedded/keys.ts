@@ -110,7 +110,7 @@ export function scopesOfEntry({
   readonly crlShard: string | undefined;
 }): readonly CrlScope[] {
   const complete = { issuer, shard: COMPLETE };
-  return crlShard === undefined ? [complete] : [complete, { issuer, shard: crlShard }];
+  return crlShard === undefined || crlShard === COMPLETE ? [complete] : [complete, { issuer, shard: crlShard }];
 }
 
 /** All keys of one kind and scope. */

@@ -6,7 +6,7 @@
  *
  * Crash table: after a journal append and before apply → replayed at start. After apply and before the write reached the disk
  * → appliedSeq is old as well: replayed. After signing and before publish → the item is still queued. In publishCrl after the
- * file and before the record → the file is not current, the number is never used again.
+ * file and before the record → the CRL before stays current, until restoreCrl finds the newer one in the archive.
  */
 import { ClassicLevel } from 'classic-level';
 import { mkdirSync } from 'node:fs';
@@ -81,8 +81,10 @@ export class EmbeddedStore implements Store, Population, Relay {
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   #relay: ((events: readonly StoreEvent[]) => Promise<void> | undefined) | undefined;
   readonly #queue: WorkQueue;
-  /** Serialises every read-modify-write, so that compare-and-swap is one. */
+  /** Serialises every read-modify-write of certificates, answers and queue, so that compare-and-swap is one. */
   #writing: Promise<unknown> = Promise.resolve();
+  /** The same for the CRLs of each scope, by themselves: a revocation does not wait while a large CRL reaches the disk. */
+  readonly #shelving = new Map<string, Promise<unknown>>();
 
   private constructor(db: Database, archive: CrlArchive) {
     this.#db = db;
@@ -191,12 +193,15 @@ export class EmbeddedStore implements Store, Population, Relay {
         state.set(issuer + serial, certificate);
         operations.push({ type: 'put', key: keys[i] as Buffer, value: encodeCertificate(certificate) });
         const { revocation } = certificate;
-        for (const scope of scopesOfEntry(certificate)) {
-          const entry = entryKey(scope, serial);
-          if (revocation !== undefined) {
-            operations.push({ type: 'put', key: entry, value: encodeEntry(certificate, revocation) });
-          } else if (current?.revocation !== undefined) operations.push({ type: 'del', key: entry });
-        }
+        if (current?.revocation !== undefined)
+          for (const scope of scopesOfEntry(current)) operations.push({ type: 'del', key: entryKey(scope, serial) });
+        if (revocation !== undefined)
+          for (const scope of scopesOfEntry(certificate))
+            operations.push({
+              type: 'put',
+              key: entryKey(scope, serial),
+              value: encodeEntry(certificate, revocation),
+            });
         const work = current === undefined ? first : queued;
         if (lane !== undefined) work.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
         events.push({ type: 'recorded', change });
@@ -439,16 +444,18 @@ export class EmbeddedStore implements Store, Population, Relay {
     return undefined;
   }
 
+  /** Also those that the archive has and the store has not: it was restored from a backup, or made anew from the journal. */
   async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
-    const scopes: CrlScope[] = [];
-    let rest = range('l', issuer);
-    for (;;) {
+    const shards = new Set<string>();
+    for (let rest = range('l', issuer); ;) {
       const [first] = await this.#db.keys({ ...rest, limit: 1 }).all();
-      if (first === undefined) return scopes;
+      if (first === undefined) break;
       const scope = scopeOf(first);
-      scopes.push(scope);
+      shards.add(scope.shard);
       rest = { ...rest, gte: scopeRange('l', scope).lt };
     }
+    for (const { shard } of await this.#archive.scopes(issuer)) shards.add(shard);
+    return [...shards].map((shard) => ({ issuer, shard }));
   }
 
   body(record: CrlRecord): Promise<Buffer> {
@@ -464,17 +471,19 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   reserveNumber(scope: CrlScope, atLeast: bigint): Promise<bigint> {
-    return this.#exclusively(async () => {
-      const value = await this.#db.get(crlNumberKey(scope));
-      const next = value === undefined ? 1n : BigInt(value.toString()) + 1n;
-      const number = next > atLeast ? next : atLeast;
-      await this.#db.put(crlNumberKey(scope), Buffer.from(number.toString()), { sync: true });
-      return number;
-    });
+    return this.#alone(scope, () => this.#reserve(scope, atLeast));
+  }
+
+  async #reserve(scope: CrlScope, atLeast: bigint): Promise<bigint> {
+    const value = await this.#db.get(crlNumberKey(scope));
+    const next = value === undefined ? 1n : BigInt(value.toString()) + 1n;
+    const number = next > atLeast ? next : atLeast;
+    await this.#db.put(crlNumberKey(scope), Buffer.from(number.toString()), { sync: true });
+    return number;
   }
 
   async publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
-    const told = await this.#exclusively(async () => {
+    const told = await this.#alone(record, async () => {
       const current = await this.current(record);
       if (current?.number !== previous) return undefined;
       // C-10: numbers only grow, whoever asks.
@@ -506,15 +515,17 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   async restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined> {
-    const newest = await this.#archive.newest(scope);
-    const told = await this.#exclusively(async () => {
+    const told = await this.#alone(scope, async () => {
+      const newest = await this.#archive.newest(scope);
       const current = await this.current(scope);
       if (newest === undefined || (current !== undefined && current.number >= newest.number)) return undefined;
       // The store is older than the archive: it was restored from a backup, or made anew from the journal.
+      await this.#reserve(scope, newest.number);
+      // Archived with a greater number, and never published: what is current was built later.
+      if (current !== undefined && current.thisUpdate >= newest.thisUpdate) return undefined;
       return this.#makeCurrent({ ...newest, asOfSeq: 0, scheduledAsOfSeq: 0 }, await this.#archive.read(newest));
     });
     await told?.heard;
-    if (told !== undefined && newest !== undefined) await this.reserveNumber(scope, newest.number);
     return this.current(scope);
   }
 
@@ -563,7 +574,7 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   async close(): Promise<void> {
-    await this.#writing.catch(() => undefined);
+    await Promise.allSettled([this.#writing, ...this.#shelving.values()]);
     await this.#db.close();
   }
 
@@ -589,6 +600,17 @@ export class EmbeddedStore implements Store, Population, Relay {
   #exclusively<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#writing.then(run);
     this.#writing = result.catch(() => undefined);
+    return result;
+  }
+
+  #alone<T>({ issuer, shard }: CrlScope, run: () => Promise<T>): Promise<T> {
+    const scope = `${issuer} ${shard}`;
+    const result = (this.#shelving.get(scope) ?? Promise.resolve()).then(run);
+    const settled = result.catch(() => undefined);
+    this.#shelving.set(scope, settled);
+    void settled.then(() => {
+      if (this.#shelving.get(scope) === settled) this.#shelving.delete(scope);
+    });
     return result;
   }
 

@@ -57,6 +57,8 @@ export class LinkedStore implements ResponderStore {
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   readonly #lookups = new Map<number, Waiting>();
   readonly #questions = new Map<number, { resolve: (value: unknown) => void; reject: (error: Problem) => void }>();
+  /** By scope: one after the other, so that nobody is told an older CRL after a newer one. */
+  readonly #crls = new Map<string, Promise<void>>();
   #id = 0;
   #toLookUp: LookUpRow[] = [];
   #toSign: (readonly [IssuerTag, Serial])[] = [];
@@ -142,7 +144,7 @@ export class LinkedStore implements ResponderStore {
         for (const row of message.rows) this.#found(row);
         return;
       case 'crl':
-        void this.#follow(message.record, message.id);
+        this.#follow(message.record, message.id);
         return;
       case 'answer':
         this.#questions.get(message.id)?.resolve(message.value);
@@ -177,13 +179,16 @@ export class LinkedStore implements ResponderStore {
     else waiting.resolve(lookupIn(row));
   }
 
-  async #follow(record: CrlRecord, id: number): Promise<void> {
-    try {
-      this.#tell({ type: 'crl', record, der: await this.#options.archive.read(record) });
-    } catch (error) {
-      this.#options.unreadable(record, error);
-    }
-    this.#options.send({ type: 'crl-served', id });
+  #follow(record: CrlRecord, id: number): void {
+    const scope = `${record.issuer} ${record.shard}`;
+    const read = this.#options.archive.read(record);
+    const followed = Promise.allSettled([read, this.#crls.get(scope)]).then(([der]) => {
+      if (der.status === 'fulfilled') this.#tell({ type: 'crl', record, der: der.value });
+      else this.#options.unreadable(record, der.reason);
+      this.#options.send({ type: 'crl-served', id });
+      if (this.#crls.get(scope) === followed) this.#crls.delete(scope);
+    });
+    this.#crls.set(scope, followed);
   }
 
   #question(question: Question): Promise<unknown> {

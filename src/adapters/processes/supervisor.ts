@@ -8,7 +8,7 @@
  *
  *   begin → (reads what it needs) → ready → listen → serving → marks, for ever → stop → stopped
  */
-import type { IssuerTag } from '../../core/certificate.ts';
+import type { CrlRecord } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Slot } from '../../core/metric.ts';
 import type { ProcessTold, ProcessView } from '../../ports/processes.ts';
@@ -242,7 +242,7 @@ export class Supervisor {
     return new Promise((resolve) => {
       const late = setTimeout(() => {
         by.clear();
-        this.#sayLate(record.issuer, record.number);
+        this.#sayLate(record);
         this.#settle();
       }, CRL_MS);
       this.#crls.set(id, { by, resolve: () => (clearTimeout(late), resolve()) });
@@ -250,9 +250,9 @@ export class Supervisor {
     });
   }
 
-  #sayLate(issuer: IssuerTag, number: bigint): void {
+  #sayLate({ issuer, shard, number }: CrlRecord): void {
     this.#options.log.error(
-      { issuer, number: String(number) },
+      { issuer, shard, number: String(number) },
       `a published CRL is not served by every responder process after ${CRL_MS / 1000} s`,
     );
   }

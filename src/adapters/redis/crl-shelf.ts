@@ -131,6 +131,10 @@ export class IssuerCrls {
     }
   }
 
+  async #mayFetch(record: CrlRecord): Promise<void> {
+    if (this.#archive !== undefined) await this.#fetch(record).catch(() => undefined);
+  }
+
   async reserve(shard: string, atLeast: bigint): Promise<bigint> {
     const { numbers } = this.#ledger.watch.keys;
     const { instance } = await this.#ledger.watch.trusted();
@@ -241,6 +245,8 @@ export class IssuerCrls {
     return this.#alone(shard, async () => {
       const newest = await this.#archive?.newest({ ...completeCrl(this.#ledger.issuer), shard });
       const current = await this.current(shard);
+      // Published while this process was away: it may be the one that has to restore it.
+      if (current !== undefined && current.number > (newest?.number ?? 0n)) await this.#mayFetch(current);
       if (newest === undefined || (current !== undefined && current.number >= newest.number)) return current;
       // Also without the claim: whoever has it may have an older archive, and its next number must be greater than this (C-10).
       await this.reserve(shard, newest.number);

@@ -136,11 +136,15 @@ export function statusOf(sources: GaugeSources): Status {
       'See the log for signing errors; check the key holder and the responder certificate.',
     );
   }
+  for (const { level, what, advice } of sources.offline?.notices(now) ?? [])
+    (level === 'failing' ? fail : warn)(what, advice);
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
+    const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
     const crl = sources.files.crl(completeCrl(issuer.tag));
     const publisher = sources.publishers.get(issuer.tag);
-    if (fresh.oldestThisUpdate !== undefined) {
+    // Those of a CA that signs them offline have a watch of their own.
+    if (fresh.oldestThisUpdate !== undefined && issuer.offline?.ocsp !== true) {
       const validityMs = issuer.profile.ocsp.validityMs;
       const deadline = refreshDeadline(fresh.oldestThisUpdate, fresh.oldestThisUpdate + validityMs - SECOND);
       if (now > deadline)
@@ -158,12 +162,12 @@ export function statusOf(sources: GaugeSources): Status {
       fail(
         `${issuer.id}: no CRL is being served.`,
         publisher === undefined
-          ? `See the log of the process that signs it; none does when crl.key is not set in issuers/${issuer.id}/issuer.yaml.`
+          ? `See the log of the process that signs it; where crl.key is not set in issuers/${issuer.id}/issuer.yaml it is signed offline and imported (certstatus offline export, crl import).`
           : 'See the log: the first build may have been refused.',
       );
     else if (now > crl.nextUpdate)
       fail(`${issuer.id}: CRL ${crl.number} has run out.`, 'See the log for refused or failed builds.');
-    else if (now - crl.scheduledAt > issuer.profile.crl.periodMs + HOUR)
+    else if (now - crl.scheduledAt > periodMs + HOUR)
       warn(`${issuer.id}: the scheduled CRL is late.`, 'See the log for refused or failed builds.');
     if (publisher?.oldestUnlisted !== undefined && now - publisher.oldestUnlisted > REVOCATION_WARNING_MS) {
       fail(
@@ -222,8 +226,8 @@ export function statusOf(sources: GaugeSources): Status {
         bytes: crl.bytes,
       },
       signsCrls: publisher !== undefined,
-      nextScheduledCrl: optional(crl && crl.scheduledAt + issuer.profile.crl.periodMs),
-      ...(sources.census && { crlPeriod: formatDuration(sources.census.periodMs(issuer)) }),
+      nextScheduledCrl: optional(crl && crl.scheduledAt + periodMs),
+      ...(sources.census && { crlPeriod: formatDuration(periodMs) }),
       responders,
     };
   });

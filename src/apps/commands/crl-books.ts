@@ -53,7 +53,10 @@ function forecastText(view: ForecastView): string {
     `${octetsIfAllRevoked}${overLimit ? ' over 10 MB' : ''}`,
     url ?? '',
   ]);
-  const needed = view.shardsNeeded === undefined ? 'more than 10,000 shards' : `${view.shardsNeeded} shards`;
+  const needed =
+    view.shardsNeeded === undefined
+      ? 'More than 10,000 shards'
+      : `${view.shardsNeeded} ${view.shardsNeeded === 1 ? 'CRL' : 'shards'}`;
   return [
     table([['SHARD', 'UNEXPIRED', 'OCTETS NOW (ENTRIES)', 'OCTETS IF ALL REVOKED', 'URL'], ...rows]),
     `As of ${view.asOf}. ${needed} would keep each below 10 MB for as many certificates as there are now; a new count is for new certificates alone.`,

@@ -4,7 +4,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
+import type { ExplainedCrl } from '../../flows/explain-crl.ts';
 import { print, table, withApi } from './context.ts';
+import { addCrlImport } from './crl-import.ts';
 
 interface ListedCrl {
   readonly number: string;
@@ -22,13 +24,11 @@ export function crlCommands(program: Command): void {
     .command('list')
     .description('published CRLs, newest first')
     .requiredOption('--issuer <id>', 'issuer')
+    .option('--shard <name>', 'a shard; default: the complete CRL', '')
     .option('--limit <count>', 'at most this many, up to 1000', count, 20)
-    .action(async (options: { issuer: string; limit: number }, command: Command) => {
+    .action(async (options: { issuer: string; shard: string; limit: number }, command: Command) => {
       await withApi(command, async (api) => {
-        const { crls } = (await api.call(
-          'GET',
-          `/v1/issuers/${encodeURIComponent(options.issuer)}/crls?limit=${options.limit}`,
-        )) as { crls: ListedCrl[] };
+        const { crls } = (await api.call('GET', `${crlsOf(options)}&limit=${options.limit}`)) as { crls: ListedCrl[] };
         print(command, crls, () =>
           table([
             ['NUMBER', 'KIND', 'THIS UPDATE', 'NEXT UPDATE', 'ENTRIES', 'BYTES', 'SHA-256'],
@@ -45,13 +45,15 @@ export function crlCommands(program: Command): void {
         );
       });
     });
+  addCrlImport(crl);
   crl
     .command('publish')
     .description('publishes a CRL now, on top of the schedule (needs the running service, which has the key)')
     .requiredOption('--issuer <id>', 'issuer')
-    .action(async (options: { issuer: string }, command: Command) => {
+    .option('--shard <name>', 'a shard; default: the complete CRL', '')
+    .action(async (options: { issuer: string; shard: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const published = (await api.call('POST', `/v1/issuers/${encodeURIComponent(options.issuer)}/crls`)) as {
+        const published = (await api.call('POST', crlsOf(options))) as {
           number: string;
           thisUpdate: string;
           entries: number;
@@ -65,10 +67,15 @@ export function crlCommands(program: Command): void {
     });
   crl
     .command('show')
-    .description('what a CRL file says')
-    .argument('<file>', 'DER or PEM')
+    .description('what a CRL file says; with --why, why the CRLs of an issuer are the ones they are')
+    .argument('[file]', 'DER or PEM')
     .option('--entries', 'list the entries')
-    .action((file: string, options: { entries?: boolean }, command: Command) => {
+    .option('--why', 'what waits, when the next is due, what was refused and why (asks the running service)')
+    .option('--issuer <id>', 'issuer, with --why')
+    .option('--shard <name>', 'with --why: only this shard; an empty name is the complete CRL')
+    .action(async (file: string | undefined, options: ShowOptions, command: Command) => {
+      if (options.why === true) return showWhy(options, command);
+      if (file === undefined) return command.error('error: name a file, or --why and an issuer');
       let bytes: Buffer;
       try {
         bytes = readFileSync(file);
@@ -100,6 +107,69 @@ export function crlCommands(program: Command): void {
         ].join('\n'),
       );
     });
+}
+
+interface ShowOptions {
+  readonly entries?: boolean;
+  readonly why?: boolean;
+  readonly issuer?: string;
+  readonly shard?: string;
+}
+
+async function showWhy({ issuer, shard }: ShowOptions, command: Command): Promise<void> {
+  if (issuer === undefined) return command.error('error: --why needs --issuer');
+  await withApi(command, async (api) => {
+    const only = shard === undefined ? '' : `?shard=${encodeURIComponent(shard)}`;
+    const path = `/v1/issuers/${encodeURIComponent(issuer)}/crls/why${only}`;
+    const { crls } = (await api.call('GET', path)) as { crls: readonly ExplainedCrl[] };
+    print(command, crls, () => crls.map(whyText).join('\n\n'));
+  });
+}
+
+function whyText({ shard, url, current, signing }: ExplainedCrl): string {
+  const line = (name: string, value: string): string => `${name.padEnd(13)}${value}`;
+  const failure = signing?.lastFailure;
+  const named = failure?.number === undefined ? '' : `CRL ${failure.number}: `;
+  const rule = failure?.rule === undefined ? '' : ` (${failure.rule})`;
+  return [
+    line('crl', shard === '' ? 'complete' : `shard ${shard}`),
+    ...(url === undefined ? [] : [line('url', url)]),
+    current === undefined
+      ? line('current', 'none was ever published')
+      : line(
+          'current',
+          `${current.number}, ${current.kind}, with ${current.entries} entries and ${current.bytes} octets`,
+        ),
+    ...(current === undefined
+      ? []
+      : [
+          line('thisUpdate', `${current.thisUpdate}, ${current.ageSeconds} s ago`),
+          line('nextUpdate', `${current.nextUpdate}${current.expired ? ': it has run out' : ''}`),
+        ]),
+    ...(signing === undefined
+      ? [line('signing', 'not by this process: ask the one that has the key')]
+      : [
+          line(
+            'waiting',
+            signing.oldestWaiting === undefined
+              ? 'nothing'
+              : `${signing.waiting} recorded changes, the oldest since ${signing.oldestWaiting}`,
+          ),
+          line(
+            'next',
+            signing.building ? 'is being built' : `${signing.nextTry}, scheduled ${signing.scheduled ?? 'now'}`,
+          ),
+          line('key', signing.keyFailure ?? 'can be used'),
+          line('claim', signing.claim),
+          ...(failure === undefined
+            ? []
+            : [line(signing.refused ? 'refused' : 'failed', `${failure.at}: ${named}${failure.message}${rule}`)]),
+        ]),
+  ].join('\n');
+}
+
+function crlsOf({ issuer, shard }: { readonly issuer: string; readonly shard: string }): string {
+  return `/v1/issuers/${encodeURIComponent(issuer)}/crls?shard=${encodeURIComponent(shard)}`;
 }
 
 function count(text: string): number {

@@ -193,6 +193,6 @@ function certificateText(view: CertificateView): string {
     `revision    ${view.revision}, recorded ${view.recordedAt}`,
     `validity    ${view.notBefore ?? 'unknown'} to ${view.notAfter ?? 'unknown'}${view.precertificate ? ' (precertificate only)' : ''}`,
     `OCSP        ${sha1 === undefined ? 'not published yet' : `${sha1.thisUpdate} to ${sha1.nextUpdate}`}`,
-    `CRL         ${view.crl === undefined ? 'none' : `number ${view.crl.number} of ${view.crl.thisUpdate}${view.status === 'revoked' ? (view.crl.listed ? ', listed' : ', not listed yet') : ''}`}`,
+    `CRL         ${view.crl === undefined ? `none${view.crlShard === undefined ? '' : ` of shard ${view.crlShard}`}` : `number ${view.crl.number}${view.crlShard === undefined ? '' : ` of shard ${view.crlShard}`} of ${view.crl.thisUpdate}${view.status === 'revoked' ? (view.crl.listed ? ', listed' : ', not listed yet') : ''}`}`,
   ].join('\n');
 }

@@ -1,8 +1,9 @@
 /** `issuer add|list|show`. */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration, rfc3339 } from '../../core/time.ts';
 import { loadConfig } from '../config.ts';
+import { withoutOcspUntil } from '../crl-facts.ts';
 import { checkKeys } from '../issuer-keys.ts';
 import { writeIssuer, type IssuerSetup, type NewIssuer } from '../issuer-files.ts';
 import { presetIds } from '../presets.ts';
@@ -17,11 +18,16 @@ interface AddOptions {
   readonly ocspPath?: string[];
   readonly crlPath?: string[];
   readonly caPath?: string[];
+  readonly ocspSignedBy?: 'responder' | 'ca';
   readonly ocspValidity?: string;
   readonly ocspRefreshAfter?: string;
   readonly ocspMaxAge?: string;
   readonly crlPeriod?: string;
   readonly crlValidity?: string;
+  readonly crlShards?: number;
+  readonly crlShardUrl?: string;
+  readonly crlAuthoritiesUrl?: string;
+  readonly completeCrl: boolean;
   readonly everyCertificateNamesOcsp?: boolean;
 }
 
@@ -51,11 +57,22 @@ export function issuerCommands(program: Command): void {
     )
     .option('--crl-path <[host]/path>', 'path of the CRL URL, e.g. /SureServer/evcag3/cdp.crl', collect)
     .option('--ca-path <[host]/path>', 'path of the CA certificate URL', collect)
+    .option(
+      '--ocsp-signed-by <who>',
+      'responder, or ca: a CA that signs its answers offline and has no responder certificates',
+    )
     .option('--ocsp-validity <duration>', "life of an answer; overrides the preset's")
     .option('--ocsp-refresh-after <duration>', 'age at which it is signed again')
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
     .option('--crl-period <duration>', 'between scheduled CRLs')
     .option('--crl-validity <duration>', 'life of a CRL')
+    .option('--crl-shards <count>', 'shards over which new certificates are spread; with --crl-shard-url', shardCount)
+    .option(
+      '--crl-shard-url <url>',
+      'http URL of a shard as certificates have it, with {shard} where its number stands',
+    )
+    .option('--crl-authorities-url <url>', 'http URL of a CRL of CA certificates alone')
+    .option('--no-complete-crl', 'no CRL of all certificates beside the shards')
     .option(
       '--every-certificate-names-ocsp',
       'all certificates carry an OCSP URL: permits a CRL every 7 days instead of 4 (BR 4.9.7)',
@@ -89,7 +106,8 @@ export function issuerCommands(program: Command): void {
     .description('one issuer: names, hashes, certificates, URLs, timing')
     .argument('<id>', 'issuer')
     .action((id: string, _options: object, command: Command) => {
-      const { issuers } = loadConfig(loadOptions(command));
+      const options = loadOptions(command);
+      const { config, issuers } = loadConfig(options);
       const setup = issuers.find((candidate) => candidate.id === id);
       if (setup === undefined)
         throw new Problem(
@@ -97,7 +115,15 @@ export function issuerCommands(program: Command): void {
           `no such issuer; configured: ${issuers.map((candidate) => candidate.id).join(', ') || 'none'}`,
           { field: 'issuer', value: id },
         );
-      print(command, view(setup), () => text(setup));
+      const until = withoutOcspUntil(config.dataDir, id, options.nowMs);
+      print(command, { ...view(setup), ...(until !== undefined && { withoutOcspUntil: until }) }, () =>
+        [
+          text(setup),
+          ...(until === undefined
+            ? []
+            : [`Certificates until ${until} name no OCSP responder: CRLs are due every 4 days at most (BR 4.9.7).`]),
+        ].join('\n'),
+      );
     });
 }
 
@@ -116,11 +142,33 @@ function newIssuer(id: string, options: AddOptions): NewIssuer {
     caCertificates: options.ca,
     responders: responderCert.map((certificate, i) => ({ certificate, key: responderKey[i] as string })),
     ...(options.crlKey !== undefined && { crlKey: options.crlKey }),
-    ocsp: given({ validity: options.ocspValidity, refreshAfter: options.ocspRefreshAfter, maxAge: options.ocspMaxAge }),
-    crl: given({ period: options.crlPeriod, validity: options.crlValidity }),
+    ocsp: {
+      ...(options.ocspSignedBy !== undefined && { signedBy: options.ocspSignedBy }),
+      ...given({ validity: options.ocspValidity, refreshAfter: options.ocspRefreshAfter, maxAge: options.ocspMaxAge }),
+    },
+    crl: given({
+      period: options.crlPeriod,
+      validity: options.crlValidity,
+      complete: options.completeCrl ? undefined : false,
+      shards: shardsOf(options),
+      authorities: options.crlAuthoritiesUrl,
+    }),
     urls: given({ ocsp: urls(options.ocspPath), crl: urls(options.crlPath), caCertificate: urls(options.caPath) }),
     ...(options.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
   };
+}
+
+function shardsOf({ crlShards: count, crlShardUrl: url }: AddOptions): { count: number; url: string } | undefined {
+  if (count === undefined && url === undefined) return undefined;
+  if (count !== undefined && url !== undefined) return { count, url };
+  throw new Problem('config', 'goes with --crl-shards and --crl-shard-url together, or with neither', {
+    field: count === undefined ? '--crl-shards' : '--crl-shard-url',
+  });
+}
+
+function shardCount(text: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('Not a number of shards.');
+  return Number(text);
 }
 
 /** Without the members that were not given. */
@@ -144,7 +192,7 @@ function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];
 }
 
-function view({ id, issuer, profile, responders, crlKeys, urls: served }: IssuerSetup): object {
+function view({ id, issuer, profile, responders, crlKeys, crls, urls: served }: IssuerSetup): object {
   const { sha1, sha256 } = issuer.hashes;
   return {
     id,
@@ -165,13 +213,14 @@ function view({ id, issuer, profile, responders, crlKeys, urls: served }: Issuer
       notAfter: rfc3339(certificate.notAfter),
     })),
     signsCrls: crlKeys !== undefined,
+    crls,
     urls: served,
     profile,
   };
 }
 
 function text(setup: IssuerSetup): string {
-  const { issuer, profile, responders, crlKeys, urls: served } = setup;
+  const { issuer, profile, responders, crlKeys, crls, urls: served } = setup;
   const { sha1, sha256 } = issuer.hashes;
   const url = ({ host, path }: { host?: string | undefined; path: string }): string => `${host ?? ''}${path}`;
   return table([
@@ -192,7 +241,16 @@ function text(setup: IssuerSetup): string {
     ]),
     ['CRL', crlKeys === undefined ? 'not signed here' : 'signed here'],
     ['OCSP at', served.ocsp.map(url).join(' ')],
-    ['CRL at', served.crl.map(url).join(' ')],
+    ...(crls.complete ? [['CRL at', served.crl.map(url).join(' ')]] : []),
+    ...(crls.shards === undefined
+      ? []
+      : [
+          [
+            'CRL shards',
+            `1 to ${crls.shards.highest}, new certificates on 1 to ${crls.shards.count}: ${crls.shards.url}`,
+          ],
+        ]),
+    ...(crls.caUrl === undefined ? [] : [['CRL of CAs at', crls.caUrl]]),
     ['CA certificate at', served.caCertificate.map(url).join(' ')],
   ]);
 }

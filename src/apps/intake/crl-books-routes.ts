@@ -29,7 +29,8 @@ export function addCrlBookRoutes(
     // RFC 9110 §13.1.2: a list of tags, or `*`.
     const known = request.headers['if-none-match']?.split(',').some((tag) => ['*', etag].includes(tag.trim()));
     if (known === true) return reply.code(304).send();
-    return reply.type('application/x-ndjson').send(body);
+    // Of a string the framework would say a charset, which this type has not.
+    return reply.type('application/x-ndjson').send(Buffer.from(body));
   });
 
   app.post('/v1/issuers/:issuer/crl-urls/acknowledgement', async (request) => {

@@ -1,6 +1,7 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import { acknowledgeRequest } from './crl-books-schema.ts';
+import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
 import {
   activationRequest,
   importRequest,
@@ -47,6 +48,7 @@ export function openApi(): object {
   const token = parameter('token', 'path', "The token's name in the configuration.");
   const reconciliation = parameter('id', 'path', 'As given when it was asked for.');
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
+  const shard = parameter('shard', 'query', 'Name of a shard; without it the complete CRL.', false);
   return {
     openapi: '3.0.3',
     info: {
@@ -136,13 +138,20 @@ export function openApi(): object {
       '/v1/issuers/{issuer}/crls': {
         get: {
           summary: 'Published CRLs, newest first',
-          parameters: [issuer, parameter('limit', 'query', 'At most this many (20).', false)],
+          parameters: [issuer, shard, parameter('limit', 'query', 'At most this many (20).', false)],
           responses: { '200': json('The CRLs'), ...problems },
         },
         post: {
           summary: 'Publish a CRL now',
-          parameters: [issuer],
+          parameters: [issuer, shard],
           responses: { '200': json('Its number'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crls/why': {
+        get: {
+          summary: 'Why each CRL is the one it is: what waits, when the next is due, what was refused and why',
+          parameters: [issuer, parameter('shard', 'query', 'Only this shard; empty: the complete CRL.', false)],
+          responses: { '200': json('The CRLs'), ...problems },
         },
       },
       '/v1/issuers/{issuer}/responders': {
@@ -172,6 +181,30 @@ export function openApi(): object {
           parameters: [issuer, parameter('responder', 'path', 'Its id.')],
           requestBody: body(retireRequest),
           responses: { '200': json('How many certificates wait for another answer'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-requests': {
+        post: {
+          summary: 'What an offline signer is to sign: CRLs, a responder certificate, answers',
+          parameters: [issuer],
+          requestBody: body(exportRequest),
+          responses: { '200': json('The request file'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/crl-imports': {
+        post: {
+          summary: 'Publish a CRL that was signed elsewhere',
+          parameters: [issuer],
+          requestBody: body(crlImportRequest),
+          responses: { '200': json('Its number, and what was learnt from it'), ...problems },
+        },
+      },
+      '/v1/issuers/{issuer}/offline-imports': {
+        post: {
+          summary: 'Publish what an offline signer has signed',
+          parameters: [issuer],
+          requestBody: body(offlineImportRequest),
+          responses: { '200': json('What became of each item'), ...problems },
         },
       },
       '/v1/explain': {

@@ -4,7 +4,6 @@
  * certificates; the command line of the same machine uses it in process (`inject`), so that there is one way in.
  */
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { completeCrl } from '../../core/certificate.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
 import { Problem, type ProblemCode } from '../../core/problem.ts';
@@ -27,6 +26,8 @@ import { issuerCertificateFields } from './certificate.ts';
 import { openApi } from './openapi.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
 import { addSampleRoutes } from './sample-routes.ts';
+import { addCrlRoutes } from './crl-routes.ts';
+import { addOfflineRoutes } from './offline-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -94,6 +95,10 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
   if (core.recorder !== undefined) addEventRoutes(app, core, core.recorder, issuerOf);
   if (parts.responders !== undefined) addResponderRoutes(app, parts.responders, issuerOf);
   if (parts.books !== undefined) addCrlBookRoutes(app, core, parts.books, issuerOf);
+  if (core.recorder !== undefined && core.journal !== undefined) {
+    const { recorder, journal } = core;
+    addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
+  }
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   const issuers = [...core.issuers.values()];
@@ -244,38 +249,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  app.get('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'read');
-    const { limit } = request.query as { limit?: string };
-    const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
-    const crls: object[] = [];
-    for await (const crl of store.list(completeCrl(issuer.tag))) {
-      crls.push({
-        number: crl.number.toString(),
-        kind: crl.kind,
-        thisUpdate: rfc3339(crl.thisUpdate),
-        nextUpdate: rfc3339(crl.nextUpdate),
-        publishedAt: rfc3339(crl.publishedAt),
-        entries: crl.entries,
-        bytes: crl.bytes,
-        sha256: crl.sha256,
-      });
-      if (crls.length === most) break;
-    }
-    return { crls };
-  });
-
-  app.post('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'revoke');
-    const publisher = parts.publisherOf(issuer.id);
-    if (publisher === undefined)
-      throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
-        field: 'issuer',
-        value: issuer.id,
-      });
-    const record = await publisher.publishNow();
-    return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
-  });
+  addCrlRoutes(app, { store, clock: core.clock, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);

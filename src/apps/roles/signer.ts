@@ -11,6 +11,7 @@ import { Turns } from '../../flows/turns.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';
 import { type CrlBooks, openCrlBooks } from '../crl-books.ts';
+import { keepCrlFacts } from '../crl-facts.ts';
 import { responderChanges } from '../responder-life.ts';
 import { combineShares } from '../shares.ts';
 import { Keyring } from '../signing-keys.ts';
@@ -89,6 +90,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     books,
     async start() {
       books.urls.follow();
+      keepCrlFacts(books.census, core.config.dataDir, log);
       books.census.start();
       signer.start();
       resume([...core.issuers.values()]);

@@ -18,6 +18,7 @@ export interface ScopeForecast {
   readonly certificates: number;
   /** Of the CRL if all of them were revoked. */
   readonly octetsIfAllRevoked: number;
+  /** Only of a CRL that certificates name: a complete one beside shards is downloaded by nobody who could choose a shard. */
   readonly overLimit: boolean;
 }
 
@@ -42,16 +43,16 @@ export function forecast(
   const shell = SHELL_OCTETS + issuerNameOctets;
   const entry = (serialOctets: number): number =>
     ENTRY_OCTETS + serialOctets + (profile.crl.invalidityDate === 'omit' ? 0 : INVALIDITY_OCTETS);
+  const isNamed = (shard: string): boolean => shard !== COMPLETE || census.isNamed(undefined, nowMs);
   const scopes = [...census.shards].sort(inOrder).map((shard): ScopeForecast => {
     const figures = census.of(shard);
     const certificates = figures.unexpired(nowMs);
     const octetsIfAllRevoked = Math.ceil(shell + certificates * entry(figures.serialOctets));
-    const overLimit = octetsIfAllRevoked >= CRL_OCTETS_LIMIT;
+    const overLimit = isNamed(shard) && octetsIfAllRevoked >= CRL_OCTETS_LIMIT;
     return { shard, url: shardUrl(layout, shard), certificates, octetsIfAllRevoked, overLimit };
   });
   const all = census.of(COMPLETE);
-  // A complete CRL that no certificate names is downloaded by nobody who could choose a shard.
-  const named = scopes.filter(({ shard }) => shard !== COMPLETE || census.alone.until >= nowMs);
+  const named = scopes.filter(({ shard }) => isNamed(shard));
   const largest = named.reduce<ScopeForecast | undefined>(
     (most, one) => (most === undefined || one.octetsIfAllRevoked > most.octetsIfAllRevoked ? one : most),
     undefined,

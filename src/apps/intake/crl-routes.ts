@@ -1,0 +1,81 @@
+/** CRLs over the private API: which there are, why, and one more now. `shard` names a shard; without it the complete CRL is meant. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { COMPLETE, type CrlScope } from '../../core/certificate.ts';
+import { Problem } from '../../core/problem.ts';
+import { rfc3339, type EpochMs } from '../../core/time.ts';
+import { explainCrl, explainState } from '../../flows/explain-crl.ts';
+import type { IssuerCrls } from '../../flows/issuer-crls.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { CrlShelf } from '../../ports/store.ts';
+import type { Client, Permission } from './clients.ts';
+
+export interface CrlRouteParts {
+  readonly store: Pick<CrlShelf, 'list' | 'current' | 'scopes'>;
+  readonly clock: Clock;
+  /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
+  readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
+  readonly issuerOf: (request: FastifyRequest, permission: Permission) => { issuer: ServedIssuer; client: Client };
+}
+
+export function addCrlRoutes(app: FastifyInstance, { store, clock, publisherOf, issuerOf }: CrlRouteParts): void {
+  app.get('/v1/issuers/:issuer/crls', async (request) => {
+    const { issuer } = issuerOf(request, 'read');
+    const { limit } = request.query as { limit?: string };
+    const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
+    const crls: object[] = [];
+    for await (const crl of store.list({ issuer: issuer.tag, shard: shardOf(request) ?? COMPLETE })) {
+      crls.push({
+        number: crl.number.toString(),
+        kind: crl.kind,
+        thisUpdate: rfc3339(crl.thisUpdate),
+        nextUpdate: rfc3339(crl.nextUpdate),
+        publishedAt: rfc3339(crl.publishedAt),
+        entries: crl.entries,
+        bytes: crl.bytes,
+        sha256: crl.sha256,
+      });
+      if (crls.length === most) break;
+    }
+    return { crls };
+  });
+
+  app.get('/v1/issuers/:issuer/crls/why', async (request) => {
+    const { issuer } = issuerOf(request, 'read');
+    const wanted = shardOf(request);
+    const now: EpochMs = clock.now();
+    const publishers = publisherOf(issuer.id)?.publishers;
+    const known: readonly Pick<CrlScope, 'shard'>[] =
+      publishers === undefined ? await store.scopes(issuer.tag) : [...publishers.keys()].map((shard) => ({ shard }));
+    const shards = known.map(({ shard }) => shard).filter((shard) => wanted === undefined || shard === wanted);
+    if (wanted !== undefined && shards.length === 0)
+      throw new Problem('not-found', 'the issuer has no such CRL', { field: 'shard', value: wanted });
+    const crls = shards.map(async (shard) => {
+      const publisher = publishers?.get(shard);
+      return publisher === undefined
+        ? explainCrl(shard, await store.current({ issuer: issuer.tag, shard }), now)
+        : explainState(publisher.state, now);
+    });
+    return { crls: await Promise.all(crls) };
+  });
+
+  app.post('/v1/issuers/:issuer/crls', async (request) => {
+    const { issuer } = issuerOf(request, 'revoke');
+    const publisher = publisherOf(issuer.id);
+    if (publisher === undefined)
+      throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
+        field: 'issuer',
+        value: issuer.id,
+      });
+    const record = await publisher.publishNow(shardOf(request));
+    return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
+  });
+}
+
+/** @throws Problem `invalid` */
+function shardOf(request: FastifyRequest): string | undefined {
+  const { shard } = request.query as { shard?: unknown };
+  if (shard === undefined) return undefined;
+  if (typeof shard === 'string' && /^[a-z0-9]{0,16}$/.test(shard)) return shard;
+  throw new Problem('invalid', 'not the name of a shard', { field: 'shard', value: shard });
+}
