@@ -3,9 +3,12 @@
  * the same answers; a command does not know which.
  */
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import type { ImportRow } from '../core/import/row.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
 import { rfc3339 } from '../core/time.ts';
@@ -15,12 +18,15 @@ import { openCore } from './core.ts';
 import type { Client } from './intake/clients.ts';
 import { openCrlBooks } from './crl-books.ts';
 import { makeIntake } from './intake/server.ts';
+import { openMass } from './mass.ts';
 import { responderChanges } from './responder-life.ts';
 import { Keyring } from './signing-keys.ts';
 
 export interface Api {
   /** The JSON of the answer. @throws Problem as the intake says it. */
   call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
+  /** An answer of one line each, as they come; empty lines are left out. @throws Problem as the intake says it. */
+  lines(path: string): AsyncIterable<string>;
   /** Rows of an existing CA's records. In process they need not be written and read once more: this program has read them. */
   importRows(issuer: string, source: string, rows: readonly ImportRow[]): Promise<ImportAnswer>;
   /** Where the answers come from, for people. */
@@ -145,9 +151,25 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
       );
       outgoing.end(payload);
     });
+  async function* lines(path: string): AsyncGenerator<string> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing = request({ agent, host, port, method: 'GET', path }, resolve);
+      outgoing.on('error', (error) =>
+        reject(
+          new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
+            field: 'intake',
+            value: `${host}:${port}`,
+          }),
+        ),
+      );
+      outgoing.end();
+    });
+    yield* linesOf(response.statusCode ?? 0, response);
+  }
   return {
     where: `https://${host}:${port}`,
     call,
+    lines,
     importRows: async (issuer, source, rows) =>
       (await call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/import`, {
         source,
@@ -167,6 +189,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
   };
   // Keys in files; a token is only activated while a service runs.
   const keyring = new Keyring(loaded.config.tokens, (message) => log.warn({}, message));
+  const mass = openMass(core, undefined);
   const app = makeIntake({
     core,
     identify: () => client,
@@ -174,6 +197,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     responders: core.journal && responderChanges(core, core.journal, keyring),
     books: core.journal && openCrlBooks(core, core.journal),
     tokens: undefined,
+    mass,
     tls: undefined,
   });
   return {
@@ -181,6 +205,10 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     async call(method, path, body) {
       const response = await app.inject({ method, url: path, ...(body !== undefined && { payload: body }) });
       return new Promise((resolve, reject) => settle(response.statusCode, response.payload, resolve, reject));
+    },
+    async *lines(path) {
+      const response = await app.inject({ method: 'GET', url: path, payloadAsStream: true });
+      yield* linesOf(response.statusCode, response.stream());
     },
     async importRows(issuer, source, rows) {
       const served = core.issuers.get(issuer);
@@ -191,6 +219,7 @@ async function local(loaded: Loaded, log: Log): Promise<Api> {
     },
     async close() {
       await app.close();
+      await mass?.stop();
       await keyring.close();
       await core.close();
     },
@@ -212,6 +241,15 @@ function wireRow(row: ImportRow): object {
     ...(row.revocation !== undefined && { revokedAt: rfc3339(row.revocation.revokedAt) }),
     ...(row.revocation?.reason !== undefined && { reason: row.revocation.reason }),
   };
+}
+
+async function* linesOf(status: number, stream: Readable): AsyncGenerator<string> {
+  if (status !== 200) {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream) chunks.push(chunk as Buffer);
+    await new Promise((resolve, reject) => settle(status, Buffer.concat(chunks).toString(), resolve, reject));
+  }
+  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) if (line !== '') yield line;
 }
 
 function settle(

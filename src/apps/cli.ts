@@ -8,6 +8,8 @@ import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
 import { crlBookCommands } from './commands/crl-books.ts';
 import { eventCommands } from './commands/events.ts';
+import { compromisedKeyCommands } from './commands/compromised-key.ts';
+import { drillCommand } from './commands/drill.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
@@ -15,6 +17,7 @@ import { issuerCommands } from './commands/issuer.ts';
 import { keyCommands } from './commands/key.ts';
 import { lintCommand } from './commands/lint.ts';
 import { offlineCommands } from './commands/offline.ts';
+import { massCommands } from './commands/mass.ts';
 import { probeCommand } from './commands/probe.ts';
 import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
@@ -45,6 +48,9 @@ for (const add of [
   issuerCommands,
   importCommands,
   eventCommands,
+  massCommands,
+  drillCommand,
+  compromisedKeyCommands,
   crlCommands,
   crlBookCommands,
   offlineCommands,

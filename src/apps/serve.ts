@@ -29,6 +29,7 @@ import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
 import { LiveElsewhere } from '../flows/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
+import { registerMassGauges } from '../flows/mass-gauges.ts';
 import { flowMetrics } from '../flows/metrics.ts';
 import { OfflineWatch, registerOfflineGauges } from '../flows/offline-watch.ts';
 import { PublicFiles } from '../flows/public-files.ts';
@@ -46,6 +47,7 @@ import { clientOf } from './intake/clients.ts';
 import { makeIntake } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
+import { openMass, type MassRole } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
 import { openMonitor } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
@@ -104,6 +106,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       : new LedgerKeeper(recorder, store, clock, log);
   const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
   undo.push(async () => signing?.stop());
+  const mass = openMass(core, signing?.issuers);
+  undo.push(async () => mass?.stop());
   const loadingGauges = core.countFreshness();
   loadingGauges.catch((error: unknown) => log.error({ err: error }, 'the published answers could not be counted'));
   const news = new ResponderNews(issuers, store, clock, log);
@@ -149,6 +153,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     census: signing?.books.census,
     urls: signing?.books.urls,
     offline,
+    mass: () => mass?.runs.active,
     clock,
   };
   if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
@@ -157,6 +162,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
     registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
   }
+  if (mass !== undefined) registerMassGauges(metrics.set, mass.runs);
   if (sources.processes !== undefined) registerProcessGauges(metrics.set, sources.processes);
 
   responder?.misses.start();
@@ -181,7 +187,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   });
   undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, tokens, reconciliations, maxConnections);
+  const intake = openIntake(core, signing, tokens, mass, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   const admin = makeAdmin({
@@ -221,6 +227,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   offline?.start();
   undo.push(async () => offline?.stop());
   await signing?.start();
+  await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
   const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
   undo.push(async () => monitor?.stop());
@@ -253,6 +260,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await reconciliations.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
+        await mass?.stop();
         await signing?.stop();
         await keeper?.stop();
         await journal
@@ -283,6 +291,7 @@ function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   tokens: () => readonly UsedToken[],
+  mass: MassRole | undefined,
   reconciliations: Reconciliations,
   maxConnections: number,
 ): FastifyInstance | undefined {
@@ -301,6 +310,7 @@ function openIntake(
     responders: signing?.changes,
     reconciliations,
     books: signing?.books,
+    mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
     tls: {
       key: readFileOr('intake.key', intake.key),

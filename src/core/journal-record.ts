@@ -82,6 +82,19 @@ export type JournalEntryType =
   /** To-be-signed octets were handed out for an offline signer, and answers that it has signed were taken in. */
   | 'offline.exported'
   | 'ocsp.imported'
+  /** A mass revocation from plan to end: `detail.plan` and its figures; each batch of it is a `certificates.revoked` (CT-5.7.1.2-a). */
+  | 'mass.planned'
+  | 'mass.started'
+  | 'mass.paused'
+  | 'mass.resumed'
+  | 'mass.aborted'
+  | 'mass.recorded'
+  | 'mass.finished'
+  /** Signatures made to measure the key holder, of what is true and is not published (P8), and what a drill found. */
+  | 'drill.signed'
+  | 'drill.finished'
+  /** Somebody has proved to hold a private key, or says that it may be in other hands (CT-4.9.12); the key itself is nowhere. */
+  | 'key.compromised'
   /** Ledger, OCSP and CRLs were compared: `detail` is the report (SR-2.2-a, T-59). */
   | 'status.reconciled'
   /** When revocations were first seen from outside: `detail.observed` (requirements of §4.9.1.1, B-14). */

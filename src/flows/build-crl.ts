@@ -105,7 +105,7 @@ export interface SignedCrl {
 export async function writeCrl(
   entries: EntryOctets,
   parts: CrlParts,
-  holder: KeyHolder,
+  holder: Pick<KeyHolder, 'begin'>,
   draft: CrlDraft,
   account: { before(): Promise<void>; after(): void },
 ): Promise<SignedCrl> {

@@ -117,8 +117,7 @@ export class CrlUrls {
   async #compare(issuer: ServedIssuer): Promise<UrlBooks> {
     const books = await this.#of(issuer);
     const census = this.#census.of(issuer.tag);
-    const changes =
-      census === undefined ? [] : changesSince(books, namedUrls(census, issuer.crls, this.#clock.now()));
+    const changes = census === undefined ? [] : changesSince(books, namedUrls(census, issuer.crls, this.#clock.now()));
     return changes.length === 0 ? books : this.#record(issuer, changes, 'signer');
   }
 
@@ -181,13 +180,13 @@ function ofUrl(urls: readonly NamedUrl[], { url }: UrlChange): NamedUrl | undefi
 }
 
 function entryOf(issuer: ServedIssuer, change: UrlChange, actor: string): JournalEntry {
-  const { seq, at: _, change: what, why, ...rest } = change;
+  const { seq, change: what, why, url, kind, upTo } = change;
   return {
     type: what === 'acknowledged' ? 'crl.urls-acknowledged' : what === 'added' ? 'crl.url-added' : 'crl.url-removed',
     actor,
     issuer: issuer.id,
     issuerTag: issuer.tag,
     description: why,
-    detail: { change: seq, ...rest },
+    detail: { change: seq, url, kind, upTo },
   };
 }

@@ -13,6 +13,7 @@ import type { CrlUrls } from './crl-urls.ts';
 import { DOWNLOAD_BOUNDS, type Downloads } from './downloads.ts';
 import type { IssuerCrls } from './issuer-crls.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
+import type { MassView } from './mass-revocation.ts';
 import type { MissBudget } from './miss-budget.ts';
 import type { OfflineWatch } from './offline-watch.ts';
 import type { PublicFiles } from './public-files.ts';
@@ -39,6 +40,8 @@ export interface GaugeSources {
   readonly signsWith?: (issuer: IssuerTag) => string | undefined;
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
+  /** The mass revocation under way, in a process that records events. */
+  readonly mass?: () => MassView | undefined;
   readonly tokens: () => readonly UsedToken[];
   /** What the ledger says about CRLs as a whole; undefined in a process that does not sign. */
   readonly census?: CrlCensus | undefined;

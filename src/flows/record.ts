@@ -16,7 +16,13 @@
  */
 import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
 import { assignShard } from '../core/crl/shards.ts';
-import { changesOf, journalChange, type JournalEntry, type JournalRecord } from '../core/journal-record.ts';
+import {
+  changesOf,
+  journalChange,
+  type JournalEntry,
+  type JournalledChange,
+  type JournalRecord,
+} from '../core/journal-record.ts';
 import { certificateKey } from '../core/precedence.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
@@ -30,6 +36,8 @@ import {
   type Transition,
 } from '../core/status.ts';
 import type { ImportRow, RejectedRow } from '../core/import/row.ts';
+import { fateOf, type MassOrder } from '../core/mass/order.ts';
+import { NO_COUNTS, type RunCounts } from '../core/mass/run.ts';
 import type { EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
@@ -48,6 +56,18 @@ export interface ImportOutcome {
   readonly accepted: number;
   readonly unchanged: number;
   readonly rejected: readonly RejectedRow[];
+}
+
+/** A mass revocation, as far as its batches need it. */
+export interface MassBatch {
+  readonly plan: string;
+  readonly order: MassOrder;
+  /** Of the run; whole second: the date of its revocations where the order names none. */
+  readonly startedAt: EpochMs;
+}
+
+export interface MassOutcome extends RunCounts {
+  readonly firstRefused: string | undefined;
 }
 
 /** Facts about a revocation that the auditor wants and the ledger does not need. */
@@ -215,6 +235,43 @@ export class Recorder {
         return { entry, result: { accepted, unchanged: rows.length - accepted - rejected.length, rejected } };
       },
     );
+  }
+
+  /**
+   * Lines of a mass revocation: what can be revoked is, in the mass lane; the rest is counted. Again changes nothing, so a run that
+   * was cut short begins again wherever it likes before that.
+   */
+  revokeMany(at: ServedIssuer, serials: readonly Serial[], batch: MassBatch, actor: string): Promise<MassOutcome> {
+    return this.#enqueue(at.tag, serials, (known, nowMs) => {
+      const changed = new Map<Serial, JournalledChange>();
+      const counts = { ...NO_COUNTS, lines: serials.length };
+      let firstRefused: string | undefined;
+      for (const serial of serials) {
+        // A serial that stands on the list twice was dealt with.
+        const fate = changed.has(serial)
+          ? ({ kind: 'already' } as const)
+          : fateOf(at.profile, batch.order, batch.startedAt, known(serial), nowMs);
+        if (fate.kind === 'revoke') {
+          const { certificate, lane } = fate.transition;
+          changed.set(serial, journalChange(certificate as Certificate, lane));
+          counts.revoked += 1;
+        } else counts[fate.kind] += 1;
+        if (fate.kind === 'refused') firstRefused ??= `${serial}: ${fate.problem.line}`;
+      }
+      const entry: JournalEntry | undefined =
+        changed.size === 0
+          ? undefined
+          : {
+              type: 'certificates.revoked',
+              actor,
+              issuer: at.id,
+              issuerTag: at.tag,
+              description: `${changed.size} revoked by mass revocation ${batch.plan}`,
+              changes: [...changed.values()],
+              detail: { mass: batch.plan },
+            };
+      return { entry, result: { ...counts, firstRefused } };
+    });
   }
 
   /** Resolves when nothing is being recorded. */

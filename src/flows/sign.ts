@@ -11,14 +11,18 @@
  *  5. publish   compare-and-swap on the revision (P2). A crash between 4 and 5: signed, accounted for, never served; the item is
  *               still queued and is signed again.
  *
- * The budget: at most URGENT batches for revocations, issues and misses, and BULK batches of refreshes are under way. A
- * revocation therefore waits for no refresh batch, only for the key holder's current signatures.
+ * The budget: at most URGENT batches for revocations, issues and misses, and BULK batches of refreshes and mass revocations are
+ * under way. A revocation therefore waits for no such batch, only for the key holder's current signatures.
+ *
+ * A mass revocation may take a day. Its lane goes before refreshes, until one has waited as long as it safely may
+ * (freshness.refreshPatience): those go first, so nothing expires behind it (P4). Whatever is due is signed in the same time either
+ * way; nobody is told `good` of what waits in the lane (P2), and who asks for it has it signed as a miss.
  *
  * What fails is tried again. Revocations and issues stay leased meanwhile, so that they are in the queue with the time at
  * which they were recorded: the gauges go on counting from there.
  */
 import { LANES, type Certificate, type IssuerTag, type Lane } from '../core/certificate.ts';
-import { answerable, planResponse } from '../core/policy/freshness.ts';
+import { answerable, planResponse, refreshPatience } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { MINUTE, SECOND, type EpochMs } from '../core/time.ts';
@@ -75,6 +79,8 @@ export class Signer {
   readonly #checks = new Turns(CHECKS_IN_FLIGHT);
   /** Failed items, leased until their next try. */
   #held: { readonly item: QueueItem; readonly retryAt: EpochMs }[] = [];
+  /** For how long a refresh that is due may wait for a mass revocation. */
+  readonly #patienceMs: number;
   /** The latest event seen: it is due, even when the clock was set back since. */
   #recordedUpTo: EpochMs = 0;
   #urgent = 0;
@@ -104,6 +110,7 @@ export class Signer {
     this.#clock = clock;
     this.#log = log;
     this.#metrics = metrics;
+    this.#patienceMs = Math.min(...issuers.map(({ served }) => refreshPatience(served.profile)));
     store.follow((event) => {
       if (event.type === 'gap') this.wake();
       if (event.type !== 'recorded' || event.change.lane === undefined || event.change.lane === 'refresh') return;
@@ -182,11 +189,32 @@ export class Signer {
       this.#run(items, 'urgent', () => (this.#urgent -= 1));
     }
     while (this.#bulk < BULK_IN_FLIGHT && !this.#stopped) {
-      const items = await this.#take(['refresh'], now, BULK_BATCH, unable);
+      const items = await this.#takeBulk(now, unable);
       if (items.length === 0) break;
       this.#bulk += 1;
       this.#run(items, 'bulk', () => (this.#bulk -= 1));
     }
+  }
+
+  /** Refreshes that have waited long enough, then mass revocations, then refreshes. */
+  async #takeBulk(now: EpochMs, unable: ReadonlySet<IssuerTag>): Promise<QueueItem[]> {
+    const items: QueueItem[] = [];
+    const take = async (lane: Lane, dueAt: EpochMs): Promise<void> => {
+      if (items.length < BULK_BATCH)
+        items.push(...(await this.#take([lane], dueAt, BULK_BATCH - items.length, unable)));
+    };
+    try {
+      // From memory, so that the quiet days cost one look at the queue and not three.
+      if (this.#store.backlog('mass', Infinity) > 0) {
+        await take('refresh', now - this.#patienceMs);
+        await take('mass', Math.max(now, this.#recordedUpTo));
+      }
+      await take('refresh', now);
+    } catch (error) {
+      this.#hold(items);
+      throw error;
+    }
+    return items;
   }
 
   /** Issuers none of whose keys can be used here now, each said once a minute: another process may be able to. */
@@ -437,7 +465,7 @@ export class Signer {
     const urgent = items.filter(({ lane }) => lane === 'revocation' || lane === 'issue');
     const room = Math.max(0, MAX_HELD - this.#held.length);
     this.#hold(urgent.slice(0, room));
-    const rest = [...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh')];
+    const rest = [...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh' || lane === 'mass')];
     if (rest.length === 0) return;
     // Never earlier than they were due: a refresh item before its answer's refreshAt counts as overtaken and is lost.
     const dueAt = rest.reduce((latest, item) => Math.max(latest, item.dueAt), this.#clock.now() + retryMs);

@@ -31,6 +31,7 @@ ${processes(status.processes ?? [])}
 <table><thead><tr><th scope="col">Lane</th><th scope="col" class="number">Certificates waiting</th></tr></thead><tbody>
 ${status.lanes.map(({ lane, waiting }) => `<tr><th scope="row">${escape(lane)}</th><td class="number">${waiting.toLocaleString('en')}</td></tr>`).join('\n')}
 </tbody></table>
+${status.mass === undefined ? '' : `<p>Mass revocation ${escape(status.mass)}.</p>`}
 ${status.audit === undefined ? '' : `<p>Audit log: record ${status.audit.seq.toLocaleString('en')}, ${status.audit.writable ? 'writable' : '<strong>cannot be written</strong>'}.</p>`}
 </section>
 </main>

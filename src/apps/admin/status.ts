@@ -5,6 +5,7 @@ import { successorDue, type ResponderUse } from '../../core/policy/responder-cho
 import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
 import { forecastOf } from '../../flows/crl-forecast.ts';
+import type { MassView } from '../../flows/mass-revocation.ts';
 import { activeResponder } from '../../flows/sign-answers.ts';
 
 export interface Status {
@@ -20,6 +21,8 @@ export interface Status {
   readonly lanes: readonly { readonly lane: string; readonly waiting: number }[];
   /** Undefined in a process that records nothing. */
   readonly audit: { readonly seq: number; readonly writable: boolean } | undefined;
+  /** The mass revocation under way, in a line. */
+  readonly mass?: string | undefined;
   /** Those that serve beside this one; undefined where this one serves, or nobody does. */
   readonly processes?: readonly ProcessStatus[] | undefined;
   /** Why the store cannot be relied on now. */
@@ -138,6 +141,12 @@ export function statusOf(sources: GaugeSources): Status {
   }
   for (const { level, what, advice } of sources.offline?.notices(now) ?? [])
     (level === 'failing' ? fail : warn)(what, advice);
+  const mass = sources.mass?.();
+  if (mass?.failure !== undefined)
+    warn(
+      `Mass revocation ${mass.plan.id} waits: ${mass.failure}.`,
+      'It goes on by itself when that is over; certstatus mass status shows how far it is.',
+    );
   const issuers = sources.issuers.map((issuer): IssuerStatus => {
     const fresh = sources.freshness.of(issuer.tag);
     const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
@@ -250,8 +259,17 @@ export function statusOf(sources: GaugeSources): Status {
       writable: sources.journal.failure === undefined,
     },
     processes,
+    mass: massText(mass),
     storeFailure,
   };
+}
+
+function massText(view: MassView | undefined): string | undefined {
+  if (view === undefined) return undefined;
+  const { plan, run, waiting, recordingLeftMs, signingLeftMs } = view;
+  const left = Math.max(recordingLeftMs ?? NaN, signingLeftMs ?? NaN);
+  const rest = Number.isNaN(left) ? '' : `, ${formatDuration(Math.ceil(left / SECOND) * SECOND)} left`;
+  return `${plan.id}: ${run.state}, ${run.counts.lines} of ${plan.counts.selected} recorded, ${waiting} waiting for OCSP${rest}`;
 }
 
 /** Whether an issuer has no other place for its keys. */

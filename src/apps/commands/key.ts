@@ -11,6 +11,7 @@ import { type Command, Option } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { openServiceApi, type Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
+import { blocklistCommand } from './compromised-key.ts';
 import { addKeyLife } from './key-life.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { askName, askSecret, readSecret } from '../pin-sources.ts';
@@ -49,8 +50,12 @@ interface Own {
 const KEY_TYPES = ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384'] as const;
 
 export function keyCommands(program: Command): void {
-  const key = program.command('key').description('tokens (HSMs), the keys in them, and responder certificates');
+  const key = program
+    .command('key')
+    .alias('keys')
+    .description('tokens (HSMs), the keys in them, and responder certificates');
 
+  blocklistCommand(key);
   own(key.command('list'))
     .description('tokens with their state, their keys, and what each key is for')
     .option('--token <name>', 'this token alone')

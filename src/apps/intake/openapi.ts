@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { acknowledgeRequest } from './crl-books-schema.ts';
 import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
+import { compromiseRequest, drillRequest, listRequest, planRequest, startRequest } from './mass-schema.ts';
 import {
   activationRequest,
   importRequest,
@@ -49,6 +50,78 @@ export function openApi(): object {
   const reconciliation = parameter('id', 'path', 'As given when it was asked for.');
   const issuer = parameter('issuer', 'path', "The issuer's id in the configuration.");
   const shard = parameter('shard', 'query', 'Name of a shard; without it the complete CRL.', false);
+  const plan = parameter('plan', 'path', 'Id of a plan.');
+  const move = (summary: string): object => ({
+    post: { summary, parameters: [plan], responses: { '200': json('The plan and how far it is'), ...problems } },
+  });
+  const massPaths = (): object => ({
+    '/v1/mass/lists': {
+      post: {
+        summary: 'Serials for a plan, in pieces',
+        requestBody: body(listRequest),
+        responses: { '200': json('Id of the list'), ...problems },
+      },
+    },
+    '/v1/mass/plans': {
+      get: { summary: 'Plans of mass revocations, newest first', responses: { '200': json('The plans'), ...problems } },
+      post: {
+        summary: 'Plan a mass revocation; nothing is revoked',
+        requestBody: body(planRequest),
+        responses: { '200': json('Id of the plan, which is made meanwhile'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}': {
+      get: {
+        summary: 'The plan, what its figures mean now, and how far it is',
+        parameters: [plan],
+        responses: { '200': json('The plan'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/start': {
+      post: {
+        summary: 'Do what is planned; again changes nothing',
+        parameters: [plan],
+        requestBody: body(startRequest),
+        responses: { '200': json('The plan and how far it is'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/pause': move('Record nothing more until it is resumed'),
+    '/v1/mass/plans/{plan}/resume': move('Go on'),
+    '/v1/mass/plans/{plan}/abort': move('End it; what was revoked stays revoked'),
+    '/v1/mass/plans/{plan}/drill': {
+      get: {
+        summary: 'The newest drill of the plan',
+        parameters: [plan],
+        responses: { '200': json('What it found, or that it runs'), ...problems },
+      },
+      post: {
+        summary: 'Rehearse it: signs what is true, publishes nothing',
+        parameters: [plan],
+        requestBody: body(drillRequest),
+        responses: { '200': json('It runs'), ...problems },
+      },
+    },
+    '/v1/mass/plans/{plan}/report': {
+      get: {
+        summary: 'The nine elements of CT-5.7.1.2-b with the figures there are',
+        parameters: [plan],
+        responses: { '200': json('The report, also as Markdown'), ...problems },
+      },
+    },
+    '/v1/issuers/{issuer}/compromised-keys': {
+      get: {
+        summary: 'Keys of certificates revoked for keyCompromise, one JSON object to a line',
+        parameters: [issuer],
+        responses: { '200': { description: 'The keys', content: { 'application/x-ndjson': {} } }, ...problems },
+      },
+      post: {
+        summary: 'A key is proven or suspected to be compromised; its certificates are counted',
+        parameters: [issuer],
+        requestBody: body(compromiseRequest),
+        responses: { '200': json('How many certificates have it'), ...problems },
+      },
+    },
+  });
   return {
     openapi: '3.0.3',
     info: {
@@ -257,6 +330,7 @@ export function openApi(): object {
           responses: { '200': json('The key'), ...problems },
         },
       },
+      ...massPaths(),
       '/v1/issuers/{issuer}/samples': {
         post: {
           summary: 'Draw a random sample of the certificates of a quarter',

@@ -21,13 +21,15 @@ import type { Receipt, Recorder, RevocationCase } from '../../flows/record.ts';
 import type { Core } from '../core.ts';
 import type { CrlBooks } from '../crl-books.ts';
 import { addCrlBookRoutes } from './crl-books-routes.ts';
+import type { MassRole } from '../mass.ts';
 import { authorise, type Client, type Permission } from './clients.ts';
 import { issuerCertificateFields } from './certificate.ts';
+import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
-import { addReconcileRoutes } from './reconcile-routes.ts';
-import { addSampleRoutes } from './sample-routes.ts';
 import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
+import { addReconcileRoutes } from './reconcile-routes.ts';
+import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
@@ -58,6 +60,8 @@ export interface IntakeParts {
   readonly books?: CrlBooks | undefined;
   /** Of a process with keys. */
   readonly tokens: TokenParts | undefined;
+  /** Of a process that records events. */
+  readonly mass: MassRole | undefined;
   readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
@@ -99,6 +103,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     const { recorder, journal } = core;
     addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
   }
+  if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   const issuers = [...core.issuers.values()];

@@ -72,6 +72,17 @@ export function refreshLateAt(profile: Profile, thisUpdate: EpochMs): EpochMs {
 }
 
 /**
+ * How long a due refresh may stand behind a mass revocation, from its planned instant on: half of what is left before it counts
+ * as late. Of an answer as short as can be (MIN_VALIDITY_MS, at the end of a responder certificate), because the queue knows
+ * when an item is due and not how long its answer lasts. Waiting costs nothing in the end: the work is the same.
+ */
+export function refreshPatience(profile: Profile): number {
+  const { validityMs, refreshAfterMs } = profile.ocsp;
+  const planned = Math.min(refreshAfterMs, refreshDeadline(0, validityMs - SECOND));
+  return ((refreshLateAt(profile, 0) - planned) / 2) * Math.min(1, MIN_VALIDITY_MS / validityMs);
+}
+
+/**
  * P4: thisUpdate ≤ now ≤ nextUpdate, or it is not served. To the millisecond: the second that T-01 counts in belongs to the
  * length of the interval, but a client whose clock has fractions takes an answer for expired within it (RFC 6960 §4.2.2.1).
  */

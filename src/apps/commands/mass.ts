@@ -1,0 +1,379 @@
+/**
+ * `revoke-many` makes the plan of a mass revocation; `mass start|status|pause|resume|abort|report|list` do what is planned. Between
+ * the two a person looks at what will happen, and a second one can compare the digest.
+ */
+import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import { keyEvidence, keyIn, type KeyEvidence } from '../../core/compromised-key.ts';
+import type { MassPlan, Outlook } from '../../core/mass/plan.ts';
+import type { MassReport } from '../../core/mass/report.ts';
+import type { MassRun } from '../../core/mass/run.ts';
+import { criteriaText } from '../../core/mass/order.ts';
+import { Problem } from '../../core/problem.ts';
+import { formatDuration, parseDuration, rfc3339, SECOND } from '../../core/time.ts';
+import type { Api } from '../api.ts';
+import { startProgress } from '../progress.ts';
+import { print, table, withApi } from './context.ts';
+
+export interface PlanView {
+  readonly plan: MassPlan;
+  readonly outlook: Outlook;
+  readonly progress?: {
+    readonly run: MassRun;
+    readonly waiting: number;
+    readonly failure?: string;
+    readonly recordedPerSecond: number;
+    readonly signedPerSecond: number;
+    readonly recordingLeftMs?: number;
+    readonly signingLeftMs?: number;
+  };
+}
+
+export interface SelectOptions {
+  readonly issuer: readonly string[];
+  readonly all?: true;
+  readonly serials?: string;
+  readonly key?: readonly string[];
+  readonly spkiHash?: readonly string[];
+  readonly compromisedKey?: string;
+  readonly challenge?: string;
+  readonly suspected?: true;
+  readonly notBeforeFrom?: string;
+  readonly notBeforeTo?: string;
+  readonly recordedFrom?: string;
+  readonly recordedTo?: string;
+  readonly reason?: string;
+  readonly clause?: string;
+  readonly awareAt?: string;
+  readonly revokedAt?: string;
+  readonly requestedBy?: string;
+  readonly measure?: string;
+}
+
+const POLL_MS = 200;
+/** Serials per request. */
+const LIST_PAGE = 10_000;
+/** What the file of a key may be: RSA-16384 in PEM is 13 kB. */
+const MAX_KEY_OCTETS = 64 << 10;
+
+export function massCommands(program: Command): void {
+  selection(program.command('revoke-many'))
+    .description(
+      'plans the revocation of many certificates: what, how long, how large; nothing is revoked before it is started',
+    )
+    .option('--measure <duration>', 'measures the key holder for so long, on answers that are true and not published')
+    .option('--start', 'starts it at once, without a second look')
+    .action(async (options: SelectOptions & { start?: true }, command: Command) => {
+      await withApi(command, async (api) => {
+        const id = await makePlan(api, options);
+        const view = await call(api, 'GET', `${id}`);
+        const started = options.start ? await call(api, 'POST', `${id}/start`, { digest: view.plan.digest }) : view;
+        print(
+          command,
+          started,
+          () => `${planText(view)}\n${options.start ? runText(started, api) : howToStart(view.plan)}`,
+        );
+      });
+    });
+
+  const mass = program.command('mass').description('mass revocations that are planned (revoke-many)');
+  mass
+    .command('list')
+    .description('plans, newest first')
+    .action(async (_: object, command: Command) => {
+      await withApi(command, async (api) => {
+        const { plans } = (await api.call('GET', '/v1/mass/plans')) as {
+          plans: { id: string; createdAt: number; createdBy: string; counts: { selected: number }; state: string }[];
+        };
+        print(command, plans, () =>
+          table([
+            ['PLAN', 'MADE', 'BY', 'CERTIFICATES', 'STATE'],
+            ...plans.map((plan) => [
+              plan.id,
+              rfc3339(plan.createdAt),
+              plan.createdBy,
+              String(plan.counts.selected),
+              plan.state,
+            ]),
+          ]),
+        );
+      });
+    });
+  mass
+    .command('start')
+    .description('does what is planned; again changes nothing')
+    .argument('<plan>')
+    .option('--digest <hex>', "the plan's digest, or its first 8 digits, as somebody else has read it")
+    .option('--wait', 'return when all are in OCSP and on their CRLs')
+    .action(async (id: string, options: { digest?: string; wait?: true }, command: Command) => {
+      await withApi(command, async (api) => {
+        const { digest } = options;
+        let view = await call(api, 'POST', `${encodeURIComponent(id)}/start`, digest === undefined ? {} : { digest });
+        if (options.wait) view = await finished(api, id);
+        print(command, view, () => runText(view, api));
+      });
+    });
+  mass
+    .command('status')
+    .description('how far it is, how fast, when it will be done')
+    .argument('<plan>')
+    .option('--wait', 'return when all are in OCSP and on their CRLs')
+    .action(async (id: string, options: { wait?: true }, command: Command) => {
+      await withApi(command, async (api) => {
+        const view = options.wait ? await finished(api, id) : await call(api, 'GET', encodeURIComponent(id));
+        print(command, view, () => `${planText(view)}\n${runText(view, api)}`);
+      });
+    });
+  for (const [name, description] of [
+    ['pause', 'records nothing more until it is resumed'],
+    ['resume', 'goes on'],
+    ['abort', 'ends it; what was revoked stays revoked'],
+  ] as const) {
+    mass
+      .command(name)
+      .description(description)
+      .argument('<plan>')
+      .action(async (id: string, _: object, command: Command) => {
+        await withApi(command, async (api) => {
+          const view = await call(api, 'POST', `${encodeURIComponent(id)}/${name}`);
+          print(command, view, () => runText(view, api));
+        });
+      });
+  }
+  mass
+    .command('report')
+    .description(
+      'the nine elements of the mass revocation plan (CT-5.7.1.2-b), with the figures of plan, drill and run',
+    )
+    .argument('<plan>')
+    .option('--output <file>', 'writes the Markdown there')
+    .action(async (id: string, options: { output?: string }, command: Command) => {
+      await withApi(command, async (api) => {
+        const answer = await api.call('GET', `/v1/mass/plans/${encodeURIComponent(id)}/report`);
+        const { report, markdown } = answer as { report: MassReport; markdown: string };
+        if (options.output !== undefined) writeFileSync(options.output, markdown);
+        print(command, report, () => (options.output === undefined ? markdown : `written: ${options.output}`)); // prettier-ignore
+      });
+    });
+}
+
+/** The options that say which certificates, and what is said of them. */
+export function selection(command: Command): Command {
+  const each = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+  return command
+    .requiredOption('--issuer <id>', "issuer; again for more, '*' for all that there are", each)
+    .option('--all', 'every unexpired certificate')
+    .option('--serials <file>', 'those listed, one hexadecimal serial number to a line; - reads standard input')
+    .option(
+      '--key <file>',
+      'those with this public key: certificate, public key, request or private key; again for more',
+      each,
+    )
+    .option('--spki-hash <hex>', 'the same by the first 32 hex digits of the SHA-256 of the SubjectPublicKeyInfo', each)
+    .option(
+      '--compromised-key <file>',
+      'those with this key, which it proves to be compromised: private key, or request with --challenge; clause 4.9.1.1-3',
+    ) // prettier-ignore
+    .option('--challenge <name>', 'the common name that the request had to have')
+    .option('--suspected', 'the compromise is possible, not proven: the same clock runs')
+    .option('--not-before-from <instant>', 'those that begin then or later, RFC 3339 UTC')
+    .option('--not-before-to <instant>', 'those that begin then or earlier')
+    .option('--recorded-from <instant>', 'those recorded then or later')
+    .option('--recorded-to <instant>', 'those recorded then or earlier')
+    .option('--reason <name>', 'as for revoke; default none')
+    .option('--clause <id>', 'clause of the CP/CPS, e.g. 4.9.1.1-12; fixes reason and deadline')
+    .option('--aware-at <instant>', 'when the CA became aware; default now')
+    .option('--revoked-at <instant>', 'default: when it is started')
+    .option('--requested-by <who>', 'for the audit log');
+}
+
+/** Hands in what is needed, and waits until the plan is made. @returns its id. */
+export async function makePlan(api: Api, options: SelectOptions): Promise<string> {
+  const [first] = options.issuer as [string];
+  const hashes = [...(options.spkiHash ?? []), ...(options.key ?? []).map((file) => keyIn(keyFile(file, '--key'), '--key').spkiHash)]; // prettier-ignore
+  let { clause } = options;
+  if (options.compromisedKey !== undefined) {
+    const evidence = evidenceIn(options.compromisedKey, options.challenge, options.suspected === true);
+    hashes.push(evidence.spkiHash);
+    clause ??= '4.9.1.1-3';
+    for (const issuer of options.issuer.includes('*') ? await issuersOf(api) : options.issuer)
+      await recordEvidence(api, issuer, evidence, options);
+  }
+  const list = options.serials === undefined ? undefined : await handIn(api, first, options.serials);
+  const windowOf = (from?: string, to?: string): object | undefined =>
+    from === undefined && to === undefined ? undefined : { from, to };
+  const { all, reason, awareAt, revokedAt, requestedBy, suspected, measure } = options;
+  const { plan } = (await api.call('POST', '/v1/mass/plans', {
+    issuers: options.issuer,
+    all,
+    list,
+    keys: hashes.length === 0 ? undefined : hashes,
+    notBefore: windowOf(options.notBeforeFrom, options.notBeforeTo),
+    recorded: windowOf(options.recordedFrom, options.recordedTo),
+    reason,
+    clause,
+    awareAt,
+    revokedAt,
+    requestedBy,
+    suspected,
+    measureMs: measure === undefined ? undefined : parseDuration(measure, '--measure'),
+  })) as { plan: string };
+  const progress = startProgress('plan', 'certificates');
+  try {
+    for (;;) {
+      const answer = (await api.call('GET', `/v1/mass/plans/${plan}`)) as { planning?: { scanned: number } };
+      if (answer.planning === undefined) return plan;
+      progress.update({ items: answer.planning.scanned, done: answer.planning.scanned, total: undefined });
+      await sleep(POLL_MS);
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+/** @param suspected a possibility opens the same case; then any file with the public key will do (CT-4.9.12-b). */
+export function evidenceIn(file: string, challenge: string | undefined, suspected: boolean): KeyEvidence {
+  const bytes = keyFile(file, 'file');
+  return suspected ? keyIn(bytes, 'file') : keyEvidence(bytes, challenge, 'file');
+}
+
+export async function recordEvidence(
+  api: Api,
+  issuer: string,
+  { kind, proven, spkiHash, key }: KeyEvidence,
+  { challenge, requestedBy }: { readonly challenge?: string; readonly requestedBy?: string },
+): Promise<{ readonly certificates: number; readonly unexpired: number }> {
+  return (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/compromised-keys`, {
+    spkiHash,
+    key,
+    evidence: proven ? kind : 'suspected',
+    challenge,
+    requestedBy,
+  })) as { certificates: number; unexpired: number };
+}
+
+/** Its contents never leave this process. */
+function keyFile(path: string, field: string): Buffer {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path === '-' ? 0 : path);
+  } catch (error) {
+    throw new Problem('invalid', (error as Error).message, { field, value: path });
+  }
+  if (bytes.length > MAX_KEY_OCTETS) throw new Problem('too-large', 'too large for a key', { field, value: path });
+  return bytes;
+}
+
+async function issuersOf(api: Api): Promise<readonly string[]> {
+  const { issuers } = (await api.call('GET', '/v1/issuers')) as { issuers: { id: string }[] };
+  return issuers.map(({ id }) => id);
+}
+
+async function handIn(api: Api, issuer: string, path: string): Promise<string> {
+  const input = path === '-' ? process.stdin : createReadStream(path);
+  const opened = new Promise<never>((_, reject) =>
+    input.once('error', (error: Error) => reject(new Problem('invalid', error.message, { field: '--serials', value: path }))),
+  );
+  const send = async (): Promise<string> => {
+    let list: string | undefined;
+    let serials: string[] = [];
+    const flush = async (): Promise<void> => {
+      const answer = await api.call('POST', '/v1/mass/lists', { issuer, list, serials });
+      ({ list } = answer as { list: string });
+      serials = [];
+    };
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+      const serial = line.trim();
+      if (serial === '' || serial.startsWith('#')) continue;
+      if (serials.push(serial) >= LIST_PAGE) await flush();
+    }
+    if (serials.length > 0) await flush();
+    if (list === undefined) throw new Problem('invalid', 'no serial in it', { field: '--serials', value: path });
+    return list;
+  };
+  return Promise.race([send(), opened]);
+}
+
+function call(api: Api, method: 'GET' | 'POST', path: string, body?: object): Promise<PlanView> {
+  const sent = method === 'POST' ? (body ?? {}) : undefined;
+  return api.call(method, `/v1/mass/plans/${path}`, sent) as Promise<PlanView>;
+}
+
+async function finished(api: Api, id: string): Promise<PlanView> {
+  const progress = startProgress('mass revocation', 'certificates');
+  try {
+    for (;;) {
+      const view = await call(api, 'GET', encodeURIComponent(id));
+      const { run, waiting } = view.progress ?? {};
+      if (run === undefined || run.state === 'done' || run.state === 'aborted') return view;
+      if (!api.where.startsWith('https'))
+        throw new Problem('unavailable', 'the service is not running: it goes on when it is started');
+      const signed = run.counts.revoked - (waiting ?? 0);
+      progress.update({ items: signed, done: signed, total: view.plan.counts.selected });
+      await sleep(POLL_MS);
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+function planText({ plan, outlook }: PlanView): string {
+  const { counts, order, rate } = plan;
+  const left = [
+    ['revoked already', counts.already],
+    ['expired', counts.expired],
+    ['not issued here', counts.unknown],
+    ['key or date not recorded', counts.undecided],
+    ['refused', counts.refused],
+  ] as const;
+  const rest = left.filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
+  const time =
+    rate === undefined
+      ? 'unknown: measure with --measure 5s, or by a drill'
+      : outlook.signingSeconds === undefined
+        ? 'not to be reached: refreshes alone take all of the key'
+        : `${formatDuration(Math.ceil(outlook.signingSeconds) * SECOND)} at ${Math.round(rate.certificatesPerSecond)} certificates/s (${rate.source}, ${rfc3339(rate.at)})`;
+  return [
+    `plan        ${plan.id}, digest ${plan.digest}`,
+    `selected    ${counts.selected} certificates of ${plan.issuers.map(({ id }) => id).join(', ')}: ${criteriaText(plan.criteria, plan.listed)}`,
+    `left out    ${rest.join(', ') || 'none'}`,
+    `reason      ${order.reason ?? 'none'}${order.clause === undefined ? '' : `, clause ${order.clause}`}${order.suspected ? ', suspected' : ''}`,
+    ...(order.deadline === undefined ? [] : [`deadline    ${rfc3339(order.deadline)}${outlook.withinDeadline === false ? ': NOT TO BE KEPT at this rate' : ''}`]), // prettier-ignore
+    `signatures  ${outlook.signatures}`,
+    `time        ${time}`,
+    `refreshes   ${outlook.refreshes === 'none' ? 'in no danger: those that come near their deadline go first' : outlook.refreshes === 'mass-waits' ? 'go first and leave nothing of the key: it will take until they are fewer' : 'not known without a rate'}`,
+    ...plan.crls.map((crl) => `CRL         ${crl.issuer}${crl.shard === '' ? '' : `/${crl.shard}`}: ${crl.entriesBefore} to ${crl.entriesAfter} entries, ${crl.bytesBefore} to ${crl.bytesAfter} octets`), // prettier-ignore
+    `disk        ${Math.ceil(plan.journalOctets / 1e6)} MB of audit log, about ${Math.ceil(plan.storeOctets / 1e6)} MB of store`,
+  ].join('\n');
+}
+
+function howToStart({ id, digest }: MassPlan): string {
+  return `\nNothing is revoked yet. To do it: certstatus mass start ${id} --digest ${digest.slice(0, 8)}`;
+}
+
+function runText({ plan, progress }: PlanView, api: Api): string {
+  if (progress === undefined) return `state       not started\n${howToStart(plan)}`;
+  const { run, waiting, failure, recordedPerSecond, signedPerSecond, recordingLeftMs, signingLeftMs } = progress;
+  const left = (ms: number | undefined): string =>
+    ms === undefined ? '' : `, ${formatDuration(Math.ceil(ms / SECOND) * SECOND)} left`;
+  const step = (at: number | undefined, count: number, perSecond: number, ms: number | undefined): string =>
+    at === undefined
+      ? `${count} of ${plan.counts.selected}, ${Math.round(perSecond)}/s${left(ms)}`
+      : `${count}, since ${rfc3339(at)}`;
+  const { counts, recordedAt, ocspAt, crlAt, singles } = run;
+  const ended = run.state === 'done' || run.state === 'aborted';
+  return [
+    `state       ${run.state}, started ${rfc3339(run.startedAt)} by ${run.startedBy}${ended || api.where.startsWith('https') ? '' : '; the service is not running: it goes on when it is started'}`,
+    ...(failure === undefined ? [] : [`waits       ${failure}`]),
+    `recorded    ${step(recordedAt, counts.lines, recordedPerSecond, recordingLeftMs)} (${counts.revoked} revoked, ${counts.already} already, ${counts.expired} expired, ${counts.unknown} unknown, ${counts.refused} refused)`,
+    `in OCSP     ${step(ocspAt, counts.revoked - waiting, signedPerSecond, signingLeftMs)}`,
+    `on CRLs     ${crlAt === undefined ? 'not all' : `all since ${rfc3339(crlAt)}`}`,
+    ...(run.firstRefused === undefined ? [] : [`refused     ${run.firstRefused}`]),
+    ...(singles.count === 0 ? [] : [`meanwhile   ${singles.count} single revocations, in OCSP after ${formatDuration(singles.worstMs)} at the latest`]), // prettier-ignore
+  ].join('\n');
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
