@@ -8,6 +8,7 @@ import type { PublicAddress } from '../../flows/fetch-public.ts';
 import { probeUrl } from '../../flows/probe.ts';
 import type { Reconciliations } from '../../flows/reconciliations.ts';
 import { RevocationClock, type WatchedIssuer } from '../../flows/revocation-clock.ts';
+import { SampleWatch } from '../../flows/sample-watch.ts';
 import type { Core } from '../core.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import type { Listen } from '../listen-config.ts';
@@ -25,10 +26,11 @@ export function openMonitor(
   metrics: MetricSet,
 ): MonitorRole {
   const { config, store, journal, recorder, clock, log } = core;
-  const { through, reconcileEveryMs } = config.monitor;
+  const { through, reconcileEveryMs, reconcileShare } = config.monitor;
   const base = through === undefined ? listener && ownAddress(listener) : probeUrl(through);
+  const watched = watchedIssuers(core, base);
   const revocations = new RevocationClock({
-    issuers: watchedIssuers(core, base),
+    issuers: watched,
     feed: store,
     journal,
     wire: tcpWire,
@@ -38,9 +40,24 @@ export function openMonitor(
   });
   if (recorder !== undefined) recorder.told = (record) => revocations.noteCases(record);
   reconciliations.registerGauges(metrics);
+  const sample = new SampleWatch({
+    issuers: watched,
+    ledger: store,
+    wire: tcpWire,
+    clock,
+    log,
+    metrics,
+    share: reconcileShare,
+  });
   return {
-    start: () => reconciliations.start(reconcileEveryMs),
-    stop: () => revocations.stop(),
+    start() {
+      reconciliations.start(reconcileEveryMs);
+      sample.start(reconcileEveryMs);
+    },
+    async stop() {
+      await revocations.stop();
+      await sample.stop();
+    },
   };
 }
 
