@@ -196,6 +196,8 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
   const keyring = new Keyring(loaded.config.tokens, (message) => log.warn({}, message));
   const archive = needsArchive ? await openArchiveKeeper(core, new MetricSet()) : undefined;
   const mass = openMass(core, undefined);
+  // What was under way can be stopped before the service is started again.
+  await mass?.runs.adopt();
   const app = makeIntake({
     core,
     identify: () => client,

@@ -87,6 +87,11 @@ export class MassRevocations {
   /** Goes on with what was under way when the process ended. */
   async start(): Promise<void> {
     this.#stopped = false;
+    await this.adopt();
+  }
+
+  /** Knows what was under way, so that it can be changed; without `start` nothing is recorded. */
+  async adopt(): Promise<void> {
     await this.#inTurn(async () => {
       for (const plan of await this.#parts.shelf.plans()) {
         const run = await this.#parts.shelf.run(plan.id);
@@ -137,6 +142,8 @@ export class MassRevocations {
       const begun = await this.view(id);
       if (begun !== undefined) return begun;
       if (this.#active !== undefined) throw underWay(this.#active);
+      if (plan.counts.selected === 0)
+        throw new Problem('conflict', 'the plan has selected no certificate', { field: 'plan', value: id });
       for (const { id: issuer, tag } of plan.issuers)
         if (!this.#parts.issuers.has(tag))
           throw new Problem('conflict', 'an issuer of the plan is not configured any more', {

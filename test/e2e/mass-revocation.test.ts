@@ -214,6 +214,8 @@ describe('mass revocation from the shell', () => {
     assert.match(await run('--issuer', 'demo'), /give what selects/);
     assert.match(await run('--issuer', 'demo', '--all', '--reason', 'certificateHold'), /CT-4.9.13/);
     assert.match(await run('--issuer', 'nobody', '--all'), /no such issuer/);
+    const { plan } = await service.json('revoke-many', '--issuer', 'demo', '--spki-hash', 'f'.repeat(32));
+    assert.match((await service.run('mass', 'start', plan.id)).stderr, /no certificate/);
     const list = await service.json('mass', 'list');
     assert.ok(list.length >= 3);
   });
@@ -223,6 +225,9 @@ describe('mass revocation from the shell', () => {
     await service.stop();
     const started = await service.json('revoke-many', '--issuer', 'demo', '--key', 'late.pem', '--start');
     assert.equal(started.progress.run.counts.revoked, 0);
+    // Thought better of it, and again.
+    assert.equal((await service.json('mass', 'pause', started.plan.id)).progress.run.state, 'paused');
+    await service.json('mass', 'resume', started.plan.id);
     await service.start('--demo');
     await until('it is done', async () => (await service.json('mass', 'status', started.plan.id)).progress.run.state === 'done'); // prettier-ignore
     assert.equal((await ask(service.demo.issuer, '0d01', { port: service.ports.public })).status, 'revoked');

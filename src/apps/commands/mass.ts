@@ -273,7 +273,9 @@ async function issuersOf(api: Api): Promise<readonly string[]> {
 async function handIn(api: Api, issuer: string, path: string): Promise<string> {
   const input = path === '-' ? process.stdin : createReadStream(path);
   const opened = new Promise<never>((_, reject) =>
-    input.once('error', (error: Error) => reject(new Problem('invalid', error.message, { field: '--serials', value: path }))),
+    input.once('error', (error: Error) =>
+      reject(new Problem('invalid', error.message, { field: '--serials', value: path })),
+    ),
   );
   const send = async (): Promise<string> => {
     let list: string | undefined;
