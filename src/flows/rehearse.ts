@@ -125,6 +125,8 @@ export class Rehearsal {
     actor: string,
   ): Promise<void> {
     if (work.length === 0) return;
+    // P8: nothing is signed that cannot be accounted for.
+    if (this.#journal.failure !== undefined) throw new Problem('unavailable', this.#journal.failure, { rule: 'P8' });
     const now = (): EpochMs => this.#clock.now();
     const { answered, failed } = await signAnswers(responder, work, 'bulk', this.#checks, now);
     const refused = refusedRecord(served, responder.served, failed);
