@@ -125,7 +125,11 @@ def main(directory, access, secret, port, *how):
     front = eventlet.listen(('127.0.0.1', int(port)))
     serve(front, write('proxy-server.conf', PROXY))
     print(front.getsockname()[1], flush=True)
-    eventlet.event.Event().wait()
+    # Nothing is left running when whoever started this is killed.
+    parent = os.getppid()
+    while os.getppid() == parent:
+        eventlet.sleep(1)
+    os._exit(0)
 
 
 main(*sys.argv[1:])
