@@ -14,7 +14,7 @@
 import { COMPLETE, type Certificate, type CrlRecord, type CrlScope } from '../core/certificate.ts';
 import { scopesOf } from '../core/crl/shards.ts';
 import type { CrlEntryView } from '../core/crl/crl-reader.ts';
-import { judgeAnswer, judgeCrl, judgeListing, type Judgement } from '../core/reconcile/judgement.ts';
+import { judgeAnswer, judgeCrl, judgeListing, judgeMissingCrl, type Judgement } from '../core/reconcile/judgement.ts';
 import {
   reconciledEntry,
   type Difference,
@@ -152,6 +152,8 @@ class IssuerRun {
   readonly #records = new Map<string, CrlRecord | undefined>();
   /** Shards that a certificate needs which is not expired. */
   readonly #needed = new Set<string>();
+  /** When the first certificate of the issuer was recorded. */
+  #since: EpochMs | undefined;
   readonly #crls: ReconciledCrl[] = [];
   #counts = { certificates: 0, answerable: 0, revoked: 0, unanswered: 0 };
 
@@ -269,10 +271,11 @@ class IssuerRun {
 
   async #answers(page: readonly Certificate[]): Promise<void> {
     const { responders } = this.#issuer;
-    for (const { revocation, crlShard, notAfter } of page) {
+    for (const { revocation, crlShard, notAfter, recordedAt } of page) {
       this.#counts.certificates += 1;
       this.#tally.certificates += 1;
       if (revocation !== undefined) this.#counts.revoked += 1;
+      this.#since = Math.min(this.#since ?? recordedAt, recordedAt);
       if (notAfter === undefined || notAfter >= this.#clock.now()) this.#needed.add(crlShard ?? COMPLETE);
     }
     if (responders.list.length === 0) {
@@ -382,8 +385,9 @@ class IssuerRun {
     const record = this.#records.get(scope.shard);
     const needed = wanted || this.#needed.has(scope.shard);
     if (record === undefined) {
-      if (needed)
-        this.#differs('archive', { message: 'no CRL of this scope was ever published', rule: 'T-38' }, scope.shard);
+      const judgement = needed ? judgeMissingCrl(profile, this.#since, this.#clock.now()) : undefined;
+      if (judgement?.kind === 'pending') this.#tally.waits('crl', judgement.since);
+      if (judgement?.kind === 'differs') this.#differs('archive', judgement, scope.shard);
       return;
     }
     const { number, thisUpdate, nextUpdate, entries, sha256 } = record;

@@ -21,8 +21,10 @@ const get = (target: string, ...fields: readonly string[]): string =>
 
 describe('public front: clients that take their time', () => {
   let front: Front;
+  let shed: Shed[] = [];
   before(async () => {
-    front = await openPublic({ idleMs: 200, requestMs: 200, writeMs: 300, stalledMs: 300 });
+    const limits = { idleMs: 200, requestMs: 200, writeMs: 300, stalledMs: 300 };
+    front = await openPublic({ ...limits, shed: (reason) => shed.push(reason) });
   });
   after(() => front.close(500));
 
@@ -78,6 +80,7 @@ describe('public front: clients that take their time', () => {
     ['/download', 'by way of node:http'],
   ] as const) {
     it(`gives up on a reader that takes nothing of ${target} ${how}`, async () => {
+      shed = [];
       const client = new RawClient(front.address.port);
       client.socket.pause();
       await client.send(
@@ -88,6 +91,7 @@ describe('public front: clients that take their time', () => {
       await within(3000, client.closed);
       assert.ok(client.rest.length > 0 && client.rest.length < 30_000_000, `${client.rest.length} octets`);
       assert.equal(downloads.count, 0);
+      assert.deepEqual(shed, ['slow-reader']);
     });
   }
 

@@ -103,7 +103,9 @@ describe('PublicFiles', () => {
       caUrl: 'http://crl.example/ca.crl',
       shards: { count: 2, highest: 3, url: 'http://crl.example/s/{shard}.crl' },
     };
-    const service = await running([withLayout(crls)]);
+    // Nothing of it is published but what the test publishes.
+    const service = await TestService.open([withLayout(crls)]);
+    services.push(service);
     const { tag } = service.served;
     const status = async (path: string, host = 'crl.example'): Promise<number> =>
       (await service.answer(question(path, { host }))).status;
@@ -128,6 +130,7 @@ describe('PublicFiles', () => {
       assert.equal(await status('/s/1.crl'), 503);
     }
     // The complete one is none of them.
+    await service.publisher.publishNow();
     assert.equal((await service.answer(question(CRL_PATH))).body[0], 0x30);
   });
 

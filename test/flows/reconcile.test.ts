@@ -88,6 +88,22 @@ describe('reconcile', () => {
     );
   });
 
+  it('waits for the first CRL of an issuer as for any other', async () => {
+    const service = await TestService.open();
+    services.push(service);
+    service.signer.start();
+    assert.equal((await reconciled(service)).differences, 0, 'nothing is issued');
+    await service.issue(serials(1));
+    await service.clock.advance(MINUTE);
+    const soon = await reconciled(service);
+    assert.deepEqual([soon.listed, soon.pending.crl], [[], { count: 1, oldestMs: MINUTE }]);
+    service.clock.step(30 * MINUTE);
+    assert.deepEqual(
+      (await reconciled(service)).listed.map(({ channel, rule }) => [channel, rule]),
+      [['archive', 'B-12, T-38']],
+    );
+  });
+
   const differences: readonly {
     readonly what: string;
     readonly spoil: (service: TestService, revoked: Serial, good: Serial) => void;

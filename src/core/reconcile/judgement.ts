@@ -24,6 +24,15 @@ const CRL_LATE_MS = 15 * MINUTE;
 /** How long after a revocation was recorded the CRL may be without it, well below the 24 hours of B-14. */
 export const crlDelayMs = (profile: Profile): number => profile.crl.coalesceMs + CRL_BUILD_MS;
 
+/**
+ * Of a scope of which no CRL was ever published. B-12: the first is due within a day of the CA's first certificate; here as soon as any
+ * other. Undefined: nothing was issued yet. @param since when the issuer's first certificate was recorded.
+ */
+export function judgeMissingCrl(profile: Profile, since: EpochMs | undefined, nowMs: EpochMs): Judgement | undefined {
+  if (since === undefined) return undefined;
+  return late(since, crlDelayMs(profile), nowMs, 'no CRL of this scope was ever published', 'B-12, T-38');
+}
+
 const AGREES: Judgement = { kind: 'agrees' };
 const differs = (message: string, rule: string): Judgement => ({ kind: 'differs', message, rule });
 
