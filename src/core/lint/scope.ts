@@ -124,8 +124,9 @@ export const SCOPE_RULES: readonly CrlRule[] = [
     citation: 'Code Signing BR 7.2.2',
     severity: 'error',
     authorities: ['cabf-cs'],
+    // A difference of NaN is none: what has no proper form is C-07's and C-25's.
     entry: ({ invalidityDate, revocationDate }) =>
-      invalidityDate !== undefined && invalidityDate !== revocationDate
+      invalidityDate !== undefined && Math.abs(invalidityDate - revocationDate) > 0
         ? `invalidityDate ${rfc3339(invalidityDate)} is not revocationDate ${rfc3339(revocationDate)}`
         : undefined,
   },
