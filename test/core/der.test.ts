@@ -126,6 +126,8 @@ describe('OID', () => {
     certificateIssuer: '2.5.29.29',
     authorityKeyIdentifier: '2.5.29.35',
     freshestCRL: '2.5.29.46',
+    expiredCertsOnCRL: '2.5.29.60',
+    caIssuers: '1.3.6.1.5.5.7.48.2',
     authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   };
 

@@ -10,12 +10,17 @@ import { extension, tlv } from '../../src/core/der/writer.ts';
 import { OID } from '../../src/core/der/oid.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { serialFromHex } from '../../src/core/serial.ts';
+import { loadIssuer } from '../../src/core/issuer.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
 import { DAY } from '../../src/core/time.ts';
 import { makeAuthority, signWith } from './ocsp-authority.ts';
 
 const authority = makeAuthority('rsa');
-after(() => authority.remove());
+const other = makeAuthority('ec');
+after(() => {
+  authority.remove();
+  other.remove();
+});
 
 const NOW = Math.floor(Date.now() / 1000) * 1000;
 const CONTEXT: CrlContext = {
@@ -28,7 +33,7 @@ const CONTEXT: CrlContext = {
   expected: { number: 7n, entries: 2 },
 };
 /** For CRLs with an issuingDistributionPoint, which Cybertrust's profile does not know. */
-const SHARDED: CrlContext = { ...CONTEXT, authorities: ['rfc', 'cabf-tls'] };
+const SHARDED: CrlContext = { ...CONTEXT, authorities: ['rfc', 'cabf-tls', 'ccadb'] };
 
 const hex = (text: string): Buffer => Buffer.from(text.replace(/ /g, ''), 'hex');
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
@@ -49,6 +54,7 @@ interface Pieces {
   aki?: Buffer;
   number?: Buffer;
   more?: readonly Buffer[];
+  signature?: Buffer;
 }
 
 const REASON = extension(OID.reasonCode, false, hex('0a0104'));
@@ -63,6 +69,16 @@ const idp = (...fields: Buffer[]): Pieces => ({
 });
 const POINT = tlv(0xa0, tlv(0xa0, tlv(0x86, text('http://crl.example/1.crl'))));
 const TRUE = hex('ff');
+const SHARD = idp(POINT, tlv(0x81, TRUE));
+const pointOf = (...uris: string[]): Buffer => tlv(0xa0, tlv(0xa0, ...uris.map((uri) => tlv(0x86, text(uri)))));
+const access = (method: Buffer): Buffer =>
+  extension(
+    OID.authorityInfoAccess,
+    false,
+    tlv(0x30, tlv(0x30, tlv(0x06, method), tlv(0x86, text('http://ca.example/ca.cer')))),
+  );
+const CA = loadIssuer([authority.ca.der], 'ca');
+const EC_CA = loadIssuer([other.ca.der], 'ca');
 
 function pieced(pieces: Pieces = {}): Buffer {
   const tbs = tlv(
@@ -83,7 +99,12 @@ function pieced(pieces: Pieces = {}): Buffer {
       ),
     ),
   );
-  return tlv(0x30, tbs, pieces.outer ?? pieces.inner ?? RSA_SHA256, tlv(0x03, hex('00'), signWith(authority.ca, tbs)));
+  return tlv(
+    0x30,
+    tbs,
+    pieces.outer ?? pieces.inner ?? RSA_SHA256,
+    tlv(0x03, hex('00'), pieces.signature ?? signWith(authority.ca, tbs)),
+  );
 }
 
 const rulesOf = (der: Uint8Array, context: CrlContext = CONTEXT): string[] =>
@@ -127,8 +148,30 @@ describe('lintCrl finds nothing wrong with', () => {
       [],
     );
   });
-  it('a shard with its distribution point', () =>
-    assert.deepEqual(lintCrl(pieced(idp(POINT, tlv(0x81, TRUE))), SHARDED), []));
+  it('a shard with its distribution point, under its URL', () =>
+    assert.deepEqual(lintCrl(pieced(SHARD), { ...SHARDED, url: 'http://crl.example/1.crl', form: 'der' }), []));
+  it('the signature of the CA, and what is served in time', () => {
+    const served = { ...CONTEXT, ca: CA, servedAt: NOW + 7 * DAY - 1000 };
+    assert.deepEqual(lintCrl(pieced(), served), []);
+    assert.deepEqual(lintCrl(pieced(), { ...served, servedAt: NOW + 4 * DAY, withoutOcsp: true }), []);
+  });
+  it('extensions that are discouraged, but as they should be', () => {
+    const good = [
+      access(OID.caIssuers),
+      extension(OID.freshestCRL, false, tlv(0x30, tlv(0x30, POINT))),
+      extension(OID.expiredCertsOnCRL, false, generalized(NOW)),
+    ];
+    for (const one of good)
+      assert.deepEqual(rulesOf(pieced({ more: [one] }), { ...SHARDED, authorities: ['rfc'] }), []);
+    const delta = { more: [extension(OID.deltaCRLIndicator, true, hex('020106'))] };
+    assert.deepEqual(rulesOf(pieced(delta), { authorities: ['rfc'] }), ['T-36']);
+  });
+  it('certificateHold under S/MIME rules, and an invalidityDate as Code Signing has it', () => {
+    const held = second(entry('02', extension(OID.reasonCode, false, hex('0a0106'))));
+    assert.deepEqual(rulesOf(pieced(held), { authorities: ['cabf-smime'] }), []);
+    const dated = second(entry('02', extension(OID.invalidityDate, false, generalized(NOW - DAY))));
+    assert.deepEqual(rulesOf(pieced(dated), { authorities: ['cabf-cs'] }), []);
+  });
   it('a CRL of CA certificates for 12 months, reasons given', () => {
     const der = pieced({
       ...second(entry('02', extension(OID.reasonCode, false, hex('0a0102')))),
@@ -171,23 +214,23 @@ const DEFECTS: readonly (readonly [string, readonly string[], Pieces, CrlContext
   ['empty revokedCertificates', ['C-09', 'P5'], { revoked: hex('3000') }],
   ['cRLNumber used before', ['C-03', 'C-10'], { number: extension(OID.cRLNumber, false, hex('020106')) }],
   ['thisUpdate earlier than before', ['C-10', 'T-32', 'T-32', 'B-24', 'profile-validity', 'CT-4.9.7-c'], { thisUpdate: utc(NOW - 5 * DAY) }],
-  ['deltaCRLIndicator not critical', ['C-12', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, false, hex('020101'))] }, SHARDED],
+  ['deltaCRLIndicator not critical', ['C-12', 'T-36', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, false, hex('020101'))] }, SHARDED],
   ['critical freshestCRL', ['C-15', '5280-5.2', 'B-27-other'], { more: [extension(OID.freshestCRL, true, hex('3000'))] }, SHARDED],
-  ['freshestCRL in a delta', ['C-15', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, true, hex('020101')), extension(OID.freshestCRL, false, hex('3000'))] }, SHARDED],
+  ['freshestCRL in a delta', ['C-15', 'T-36', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, true, hex('020101')), extension(OID.freshestCRL, false, hex('3000'))] }, SHARDED],
   ['issuingDistributionPoint not critical', ['C-16'], { more: [extension(OID.issuingDistributionPoint, false, tlv(0x30, POINT, tlv(0x81, TRUE)))] }, SHARDED],
-  ['empty issuingDistributionPoint', ['C-16', 'B-32'], idp(), SHARDED],
+  ['empty issuingDistributionPoint', ['C-16', 'B-32', 'X-03'], idp(), SHARDED],
   ['issuingDistributionPoint that cannot be read', ['C-16'], { more: [extension(OID.issuingDistributionPoint, true, hex('0500'))] }, SHARDED],
   ['onlyContainsUserCerts and onlyContainsCACerts', ['C-19'], idp(POINT, tlv(0x81, TRUE), tlv(0x82, TRUE)), SHARDED],
-  ['indirectCRL', ['C-20', 'B-32'], idp(POINT, tlv(0x84, TRUE)), SHARDED],
-  ['onlyContainsAttributeCerts', ['B-32'], idp(POINT, tlv(0x85, TRUE)), SHARDED],
+  ['indirectCRL', ['C-20', 'B-32', 'X-03'], idp(POINT, tlv(0x84, TRUE)), SHARDED],
+  ['onlyContainsAttributeCerts', ['B-32', 'X-03'], idp(POINT, tlv(0x85, TRUE)), SHARDED],
   ['a shard without distributionPoint', ['B-32'], idp(tlv(0x81, TRUE)), SHARDED],
   ['a shard at an https URI', ['B-32'], idp(tlv(0xa0, tlv(0xa0, tlv(0x86, text('https://crl.example/1.crl')))), tlv(0x81, TRUE)), SHARDED],
   ['a shard named by a directory name', ['B-32'], idp(tlv(0xa0, tlv(0xa0, tlv(0xa4, hex('3000')))), tlv(0x81, TRUE)), SHARDED],
   ['a shard named relative to its issuer', ['B-32'], idp(tlv(0xa0, tlv(0xa1)), tlv(0x81, TRUE)), SHARDED],
   ['a shard without any name', ['B-32'], idp(tlv(0xa0, tlv(0xa0)), tlv(0x81, TRUE)), SHARDED],
-  ['onlySomeReasons', ['C-21'], idp(POINT, tlv(0x83, hex('0640'))), SHARDED],
-  ['onlySomeReasons with trailing zero bits', ['C-21', 'C-31'], idp(POINT, tlv(0x83, hex('0040'))), SHARDED],
-  ['onlyContainsUserCerts FALSE written out', ['C-31'], idp(POINT, tlv(0x81, hex('00'))), SHARDED],
+  ['onlySomeReasons', ['C-21', '5280-5.2.5', 'X-03'], idp(POINT, tlv(0x83, hex('0640'))), SHARDED],
+  ['onlySomeReasons with trailing zero bits', ['C-21', 'C-31', '5280-5.2.5', 'X-03'], idp(POINT, tlv(0x83, hex('0040'))), SHARDED],
+  ['onlyContainsUserCerts FALSE written out', ['C-31', 'X-03'], idp(POINT, tlv(0x81, hex('00'))), SHARDED],
   ['onlyContainsUserCerts TRUE as 01', ['C-31'], idp(POINT, tlv(0x81, hex('01'))), SHARDED],
   ['critical reasonCode', ['C-23'], second(entry('02', extension(OID.reasonCode, true, hex('0a0104'))))],
   ['reasonCode unspecified', ['C-23', 'B-30', 'CT-B-CRL'], second(entry('02', extension(OID.reasonCode, false, hex('0a0100'))))],
@@ -202,7 +245,33 @@ const DEFECTS: readonly (readonly [string, readonly string[], Pieces, CrlContext
   ['certificateIssuer not critical', ['C-24', 'C-26', 'CT-B-CRL'], second(entry('02', extension(OID.certificateIssuer, false, hex('3000'))))],
   ['unknown critical entry extension', ['C-24', '5280-5.2', 'CT-B-CRL'], second(entry('02', extension(hex('2a0304'), true, hex('0500'))))],
   ['critical authorityInfoAccess', ['C-27', '5280-5.2', 'B-27-other'], { more: [extension(OID.authorityInfoAccess, true, hex('3000'))] }, SHARDED],
-  ['authorityInfoAccess', ['B-27-other', 'CT-B-CRL'], { more: [extension(OID.authorityInfoAccess, false, hex('3000'))] }],
+  ['authorityInfoAccess', ['B-27-other', 'CT-B-CRL'], { more: [access(OID.caIssuers)] }],
+  ['empty authorityInfoAccess', ['C-27', 'B-27-other'], { more: [extension(OID.authorityInfoAccess, false, hex('3000'))] }, SHARDED],
+  ['authorityInfoAccess with an OCSP URL', ['C-27', 'B-27-other'], { more: [access(hex('2b06010505073001'))] }, SHARDED],
+  ['authorityCertIssuer without its serial', ['C-04', 'B-27'], { aki: extension(OID.authorityKeyIdentifier, false, tlv(0x30, tlv(0x80, authority.ca.keyHash), tlv(0xa1))) }],
+  ['BaseCRLNumber over cRLNumber', ['C-12', 'T-36', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, true, hex('020108'))] }, SHARDED],
+  ['deltaCRLIndicator that is no INTEGER', ['C-12', 'T-36', 'B-27-other'], { more: [extension(OID.deltaCRLIndicator, true, hex('0a0106'))] }, SHARDED],
+  ['freshestCRL with reasons', ['C-15', 'B-27-other'], { more: [extension(OID.freshestCRL, false, tlv(0x30, tlv(0x30, POINT, tlv(0x81, hex('0640')))))] }, SHARDED],
+  ['freshestCRL that names nothing', ['C-15', 'B-27-other'], { more: [extension(OID.freshestCRL, false, hex('3000'))] }, SHARDED],
+  ['a shard under the URL of another', ['P-11'], SHARD, { ...SHARDED, url: 'http://crl.example/2.crl' }],
+  ['a shard under its URL in capitals', ['P-11'], SHARD, { ...SHARDED, url: 'http://CRL.example/1.crl' }],
+  ['a URI with a blank', ['C-17'], idp(pointOf('http://crl.example/a b.crl'), tlv(0x81, TRUE)), SHARDED],
+  ['a URI that is no ASCII', ['C-17'], idp(pointOf('http://crl.example/\xe9.crl'), tlv(0x81, TRUE)), SHARDED],
+  ['two URIs', ['T-37'], idp(pointOf('http://crl.example/1.crl', 'http://crl.example/one.crl'), tlv(0x81, TRUE)), SHARDED],
+  ['a shard of CA certificates for subscriber certificates', ['X-03'], idp(POINT, tlv(0x82, TRUE)), SHARDED],
+  ['PEM under a URL', ['C-29'], {}, { ...CONTEXT, url: 'http://crl.example/ca.crl', form: 'pem' }],
+  ['critical expiredCertsOnCRL', ['C-34', '5280-5.2', 'B-27-other'], { more: [extension(OID.expiredCertsOnCRL, true, generalized(NOW))] }, SHARDED],
+  ['expiredCertsOnCRL as UTCTime', ['C-34', 'B-27-other'], { more: [extension(OID.expiredCertsOnCRL, false, utc(NOW))] }, SHARDED],
+  ['revoked in 1970', ['e_crl_revocation_date_too_early'], second(tlv(0x30, hex('020102'), utc(0)))],
+  ['certificateHold of a CA certificate', ['SM-03'], second(entry('02', extension(OID.reasonCode, false, hex('0a0106')))), { authorities: ['cabf-smime'], subject: 'ca' }],
+  ['a CA certificate without reason (S/MIME)', ['SM-03'], {}, { authorities: ['cabf-smime'], subject: 'ca' }],
+  ['invalidityDate other than revocationDate (code signing)', ['CS-05'], second(entry('02', extension(OID.invalidityDate, false, generalized(NOW - 2 * DAY)))), { authorities: ['cabf-cs'] }],
+  ['a signature by another key', ['5280-5.1.1.3'], { signature: Buffer.alloc(256, 1) }, { ...CONTEXT, ca: CA }],
+  ['a CA without cRLSign', ['C-30'], {}, { ...CONTEXT, ca: { ...CA, keyUsage: { crlSign: false, digitalSignature: true } } }],
+  ['an algorithm of another kind of key', ['5280-5.1.1.3', 'B-35'], {}, { ...CONTEXT, ca: EC_CA }],
+  ['a hash that is not that of the curve', ['5280-5.1.1.3', 'B-35', 'CT-B-CRL'], { inner: hex('300a06082a8648ce3d040303') }, { ...CONTEXT, ca: EC_CA }],
+  ['served after nextUpdate', ['P-12', 'B-13'], {}, { ...CONTEXT, servedAt: NOW + 7 * DAY + 1000 }],
+  ['served 4 days after thisUpdate, without OCSP', ['B-13'], {}, { ...CONTEXT, servedAt: NOW + 4 * DAY + 1000, withoutOcsp: true }],
   ['negative serial', ['C-28'], second(entry('80'))],
   ['serial of 21 octets', ['C-28'], second(entry('01'.repeat(21)))],
   ['serial zero', ['C-28'], { revoked: revoked(entry('00'), entry('01')) }],

@@ -9,12 +9,17 @@ import { ERROR_RESPONSES, ResponseTemplate } from '../../src/core/ocsp/response.
 import { decodeResponse } from '../../src/core/ocsp/response-reader.ts';
 import { extension, tlv } from '../../src/core/der/writer.ts';
 import { OID } from '../../src/core/der/oid.ts';
+import { loadIssuer } from '../../src/core/issuer.ts';
 import { serialFromHex } from '../../src/core/serial.ts';
 import { DAY, HOUR } from '../../src/core/time.ts';
 import { makeAuthority, signWith } from './ocsp-authority.ts';
 
 const authority = makeAuthority();
-after(() => authority.remove());
+const stranger = makeAuthority();
+after(() => {
+  authority.remove();
+  stranger.remove();
+});
 
 const SERIAL = serialFromHex('7f00a1b2c3');
 const NOW = Math.floor(Date.now() / 1000) * 1000;
@@ -179,6 +184,10 @@ const DEFECTS: readonly (readonly [string, readonly string[], Pieces])[] = [
   ["certs without the delegate's", ['L-09'], { certs: tlv(0xa0, tlv(0x30, authority.ca.der)) }],
   ['certs with the CA behind', ['T-16'], { certs: tlv(0xa0, tlv(0x30, authority.responder.der, authority.ca.der)) }],
   ['byName', ['L-11'], { responderID: tlv(0xa1, authority.responder.subject) }],
+  ['byName of another', ['O-06', 'L-11'], { responderID: tlv(0xa1, authority.ca.subject) }],
+  ['revoked after thisUpdate', ['T-32'], { certStatus: tlv(0xa1, at(NOW + 1000)) }],
+  ['a crl reference that is no CrlID', ['O-22'], { singleExtensions: singleExtensions(extension(OID.crlReference, false, tlv(0x30, tlv(0x86, Buffer.from('http://x.example'))))) }],
+  ['CertID by SHA-384', ['T-09'], { hashAlgorithm: hex('300d06096086480165030402020500'), nameHash: Buffer.alloc(48), keyHash: Buffer.alloc(48) }],
   ['no nextUpdate', ['L-13'], { nextUpdate: Buffer.alloc(0) }],
   ['5000 octets', ['T-16', 'T-48'], { certs: tlv(0xa0, tlv(0x30, authority.responder.der, tlv(0x30, Buffer.alloc(5000)))) }],
   ['10 days and a second', ['B-19', 'CT-4.9.10-b', 'P-16', 'profile-validity'], { nextUpdate: tlv(0xa0, at(NOW + 10 * DAY)) }],
@@ -239,7 +248,10 @@ describe('lintResponse names the defect', () => {
     assert.deepEqual(rulesOf(pieced(), { ...CONTEXT, responder: { ...responder, notAfter: GOOD.nextUpdate } }), []);
     const beyond = pieced({ nextUpdate: tlv(0xa0, at(Date.parse(certificate.validTo) + 1000)) });
     assert.deepEqual(rulesOf(beyond, { authorities: ['rfc'] }), ['R-10']);
-    assert.deepEqual(rulesOf(pieced(), { ...CONTEXT, responder: { ...responder, notBefore: NOW + 1000 } }), ['R-11']);
+    assert.deepEqual(rulesOf(pieced(), { ...CONTEXT, responder: { ...responder, notBefore: NOW + 1000 } }), [
+      'R-11',
+      'T-03',
+    ]);
   });
 
   it('a CA certificate revoked without reason, and a year and a second (B-33, B-19)', () => {
@@ -261,6 +273,69 @@ describe('lintResponse names the defect', () => {
     assert.deepEqual(rulesOf(pieced(), { ...CONTEXT, responder }), ['T-16']);
   });
 
+  it('a crl reference as it should be', () => {
+    const reference = tlv(
+      0x30,
+      tlv(0xa0, tlv(0x16, Buffer.from('http://x.example/c.crl'))),
+      tlv(0xa1, hex('020107')),
+      tlv(0xa2, at(NOW)),
+    );
+    assert.deepEqual(
+      rulesOf(pieced({ singleExtensions: singleExtensions(extension(OID.crlReference, false, reference)) })),
+      [],
+    );
+  });
+
+  it('who signed, when the CA is known (O-07)', () => {
+    const ca = loadIssuer([authority.ca.der], 'ca');
+    assert.deepEqual(rulesOf(pieced(), { ...CONTEXT, ca }), []);
+    assert.deepEqual(rulesOf(pieced({ certs: Buffer.alloc(0) }), { ca }), ['O-07']);
+    assert.deepEqual(rulesOf(pieced({ certs: tlv(0xa0, tlv(0x30, authority.ca.der)) }), { ca }), ['O-07']);
+    assert.deepEqual(rulesOf(pieced(), { ca: loadIssuer([stranger.ca.der], 'ca') }), ['O-07']);
+    const signed = authority.direct.assemble(
+      'sha1',
+      SERIAL,
+      GOOD,
+      signWith(authority.ca, authority.direct.tbs('sha1', SERIAL, GOOD)),
+    );
+    assert.deepEqual(rulesOf(signed, { ca }), []);
+    assert.deepEqual(rulesOf(signed, { ca: { ...ca, keyUsage: { crlSign: true, digitalSignature: false } } }), [
+      'O-07',
+    ]);
+    assert.deepEqual(rulesOf(pieced(), { ca, servedAt: Date.parse(certificate.validTo) + 1000 }), [
+      'O-07',
+      'O-31',
+      'B-19-served',
+    ]);
+  });
+
+  it('what is served too old, or too early (O-31, B-19, P-16)', () => {
+    const served = (servedAt: number, v: number): string[] =>
+      rulesOf(pieced({ nextUpdate: tlv(0xa0, at(NOW + v - 1000)) }), {
+        authorities: ['rfc', 'cabf-tls', 'microsoft'],
+        servedAt,
+      });
+    assert.deepEqual(served(NOW + 2 * DAY, 4 * DAY), []);
+    assert.deepEqual(served(NOW + 2 * DAY + 1000, 4 * DAY), ['P-16-served']);
+    assert.deepEqual(served(NOW + 3.5 * DAY, 7 * DAY), []);
+    assert.deepEqual(served(NOW + 4 * DAY + 1000, 7 * DAY), ['B-19-served', 'P-16-served']);
+    assert.deepEqual(served(NOW + 5 * HOUR, 10 * HOUR), ['P-16-served']);
+    assert.deepEqual(served(NOW + 5 * HOUR + 1000, 10 * HOUR), ['B-19-served', 'P-16-served']);
+    assert.deepEqual(served(NOW + 4 * DAY, 4 * DAY), ['O-31', 'B-19-served', 'P-16-served']);
+    assert.deepEqual(served(NOW - 1000, 4 * DAY), ['O-31']);
+  });
+
+  it('what S/MIME and Code Signing have of their own (SM-05, CS-03)', () => {
+    const smime = (certStatus: Buffer, subject: 'ca' | 'subscriber' = 'subscriber'): string[] =>
+      rulesOf(pieced({ certStatus }), { authorities: ['cabf-smime'], subject });
+    assert.deepEqual(smime(revokedInfo(6)), []);
+    assert.deepEqual(smime(revokedInfo(0)), ['SM-05']);
+    assert.deepEqual(smime(tlv(0xa1, at(NOW - DAY)), 'ca'), ['SM-05']);
+    const lasting = (ms: number): string[] =>
+      rulesOf(pieced({ nextUpdate: tlv(0xa0, at(NOW + ms - 1000)) }), { authorities: ['cabf-cs'] });
+    assert.deepEqual([lasting(10 * DAY), lasting(10 * DAY + 1000)], [[], ['CS-03']]);
+  });
+
   it('octets that are no response, with the rule that the decoder gives', () => {
     assert.deepEqual(rulesOf(Buffer.from('30030a0104', 'hex')), ['O-03']);
     assert.deepEqual(rulesOf(Buffer.concat([pieced(), Buffer.of(0)])), ['T-56']);
@@ -271,7 +346,19 @@ describe('lintResponse names the defect', () => {
   });
 
   it('with every rule there is', () => {
-    const tested = new Set([...DEFECTS.flatMap(([, rules]) => rules), 'P6', 'R-10', 'R-11']);
+    const tested = new Set([
+      ...DEFECTS.flatMap(([, rules]) => rules),
+      'P6',
+      'R-10',
+      'R-11',
+      'O-07',
+      'T-03',
+      'O-31',
+      'B-19-served',
+      'P-16-served',
+      'SM-05',
+      'CS-03',
+    ]);
     assert.deepEqual(
       RESPONSE_RULES.map(({ id }) => id).filter((id) => !tested.has(id)),
       [],

@@ -42,6 +42,10 @@ export const OID = {
   authorityKeyIdentifier: hex('551d23'),
   /** 2.5.29.46, RFC 5280 §5.2.6. */
   freshestCRL: hex('551d2e'),
+  /** 2.5.29.60, X.509 §9.5.2.8 (C-34). */
+  expiredCertsOnCRL: hex('551d3c'),
+  /** 1.3.6.1.5.5.7.48.2, RFC 5280 §4.2.2.1: the only access method of a CRL (C-27). */
+  caIssuers: hex('2b06010505073002'),
   /** 1.3.6.1.5.5.7.1.1, RFC 5280 §5.2.7. */
   authorityInfoAccess: hex('2b06010505070101'),
 } as const satisfies Record<string, Buffer>;

@@ -2,6 +2,7 @@
  * The CA/Browser Forum's Baseline Requirements (TLS BR 2.3.1), the root programs that go further, and the two CP/CPS
  * documents whose own text repeats or tightens them.
  */
+import type { KeyObject } from 'node:crypto';
 import { findExtension, type ExtensionView } from '../der/document.ts';
 import { dottedOid, OID } from '../der/oid.ts';
 import { DerCursor, equalAt } from '../der/reader.ts';
@@ -22,9 +23,10 @@ const LARGE_CRL_OCTETS = 10_000_000;
 export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
   {
     id: 'B-19',
+    says: '8 hours to 10 days from thisUpdate to nextUpdate, both ends counted; 12 months about CA certificates',
     citation: 'BR 4.9.9',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'mozilla', 'cabf-smime'],
     check: (basic, context) =>
       context.subject === 'ca'
         ? checkValidity(basic, 1, TWELVE_MONTHS_MS)
@@ -32,47 +34,74 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'CT-4.9.10-b',
+    says: '8 hours to 10 days from thisUpdate to nextUpdate',
     citation: 'Cybertrust CP/CPS §4.9.10',
     severity: 'error',
-    authority: 'cybertrust',
+    authorities: ['cybertrust'],
     check: (basic, context) =>
       context.subject === 'ca' ? undefined : checkValidity(basic, EIGHT_HOURS_MS, TEN_DAYS_MS),
   },
   {
     id: 'P-16',
+    says: '8 hours to 7 days from thisUpdate to nextUpdate',
     citation: 'Microsoft Root Program 3.2.2',
     severity: 'error',
-    authority: 'microsoft',
+    authorities: ['microsoft'],
     check: (basic, context) =>
       context.subject === 'ca' ? undefined : checkValidity(basic, EIGHT_HOURS_MS, SEVEN_DAYS_MS),
   },
   {
     id: 'profile-validity',
+    says: 'not valid for longer, or shorter, than the profile says',
     citation: "the profile's own limits",
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic, { validity }) =>
       validity === undefined ? undefined : checkValidity(basic, validity.minMs, validity.maxMs),
   },
   {
     id: 'B-33',
+    says: 'a revoked CA certificate has a revocationReason; reasons are 1, 3, 4, 5, 9',
     citation: 'BR 7.3, 7.2.2',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'mozilla'],
     check: checkReasons,
   },
   {
     id: 'CT-7.3-b',
+    says: 'a revoked CA certificate has a revocationReason; reasons are 1, 3, 4, 5, 9',
     citation: 'Cybertrust CP/CPS §7.3, §7.2',
     severity: 'error',
-    authority: 'cybertrust',
+    authorities: ['cybertrust'],
     check: checkReasons,
   },
   {
+    id: 'SM-05',
+    says: 'a revoked CA certificate has a revocationReason; no reason is 0',
+    citation: 'S/MIME BR 7.3',
+    severity: 'error',
+    authorities: ['cabf-smime'],
+    check({ responses }, { subject }) {
+      const revoked = responses.filter(({ certStatus }) => certStatus === 'revoked');
+      if (subject === 'ca' && revoked.some(({ revocationReason }) => revocationReason === undefined))
+        return 'a revoked CA certificate without revocationReason';
+      return revoked.some(({ revocationReason }) => revocationReason === 0) ? 'revocationReason is 0' : undefined;
+    },
+  },
+  {
+    id: 'CS-03',
+    says: 'at most 10 days from thisUpdate to nextUpdate, both ends counted; 12 months about CA certificates',
+    citation: 'Code Signing BR 4.9.10',
+    severity: 'error',
+    authorities: ['cabf-cs'],
+    check: (basic, { subject }) => checkValidity(basic, 1, subject === 'ca' ? TWELVE_MONTHS_MS : TEN_DAYS_MS),
+  },
+  {
     id: 'B-34',
+    says: 'reasonCode is not in singleExtensions',
     citation: 'BR 7.3.2',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'cabf-smime'],
     check: ({ responses }) =>
       responses.some(({ singleExtensions }) => findExtension(singleExtensions, OID.reasonCode) !== undefined)
         ? 'reasonCode stands in singleExtensions; it belongs into RevokedInfo'
@@ -80,9 +109,10 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-15',
+    says: 'extended-revoke is not used',
     citation: 'BR 7.3, 4.9.13; RFC 6960 §4.4.8',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     check: ({ responseExtensions }) =>
       findExtension(responseExtensions, OID.extendedRevoke) === undefined
         ? undefined
@@ -90,16 +120,18 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'B-35',
+    says: 'the signature algorithm is one of the permitted encodings, and fits the key',
     citation: 'BR 7.1.3.2',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'mozilla', 'cabf-smime', 'cabf-cs'],
     check: ({ signatureAlgorithm }) => checkAlgorithm(signatureAlgorithm),
   },
   {
     id: 'R-10',
+    says: "nextUpdate is not after the end of the responder's certificate",
     citation: 'Mozilla Root Store Policy §6',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ responses, certs }, { responder }) {
       const notAfter = responder?.notAfter ?? earliestEnd(certs);
       const latest = Math.max(...responses.map(({ nextUpdate }) => nextUpdate ?? 0));
@@ -110,9 +142,10 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'R-11',
+    says: "producedAt is not before the start of the responder's certificate",
     citation: 'RFC 6960 §4.2.2.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ producedAt }, { responder }) {
       return responder !== undefined && producedAt < responder.notBefore
         ? `producedAt ${rfc3339(producedAt)} is before the responder certificate's start ${rfc3339(responder.notBefore)}`
@@ -124,30 +157,34 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
 export const CABF_CRL_RULES: readonly CrlRule[] = [
   {
     id: 'B-24',
+    says: 'at most 10 days from thisUpdate to nextUpdate, both ends counted; 12 months for CA certificates',
     citation: 'BR 7.2',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'mozilla', 'cabf-smime', 'cabf-cs'],
     check: (crl, { subject }) => checkCrlValidity(crl, subject === 'ca' ? TWELVE_MONTHS_MS : TEN_DAYS_MS),
   },
   {
     id: 'CT-4.9.7-c',
+    says: 'at most 10 days from thisUpdate to nextUpdate',
     citation: 'Cybertrust CP/CPS §4.9.7',
     severity: 'error',
-    authority: 'cybertrust',
+    authorities: ['cybertrust'],
     check: (crl) => checkCrlValidity(crl, TEN_DAYS_MS),
   },
   {
     id: 'profile-validity',
+    says: 'not valid for longer than the profile says',
     citation: "the profile's own limits",
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (crl, { maxValidityMs }) => (maxValidityMs === undefined ? undefined : checkCrlValidity(crl, maxValidityMs)),
   },
   {
     id: 'B-27',
+    says: 'authorityKeyIdentifier holds a keyIdentifier and nothing else',
     citation: 'BR 7.2.2',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     check({ view }) {
       const aki = findExtension(view.crlExtensions, OID.authorityKeyIdentifier);
       return aki !== undefined && !isKeyIdentifierOnly(aki)
@@ -157,9 +194,10 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'B-27-other',
+    says: 'there is no other extension than authorityKeyIdentifier, cRLNumber and issuingDistributionPoint',
     citation: 'BR 7.2.2',
     severity: 'warning',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     check({ view }) {
       const other = view.crlExtensions.find(
         ({ oid }) => !LISTED_EXTENSIONS.some((listed) => equalAt(oid, 0, oid.length, listed)),
@@ -169,9 +207,10 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'B-30',
+    says: 'reasonCode is 1, 3, 4, 5 or 9, and present for CA certificates',
     citation: 'BR 7.2.2, 4.9.13',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls', 'mozilla'],
     entry: ({ reasonCode }, _, { subject }) => {
       if (reasonCode === undefined)
         return subject === 'ca' ? 'a CA certificate is listed without reasonCode' : undefined;
@@ -181,9 +220,10 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-24',
+    says: 'an entry has no other extension than reasonCode',
     citation: 'BR 7.2.2; RFC 5280 §5.3',
     severity: 'notice',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     entry: ({ invalidityDate, otherExtensions }) =>
       invalidityDate !== undefined || otherExtensions.length > 0
         ? 'an entry extension other than reasonCode is not recommended'
@@ -191,9 +231,10 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'B-32',
+    says: 'a partitioned CRL names an http URI and nothing else, and is not indirect',
     citation: 'BR 7.2.2.1',
     severity: 'error',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     check({ idp }, { subject }) {
       if (idp === undefined) return undefined;
       if (idp.indirectCRL || idp.onlyContainsAttributeCerts)
@@ -209,31 +250,36 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-21',
+    says: 'onlySomeReasons is not used',
     citation: 'BR 7.2.2.1; RFC 5280 §5.2.5',
     severity: 'warning',
-    authority: 'cabf-tls',
+    authorities: ['cabf-tls'],
     check: ({ idp }) => (idp?.onlySomeReasons === true ? 'onlySomeReasons is not recommended' : undefined),
   },
   {
     id: 'B-35',
+    says: 'the signature algorithm is one of the permitted encodings, and fits the key',
     citation: 'BR 7.1.3.2',
     severity: 'error',
-    authority: 'cabf-tls',
-    check: ({ view }) => checkAlgorithm(view.signatureAlgorithm),
+    authorities: ['cabf-tls', 'mozilla', 'cabf-smime', 'cabf-cs'],
+    check: ({ view }, { ca }) =>
+      checkAlgorithm(view.signatureAlgorithm) ?? (ca && checkKey(view.signatureAlgorithm, ca.publicKey)),
   },
   {
     id: 'P-17',
+    says: 'the file is below 10 MB',
     citation: 'Microsoft Root Program 3.1.10, 3.2.3',
     severity: 'warning',
-    authority: 'microsoft',
+    authorities: ['microsoft'],
     check: ({ view }) =>
       view.octets >= LARGE_CRL_OCTETS ? `${view.octets} octets; without OCSP a CRL should be below 10 MB` : undefined,
   },
   {
     id: 'CT-B-CRL',
+    says: 'full and complete, sha256WithRSAEncryption, and no extension beside the profile',
     citation: 'Cybertrust CP/CPS App. B',
     severity: 'error',
-    authority: 'cybertrust',
+    authorities: ['cybertrust'],
     check({ view, idp }) {
       if (idp !== undefined) return 'issuingDistributionPoint is present; the CRL is full and complete (CT-B-CRL-8)';
       const other = view.crlExtensions.find(
@@ -297,8 +343,24 @@ function checkCrlValidity({ view: { thisUpdate, nextUpdate } }: LintedCrl, maxMs
 }
 
 function checkAlgorithm(identifier: Uint8Array): string | undefined {
-  for (const allowed of SIGNATURES) if (equalAt(identifier, 0, identifier.length, allowed)) return undefined;
+  if (isPermittedAlgorithm(identifier)) return undefined;
   return `the signature algorithm ${Buffer.from(identifier.subarray(0, 80)).toString('hex')} is not one of the permitted encodings`;
+}
+
+/** BR 7.1.3.2. @param identifier DER of an AlgorithmIdentifier. */
+export function isPermittedAlgorithm(identifier: Uint8Array): boolean {
+  return SIGNATURES.some((allowed) => equalAt(identifier, 0, identifier.length, allowed));
+}
+
+/** BR 6.1.5, 7.1.3.2.2: RSA of 2048 bits and more, a multiple of 8; the hash of ECDSA follows the curve. */
+function checkKey(identifier: Uint8Array, key: KeyObject): string | undefined {
+  if (key.asymmetricKeyType === 'rsa') {
+    const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+    return bits < 2048 || bits % 8 !== 0 ? `the CA's key is RSA of ${bits} bits` : undefined;
+  }
+  const curve = CURVES[key.asymmetricKeyDetails?.namedCurve ?? ''];
+  if (curve === undefined) return "the CA's key is none of RSA, P-256, P-384, P-521";
+  return equalAt(identifier, 0, identifier.length, curve) ? undefined : "the hash is not that of the CA key's curve";
 }
 
 function isKeyIdentifierOnly({ value }: ExtensionView): boolean {
@@ -329,3 +391,9 @@ const SIGNATURES: readonly Buffer[] = [
   pss('202', '30'),
   pss('203', '40'),
 ].map((text) => Buffer.from(text, 'hex'));
+/** BR 7.1.3.2.2. */
+const CURVES: Readonly<Record<string, Buffer | undefined>> = {
+  prime256v1: SIGNATURES[1],
+  secp384r1: SIGNATURES[2],
+  secp521r1: SIGNATURES[5],
+};

@@ -8,19 +8,39 @@ import type { CrlFrame } from '../crl/crl-frame.ts';
 import { readCrl, type CrlEntryView, type CrlView } from '../crl/crl-reader.ts';
 import { readIssuingDistributionPoint, type IssuingDistributionPoint } from '../crl/idp.ts';
 import { decodeResponse, type DecodedResponse } from '../ocsp/response-reader.ts';
-import type { Authority } from '../policy/profile.ts';
 import { Problem } from '../problem.ts';
 import { CABF_CRL_RULES, CABF_RESPONSE_RULES } from './cabf.ts';
 import type { Finding } from './finding.ts';
 import { RFC5280_RULES } from './rfc5280.ts';
 import { RFC6960_RULES } from './rfc6960.ts';
 import { RFC9919_RULES } from './rfc9919.ts';
-import type { CrlContext, CrlRule, LintedCrl, ResponseContext, ResponseRule } from './rule.ts';
+import {
+  binds,
+  type CrlContext,
+  type CrlRule,
+  type LintedCrl,
+  type ResponseContext,
+  type ResponseRule,
+} from './rule.ts';
+import { SCOPE_RULES } from './scope.ts';
+import { SERVED_CRL_RULES, SERVED_RESPONSE_RULES } from './served.ts';
+import { SIGNED_CRL_RULES, SIGNED_RESPONSE_RULES } from './signed.ts';
 
-export const RESPONSE_RULES: readonly ResponseRule[] = [...RFC6960_RULES, ...RFC9919_RULES, ...CABF_RESPONSE_RULES];
-export const CRL_RULES: readonly CrlRule[] = [...RFC5280_RULES, ...CABF_CRL_RULES];
+export const RESPONSE_RULES: readonly ResponseRule[] = [
+  ...RFC6960_RULES,
+  ...RFC9919_RULES,
+  ...CABF_RESPONSE_RULES,
+  ...SIGNED_RESPONSE_RULES,
+  ...SERVED_RESPONSE_RULES,
+];
+export const CRL_RULES: readonly CrlRule[] = [
+  ...RFC5280_RULES,
+  ...SCOPE_RULES,
+  ...CABF_CRL_RULES,
+  ...SIGNED_CRL_RULES,
+  ...SERVED_CRL_RULES,
+];
 
-const DEFAULT_AUTHORITIES: readonly Authority[] = ['rfc', 'cabf-tls'];
 /** A defect in every entry of a large CRL is one defect: this many are shown, the rest counted. */
 const SHOWN_ENTRIES_PER_RULE = 5;
 /** Half a millisecond of work. */
@@ -37,9 +57,8 @@ export function lintDecodedResponse(decoded: DecodedResponse, context: ResponseC
   const { basic } = decoded;
   const findings: Finding[] = [];
   if (basic === undefined) return findings; // An error response is its status (O-03), and the decoder read nothing else.
-  const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
   for (const rule of RESPONSE_RULES) {
-    if (!authorities.includes(rule.authority)) continue;
+    if (!binds(rule, context.authorities)) continue;
     const message = rule.check(basic, context, decoded);
     if (message !== undefined) findings.push(finding(rule, message));
   }
@@ -90,14 +109,14 @@ export class CrlLinting {
   #entries = 0;
 
   /** Judges everything but the entries. */
-  constructor(view: CrlFrame, context: CrlContext = {}) {
-    const authorities = context.authorities ?? DEFAULT_AUTHORITIES;
-    const rules = CRL_RULES.filter(({ authority }) => authorities.includes(authority));
+  constructor(view: CrlFrame & Partial<Pick<CrlView, 'tbs'>>, context: CrlContext = {}) {
+    const rules = CRL_RULES.filter((rule) => binds(rule, context.authorities));
     this.#context = context;
     this.#crl = {
       view,
       idp: readIdp(view),
       isDelta: findExtension(view.crlExtensions, OID.deltaCRLIndicator) !== undefined,
+      tbs: view.tbs,
     };
     for (const rule of rules) {
       const message = rule.check?.(this.#crl, context);

@@ -10,16 +10,18 @@ import type { CrlRule } from './rule.ts';
 export const RFC5280_RULES: readonly CrlRule[] = [
   {
     id: 'C-01',
+    says: 'the version is v2',
     citation: 'RFC 5280 §5.1.2.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view }) => (view.version === 1 ? 'version is absent, so v1; it must be v2' : undefined),
   },
   {
     id: 'C-02',
+    says: 'nextUpdate is present and not before thisUpdate, which is not in the future',
     citation: 'RFC 5280 §5.1.2.5',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view: { thisUpdate, nextUpdate } }, { nowMs }) => {
       if (nextUpdate === undefined) return 'nextUpdate is absent';
       if (nextUpdate < thisUpdate)
@@ -31,9 +33,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-03',
+    says: 'cRLNumber is present, non-critical and within 0 to 2^159 - 1',
     citation: 'RFC 5280 §5.2.3',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }, { expected }) {
       const extension = findExtension(view.crlExtensions, OID.cRLNumber);
       if (extension === undefined) return 'cRLNumber is absent';
@@ -48,14 +51,17 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-04',
+    says: "authorityKeyIdentifier is present, non-critical, and the CA's; authorityCertIssuer and authorityCertSerialNumber come together",
     citation: 'RFC 5280 §5.2.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }, { issuer }) {
       const extension = findExtension(view.crlExtensions, OID.authorityKeyIdentifier);
       if (extension === undefined) return 'authorityKeyIdentifier is absent';
       if (extension.critical) return 'authorityKeyIdentifier is critical';
       if (view.keyIdentifier === undefined) return 'authorityKeyIdentifier has no keyIdentifier';
+      if (hasField(extension.value, 0xa1) !== hasField(extension.value, 0x82))
+        return 'authorityCertIssuer and authorityCertSerialNumber do not come together';
       return issuer === undefined || same(view.keyIdentifier, issuer.keyIdentifier)
         ? undefined
         : `keyIdentifier ${hex(view.keyIdentifier)} is not the CA's ${hex(issuer.keyIdentifier)}`;
@@ -63,17 +69,19 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-05',
+    says: 'signature and signatureAlgorithm are the same octets',
     citation: 'RFC 5280 §5.1.1.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view }) =>
       same(view.signature, view.signatureAlgorithm) ? undefined : 'signature and signatureAlgorithm differ',
   },
   {
     id: 'C-06',
+    says: "the issuer is not empty, and octet for octet the CA's subject",
     citation: 'RFC 5280 §5.1.2.3',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }, { issuer }) {
       if (view.issuer.length <= 2) return 'the issuer is empty';
       return issuer === undefined || same(view.issuer, issuer.name)
@@ -83,9 +91,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-07',
+    says: 'times are UTCTime to 2049 and GeneralizedTime from 2050, in UTC with seconds',
     citation: 'RFC 5280 §5.1.2.4, §4.1.2.5',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }) {
       const bad = view.deviations.find(({ kind }) => kind === 'time-form' || kind === 'time-type');
       return (
@@ -109,9 +118,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-08',
+    says: "nextUpdate is not before the previous CRL's",
     citation: 'RFC 5280 §5.1.2.5',
     severity: 'warning',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view: { nextUpdate } }, { previous }) =>
       previous !== undefined && nextUpdate !== undefined && nextUpdate < previous.nextUpdate
         ? `nextUpdate ${rfc3339(nextUpdate)} is before the previous CRL's ${rfc3339(previous.nextUpdate)}`
@@ -119,9 +129,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-09',
+    says: 'revokedCertificates is absent when nothing is revoked',
     citation: 'RFC 5280 §5.1.2.6',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view }) =>
       view.deviations.some(({ kind, field }) => kind === 'empty-sequence' && field === 'revokedCertificates')
         ? 'revokedCertificates is empty; it must be absent'
@@ -129,9 +140,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-10',
+    says: 'cRLNumber and thisUpdate go forward',
     citation: 'RFC 5280 §5.2.3',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view: { number, thisUpdate } }, { previous }) {
       if (previous === undefined || number === undefined) return undefined;
       if (number <= previous.number) return `cRLNumber ${number} does not follow the previous CRL's ${previous.number}`;
@@ -142,30 +154,46 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-12',
+    says: 'deltaCRLIndicator is critical, and an INTEGER not over cRLNumber',
     citation: 'RFC 5280 §5.2.4',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }) {
       const delta = findExtension(view.crlExtensions, OID.deltaCRLIndicator);
-      return delta !== undefined && !delta.critical ? 'deltaCRLIndicator is not critical' : undefined;
+      if (delta === undefined) return undefined;
+      if (!delta.critical) return 'deltaCRLIndicator is not critical';
+      const base = new DerCursor(delta.value);
+      if (!base.next(0x02) || !base.atEnd || base.length === 0) return 'deltaCRLIndicator is no INTEGER';
+      const number = BigInt(`0x${Buffer.from(base.content()).toString('hex')}`);
+      return view.number !== undefined && number > view.number
+        ? `BaseCRLNumber ${number} is over cRLNumber ${view.number}`
+        : undefined;
     },
   },
   {
     id: 'C-15',
+    says: 'freshestCRL is non-critical, not in a delta, and has neither reasons nor cRLIssuer',
     citation: 'RFC 5280 §5.2.6',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view, isDelta }) {
       const freshest = findExtension(view.crlExtensions, OID.freshestCRL);
-      if (freshest?.critical === true) return 'freshestCRL is critical';
-      return freshest !== undefined && isDelta ? 'freshestCRL stands in a delta CRL' : undefined;
+      if (freshest === undefined) return undefined;
+      if (freshest.critical) return 'freshestCRL is critical';
+      if (isDelta) return 'freshestCRL stands in a delta CRL';
+      const points = elementsOf(freshest.value);
+      if (points === undefined || points.length === 0) return 'freshestCRL names no point';
+      return points.some((point) => hasField(point, 0x81) || hasField(point, 0xa2))
+        ? 'freshestCRL has reasons or cRLIssuer'
+        : undefined;
     },
   },
   {
     id: 'C-16',
+    says: 'issuingDistributionPoint is critical and not empty',
     citation: 'RFC 5280 §5.2.5',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view, idp }) {
       const extension = findExtension(view.crlExtensions, OID.issuingDistributionPoint);
       if (extension === undefined) return undefined;
@@ -176,9 +204,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-19',
+    says: 'at most one of the three onlyContains flags is TRUE',
     citation: 'RFC 5280 §5.2.5',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ idp }) {
       if (idp === undefined) return undefined;
       const set = [idp.onlyContainsUserCerts, idp.onlyContainsCACerts, idp.onlyContainsAttributeCerts].filter(
@@ -191,16 +220,18 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-20',
+    says: 'indirectCRL is FALSE',
     citation: 'RFC 5280 §5.2.5',
     severity: 'warning',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ idp }) => (idp?.indirectCRL === true ? 'indirectCRL is TRUE; most clients do not support it' : undefined),
   },
   {
     id: 'C-23',
+    says: 'reasonCode is non-critical, exists, is not 0, and is not 8 in a full CRL',
     citation: 'RFC 5280 §5.3.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     entry({ reasonCode, deviations }, { isDelta }) {
       if (reasonCode === undefined) return undefined;
       if (deviations.some(({ kind, field }) => kind === 'critical' && field === 'reasonCode'))
@@ -212,9 +243,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-25',
+    says: 'invalidityDate is a non-critical GeneralizedTime',
     citation: 'RFC 5280 §5.3.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     entry({ deviations }) {
       const bad = deviations.find(({ field }) => field === 'invalidityDate');
       return bad && (bad.kind === 'critical' ? 'invalidityDate is critical' : 'invalidityDate is not YYYYMMDDHHMMSSZ');
@@ -222,9 +254,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-26',
+    says: 'certificateIssuer is critical, and on indirect CRLs alone',
     citation: 'RFC 5280 §5.3.3',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     entry({ otherExtensions }, { idp }) {
       if (otherExtensions.length === 0) return undefined;
       const issuer = findExtension(otherExtensions, OID.certificateIssuer);
@@ -235,19 +268,25 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-27',
+    says: 'authorityInfoAccess is non-critical and holds caIssuers alone',
     citation: 'RFC 5280 §5.2.7',
     severity: 'error',
-    authority: 'rfc',
-    check: ({ view }) =>
-      findExtension(view.crlExtensions, OID.authorityInfoAccess)?.critical === true
-        ? 'authorityInfoAccess is critical'
-        : undefined,
+    authorities: ['rfc'],
+    check({ view }) {
+      const access = findExtension(view.crlExtensions, OID.authorityInfoAccess);
+      if (access === undefined) return undefined;
+      if (access.critical) return 'authorityInfoAccess is critical';
+      const descriptions = elementsOf(access.value);
+      if (descriptions === undefined || descriptions.length === 0) return 'authorityInfoAccess is empty';
+      return descriptions.every(isCaIssuers) ? undefined : 'authorityInfoAccess holds another method than caIssuers';
+    },
   },
   {
     id: 'C-28',
+    says: 'serials are positive and of 20 octets at most',
     citation: 'RFC 5280 §4.1.2.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     entry({ serial, serialOctets }) {
       if (serial === undefined) return `serial ${hex(serialOctets)} is negative or over 20 octets`;
       return serial === '00' ? 'the serial is zero' : undefined;
@@ -255,18 +294,20 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'C-31',
+    says: 'DER: no DEFAULT written out, TRUE is FF, no empty list, no extension twice, no trailing zero bits',
     citation: 'RFC 5280 App. B, §4.2; X.690 §11',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: ({ view, idp }) => notDer(view.deviations) ?? (idp && (notDer(idp.deviations) ?? reasonFlags(view))),
     entry: ({ deviations }) => (deviations.length === 0 ? undefined : notDer(deviations)),
   },
   {
     // Without it a client skips an extension that changes what the CRL means.
     id: '5280-5.2',
+    says: 'no extension that clients do not know is critical',
     citation: 'RFC 5280 §5.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check({ view }) {
       const unknown = view.crlExtensions.find(
         ({ oid, critical }) => critical && !CRITICAL.some((known) => same(oid, known)),
@@ -281,9 +322,10 @@ export const RFC5280_RULES: readonly CrlRule[] = [
   },
   {
     id: 'T-32',
+    says: 'revocationDate is not after thisUpdate',
     citation: 'RFC 5280 §5.3.2; BR 7.2.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     entry: ({ revocationDate }, { view }) =>
       revocationDate > view.thisUpdate
         ? `revocationDate ${rfc3339(revocationDate)} is after thisUpdate ${rfc3339(view.thisUpdate)}`
@@ -313,6 +355,28 @@ function reasonFlags(view: Parameters<NonNullable<CrlRule['check']>>[0]['view'])
     if (cursor.length < 2 || unused > 7 || ((last >> unused) & 1) === 0) return 'onlySomeReasons ends in zero bits';
   }
   return undefined;
+}
+
+/** The elements of a SEQUENCE, DER each; undefined when it is none. */
+function elementsOf(value: Uint8Array): readonly Uint8Array[] | undefined {
+  const cursor = new DerCursor(value);
+  const elements: Uint8Array[] = [];
+  if (cursor.enter(0x30) < 0) return undefined;
+  while (!cursor.atEnd) {
+    if (!cursor.any()) return undefined;
+    elements.push(cursor.element());
+  }
+  return elements;
+}
+
+/** Whether a SEQUENCE has a field with this tag. */
+function hasField(sequence: Uint8Array, tag: number): boolean {
+  return elementsOf(sequence)?.some((element) => element[0] === tag) === true;
+}
+
+function isCaIssuers(description: Uint8Array): boolean {
+  const cursor = new DerCursor(description);
+  return cursor.enter(0x30) >= 0 && cursor.next(0x06) && cursor.contentIs(OID.caIssuers);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

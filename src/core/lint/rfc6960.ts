@@ -3,6 +3,8 @@ import { findExtension } from '../der/document.ts';
 import { dottedOid, OID } from '../der/oid.ts';
 import { DerCursor, equalAt } from '../der/reader.ts';
 import type { SingleResponseView } from '../ocsp/response-reader.ts';
+import { readCertificate } from '../certificate-reader.ts';
+import { Problem } from '../problem.ts';
 import { reasonName } from '../reason.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import type { ResponseContext, ResponseRule } from './rule.ts';
@@ -13,9 +15,10 @@ const MAX_CLOCK_SKEW_MS = 1000;
 export const RFC6960_RULES: readonly ResponseRule[] = [
   {
     id: 'O-04',
+    says: 'the version v1 is a DEFAULT and so absent',
     citation: 'RFC 6960 §4.2.1; X.690 §11.5',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (_, __, { deviations }) =>
       deviations.some(({ kind, field }) => kind === 'default-encoded' && field === 'version')
         ? 'the version v1 is written out; as a DEFAULT it must be absent'
@@ -23,9 +26,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-05',
+    says: 'there is a SingleResponse, and one for the certificate that was asked about',
     citation: 'RFC 6960 §4.2.2.3',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(basic, { expected }) {
       if (basic.responses.length === 0) return 'there is no SingleResponse';
       if (expected === undefined) return undefined;
@@ -36,11 +40,18 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-06',
+    says: 'responderID is that of the signing key: SHA-1 of the key, or the subject of its certificate',
     citation: 'RFC 6960 §4.2.1, §4.2.2.3',
     severity: 'error',
-    authority: 'rfc',
-    check({ responderID }, { responder }) {
-      if (responderID.by !== 'key') return undefined;
+    authorities: ['rfc'],
+    check({ responderID, certs }, { responder, ca }) {
+      if (responderID.by === 'name') {
+        const signer = responder?.certificate ?? certs[0] ?? ca?.certificates[0]?.der;
+        const subject = signer && subjectOf(signer);
+        return subject === undefined || same(responderID.name, subject)
+          ? undefined
+          : "byName is not octet for octet the subject of the signer's certificate";
+      }
       if (responderID.keyHash.length !== 20)
         return `byKey has ${responderID.keyHash.length} octets; it is a SHA-1 hash, so 20`;
       return responder === undefined || same(responderID.keyHash, responder.keyHash)
@@ -50,9 +61,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-09',
+    says: 'certs is absent when there are none',
     citation: 'RFC 6960 §4.2.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (_, __, { deviations }) =>
       deviations.some(({ kind, field }) => kind === 'empty-sequence' && field === 'certs')
         ? 'certs is empty; it must be absent'
@@ -60,9 +72,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-11',
+    says: 'thisUpdate is not after producedAt nor after nextUpdate; producedAt is not in the future',
     citation: 'RFC 6960 §2.4',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic, { nowMs }) =>
       first(basic.responses, ({ thisUpdate, nextUpdate }) => {
         if (thisUpdate > basic.producedAt)
@@ -77,9 +90,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-13',
+    says: 'times are GeneralizedTime in UTC with seconds and without fraction',
     citation: 'RFC 6960 §4.2.2.1; RFC 5280 §4.1.2.5.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(_, __, { deviations }) {
       const bad = deviations.find(({ kind }) => kind === 'time-form');
       return bad && `${bad.field} at octet ${bad.offset} is not YYYYMMDDHHMMSSZ`;
@@ -87,9 +101,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-16',
+    says: 'extended-revoke is a non-critical NULL in responseExtensions',
     citation: 'RFC 6960 §4.4.8',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(basic) {
       const extended = findExtension(basic.responseExtensions, OID.extendedRevoke);
       if (extended !== undefined && (extended.critical || !same(extended.value, NULL)))
@@ -103,16 +118,54 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'O-20',
+    says: 'the hashes of a CertID are those of the issuer, and as long as its hash',
     citation: 'RFC 6960 §4.1.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic, context) => first(basic.responses, (single) => checkCertIdHashes(single, context)),
   },
   {
+    id: 'T-32',
+    says: 'revocationTime is not after thisUpdate',
+    citation: 'RFC 6960 §2.4; BR 7.2.2',
+    severity: 'error',
+    authorities: ['rfc'],
+    check: (basic) =>
+      first(basic.responses, ({ revocationTime, thisUpdate }) =>
+        revocationTime !== undefined && revocationTime > thisUpdate
+          ? `revocationTime ${rfc3339(revocationTime)} is after thisUpdate ${rfc3339(thisUpdate)}`
+          : undefined,
+      ),
+  },
+  {
+    id: 'O-22',
+    says: 'a crl reference names its CRL by crlUrl [0], crlNum [1], crlTime [2] and nothing else',
+    citation: 'RFC 6960 §4.4.2',
+    severity: 'error',
+    authorities: ['rfc'],
+    check: (basic) =>
+      first(basic.responses, ({ singleExtensions }) => {
+        const reference = findExtension(singleExtensions, OID.crlReference);
+        return reference === undefined || isCrlReference(reference.value) ? undefined : 'the crl reference is no CrlID';
+      }),
+  },
+  {
+    id: 'T-09',
+    says: 'the hash of a CertID is SHA-1 or SHA-256',
+    citation: 'RFC 9919 §3.1.1',
+    severity: 'warning',
+    authorities: ['rfc'],
+    check: (basic) =>
+      first(basic.responses, ({ hash, hashAlgorithm }) =>
+        hash === undefined ? `hashAlgorithm ${hex(hashAlgorithm)} is neither SHA-1 nor SHA-256` : undefined,
+      ),
+  },
+  {
     id: 'O-23',
+    says: 'archive-cutoff is a GeneralizedTime',
     citation: 'RFC 6960 §4.4.4',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic) =>
       first(basic.responses, ({ singleExtensions }) => {
         const cutoff = findExtension(singleExtensions, OID.archiveCutoff);
@@ -125,9 +178,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'T-10',
+    says: 'the hash algorithm of a CertID has NULL as parameters',
     citation: 'RFC 9919 App. B; RFC 4055 §2.1',
     severity: 'warning',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic) =>
       first(basic.responses, ({ hash, hashAlgorithm }) =>
         hash !== undefined && !same(hashAlgorithm, HASH_ALGORITHMS[hash])
@@ -137,9 +191,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'C-28',
+    says: 'serials are positive and of 20 octets at most',
     citation: 'RFC 5280 §4.1.2.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic) =>
       first(basic.responses, ({ serial, serialOctets }) =>
         serial === undefined ? `serial ${hex(serialOctets)} is negative or over 20 octets` : undefined,
@@ -147,9 +202,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'C-31',
+    says: 'booleans are DER: FALSE left out, TRUE is FF',
     citation: 'RFC 5280 App. B; X.690 §11',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(_, __, { deviations }) {
       const bad = deviations.find(
         ({ kind, field }) => kind === 'boolean' || (kind === 'default-encoded' && field !== 'version'),
@@ -159,9 +215,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'T-14',
+    says: 'no extension is critical or there twice, and no list of extensions is empty',
     citation: 'RFC 5280 §4.1, §4.2',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(basic, _, { deviations }) {
       const bad = deviations.find(
         ({ kind, field }) => (kind === 'empty-sequence' && field !== 'certs') || kind === 'duplicate-extension',
@@ -180,9 +237,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   },
   {
     id: 'N-06',
+    says: 'the nonce is an OCTET STRING of 1 to 128 octets, and the one that was asked for',
     citation: 'RFC 9654 §2.1',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check(basic, { expected }) {
       const extension = findExtension(basic.responseExtensions, OID.nonce);
       const wanted = expected?.nonce;
@@ -198,9 +256,10 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
   {
     // P6: what the signer meant to say is what the octets say.
     id: 'P6',
+    says: 'the response says what the signer meant to say',
     citation: 'RFC 6960 §2.2, §2.4',
     severity: 'error',
-    authority: 'rfc',
+    authorities: ['rfc'],
     check: (basic, { expected }) =>
       expected === undefined ? undefined : compareWithExpected(basic.producedAt, basic.responses, expected),
   },
@@ -238,6 +297,28 @@ function compareWithExpected(
   if (single.thisUpdate !== answer.thisUpdate) return 'thisUpdate is not what was meant';
   if (single.nextUpdate !== answer.nextUpdate) return 'nextUpdate is not what was meant';
   return producedAt === (answer.producedAt ?? answer.thisUpdate) ? undefined : 'producedAt is not what was meant';
+}
+
+/** CrlID: crlUrl [0] IA5String, crlNum [1] INTEGER, crlTime [2] GeneralizedTime, all EXPLICIT and OPTIONAL. */
+function isCrlReference(value: Uint8Array): boolean {
+  const cursor = new DerCursor(value);
+  if (cursor.enter(0x30) < 0) return false;
+  for (const [field, type] of [[0xa0, 0x16], [0xa1, 0x02], [0xa2, 0x18]] as const) {
+    if (cursor.tag !== field) continue;
+    const outer = cursor.enter(field);
+    if (outer < 0 || !cursor.next(type) || !cursor.leave(outer)) return false;
+  }
+  return cursor.atEnd;
+} // prettier-ignore
+
+/** Undefined for what is no certificate. */
+function subjectOf(certificate: Uint8Array): Uint8Array | undefined {
+  try {
+    return readCertificate(certificate).subjectDer;
+  } catch (error) {
+    if (error instanceof Problem) return undefined;
+    throw error;
+  }
 }
 
 /** The first complaint about any of them. */

@@ -9,6 +9,7 @@ import type { CertIdHash } from '../certificate.ts';
 import type { CrlFrame } from '../crl/crl-frame.ts';
 import type { CrlEntryView } from '../crl/crl-reader.ts';
 import type { IssuingDistributionPoint } from '../crl/idp.ts';
+import type { Issuer } from '../issuer.ts';
 import type { IssuerHashes, StatusAnswer } from '../ocsp/response.ts';
 import type { DecodedBasicResponse, DecodedResponse } from '../ocsp/response-reader.ts';
 import type { Authority } from '../policy/profile.ts';
@@ -16,12 +17,25 @@ import type { Serial } from '../serial.ts';
 import type { EpochMs } from '../time.ts';
 import type { Finding } from './finding.ts';
 
-interface RuleBase {
+/** Who may bind a CA: the authorities of profiles, and those that only foreign files are judged by. */
+export type LintAuthority = Authority | 'ccadb' | 'cabf-smime' | 'cabf-cs';
+
+export interface RuleBase {
   readonly id: string;
+  /** What it demands, in a line: for `lint --rules`. */
+  readonly says: string;
   readonly citation: string;
   readonly severity: Finding['severity'];
-  /** Judged only for profiles that this authority binds. */
-  readonly authority: Authority;
+  /** Judged where one of these binds. */
+  readonly authorities: readonly LintAuthority[];
+}
+
+/** What nobody says otherwise is judged by. */
+export const DEFAULT_AUTHORITIES: readonly LintAuthority[] = ['rfc', 'cabf-tls', 'ccadb'];
+
+/** Whether this rule binds a CA that these authorities bind. */
+export function binds(rule: RuleBase, authorities: readonly LintAuthority[] = DEFAULT_AUTHORITIES): boolean {
+  return rule.authorities.some((authority) => authorities.includes(authority));
 }
 
 export interface ResponseRule extends RuleBase {
@@ -40,11 +54,13 @@ export interface LintedCrl {
   readonly view: CrlFrame;
   readonly idp: IssuingDistributionPoint | undefined;
   readonly isDelta: boolean;
+  /** DER of TBSCertList; undefined for a CRL that is not in memory whole. */
+  readonly tbs: Uint8Array | undefined;
 }
 
 export interface ResponseContext {
-  /** `rfc` and `cabf-tls` when absent. */
-  readonly authorities?: readonly Authority[];
+  /** DEFAULT_AUTHORITIES when absent. */
+  readonly authorities?: readonly LintAuthority[];
   readonly issuer?: { readonly sha1: IssuerHashes; readonly sha256: IssuerHashes };
   readonly responder?: {
     readonly keyHash: Uint8Array;
@@ -55,6 +71,10 @@ export interface ResponseContext {
     readonly notAfter: EpochMs;
   };
   readonly nowMs?: EpochMs;
+  /** The CA: then the signature counts too, and whether whoever signed might (O-07). */
+  readonly ca?: Issuer;
+  /** When clients got it from where it is published: it must not be too old by then. */
+  readonly servedAt?: EpochMs;
   /** Whether a CA certificate is asked about: other limits hold (B-21, B-33). */
   readonly subject?: 'subscriber' | 'ca';
   /** Limits of the profile on v, which counts the last second (T-01). */
@@ -69,8 +89,8 @@ export interface ResponseContext {
 }
 
 export interface CrlContext {
-  /** `rfc` and `cabf-tls` when absent. */
-  readonly authorities?: readonly Authority[];
+  /** DEFAULT_AUTHORITIES when absent. */
+  readonly authorities?: readonly LintAuthority[];
   readonly issuer?: {
     /** DER of the CA certificate's subject. */
     readonly name: Uint8Array;
@@ -78,6 +98,16 @@ export interface CrlContext {
     readonly keyIdentifier: Uint8Array;
   };
   readonly nowMs?: EpochMs;
+  /** The CA: then the signature counts too, and whether its certificate permits it (C-30). */
+  readonly ca?: Issuer;
+  /** When clients got it from where it is published: it must not be too old by then. */
+  readonly servedAt?: EpochMs;
+  /** The URL that it was fetched from. */
+  readonly url?: string;
+  /** Whether some of the CA's certificates have no OCSP URL (B-13). */
+  readonly withoutOcsp?: boolean;
+  /** The form of the file. */
+  readonly form?: 'der' | 'pem';
   /** Whether the CRL lists CA certificates: other limits hold (B-24, B-30). */
   readonly subject?: 'subscriber' | 'ca';
   /** Longest v of the profile, counting the last second (T-01). */

@@ -1,11 +1,9 @@
 /** Whether an OCSP answer may be believed about the certificate asked for, as a relying party with the CA certificate sees it. */
-import { verify, type KeyObject } from 'node:crypto';
-import { extendedKeyUsage, OID, readCertificate, type CertificateFields } from '../certificate-reader.ts';
-import { isSignedBy, publicKeyOf, type Issuer } from '../issuer.ts';
+import type { Issuer } from '../issuer.ts';
 import { lintDecodedResponse } from '../lint/lint.ts';
-import { decodeResponse, type DecodedBasicResponse, type DecodedResponse } from '../ocsp/response-reader.ts';
+import { decodeResponse, type DecodedResponse } from '../ocsp/response-reader.ts';
+import { whyUnbelievable } from '../ocsp/response-signer.ts';
 import { Problem } from '../problem.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import type { ProbeFinding } from './finding.ts';
 import { certIdDer, type ProbeSubject } from './question.ts';
@@ -66,36 +64,4 @@ export function judgeOcsp(
   if (unbelievable !== undefined)
     error(unbelievable, 'the issuer given is not the one of this URL, or the answer was changed', 'RFC 6960 §3.2');
   return findings;
-}
-
-/** RFC 6960 §4.2.2.2: signed by the CA, or by a certificate that it issued for signing OCSP. Undefined when that is so. */
-function whyUnbelievable(basic: DecodedBasicResponse, issuer: Issuer, nowMs: EpochMs): string | undefined {
-  if (isSignatureOf(issuer.publicKey, basic)) return undefined;
-  for (const der of basic.certs) {
-    const certificate = readable(der);
-    if (certificate === undefined || !isSignatureOf(publicKeyOf(certificate, 'certs'), basic)) continue;
-    if (!isSignedBy(issuer, certificate.der)) return `its responder certificate is not of ${issuer.name}`;
-    if (!(extendedKeyUsage(certificate) ?? []).includes(OID.ocspSigning))
-      return 'its responder certificate may not sign OCSP (no id-kp-OCSPSigning)';
-    if (nowMs > certificate.notAfter) return `its responder certificate expired ${rfc3339(certificate.notAfter)}`;
-    if (nowMs < certificate.notBefore) return `its responder certificate begins ${rfc3339(certificate.notBefore)}`;
-    return undefined;
-  }
-  return 'its signature is of no certificate in it, and not of the CA';
-}
-
-/** Undefined for what is no certificate: it signed nothing. */
-function readable(der: Uint8Array): CertificateFields | undefined {
-  try {
-    return readCertificate(Buffer.from(der), 'certs');
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return undefined;
-  }
-}
-
-function isSignatureOf(key: KeyObject, { tbs, signature, signatureAlgorithm }: DecodedBasicResponse): boolean {
-  const algorithm = algorithmOf(signatureAlgorithm);
-  if (algorithm === undefined || (algorithm.kind === 'rsa') !== (key.asymmetricKeyType === 'rsa')) return false;
-  return verify(algorithm.hash, tbs, { key, dsaEncoding: 'der' }, signature);
 }
