@@ -20,7 +20,6 @@ import {
   inOrder,
   response,
   serialOf,
-  settled,
   soon,
   TAG,
   type StoreUnderTest,
@@ -153,6 +152,8 @@ class Run {
   readonly #certificates = new Map<string, Certificate>();
   readonly #answers = new Map<string, PublishedResponse>();
   readonly #queue = new Map<string, ModelItem>();
+  /** The revision that a certificate had when its item was taken: no signer signs an older one. */
+  readonly #taken = new WeakMap<QueueItem, number>();
   /** What this caller has taken and not yet given back. */
   #held: QueueItem[] = [];
 
@@ -173,9 +174,10 @@ class Run {
     else if (step.kind === 'reopen') {
       await this.store.close();
       this.store = await this.#under.open();
-      if (!this.#shared) await settled(this.store);
       this.#held = [];
       for (const item of this.#queue.values()) item.lease = 'none';
+      // What was there is counted in the background.
+      await soon({ ...this.#under, shared: true }, () => this.#countsAgree());
     } else if (step.kind === 'replay') {
       for (const { changes, seq } of this.#applied.slice(-3)) await this.store.replay(changes, seq);
     } else await this.#give(step.kind, this.#pick(step.picks), step.ms);
@@ -282,7 +284,7 @@ class Run {
     }
     const items = await this.store.takeDue(lane, this.#now, limit);
     assert.deepEqual(items, expected);
-    this.#held.push(...items);
+    this.#hold(items);
   }
 
   async #takeSome(due: readonly ModelItem[], limit: number): Promise<void> {
@@ -294,16 +296,21 @@ class Run {
       known.lease = 'held';
       this.#meet('taken');
     }
+    this.#hold(items);
+  }
+
+  #hold(items: readonly QueueItem[]): void {
     this.#held.push(...items);
+    for (const item of items) this.#taken.set(item, this.#certificates.get(item.serial)?.revision as number);
   }
 
   async #publish(items: readonly QueueItem[], stale: boolean, life: number): Promise<void> {
     const thisUpdate = Math.floor(this.#now / SECOND) * SECOND;
     const expected: PublishOutcome[] = [];
-    const answers = items.flatMap((item, i) => {
+    const answers = items.flatMap((item) => {
       const recorded = this.#certificates.get(item.serial);
       if (recorded === undefined) return [];
-      const revision = stale && i === 0 && recorded.revision > 1 ? recorded.revision - 1 : recorded.revision;
+      const revision = (stale ? this.#taken.get(item) : undefined) ?? recorded.revision;
       const signed = { ...recorded, revision };
       return [{ item, response: response(signed, thisUpdate, { refreshAt: thisUpdate + life }) }];
     });
@@ -332,8 +339,10 @@ class Run {
     if (how === 'postpone') {
       const kept = new Set(items.filter((item) => this.#shared && this.#leaseOf(item) === 'renewed'));
       this.#end(items);
-      for (const item of items) if (!kept.has(item)) this.#insert({ ...item, dueAt: this.#now + ms });
-      return this.store.postpone(items, this.#now + ms);
+      // As the signer does: never earlier than any was due, or a refresh item counts as overtaken.
+      const dueAt = items.reduce((latest, item) => Math.max(latest, item.dueAt), this.#now + ms);
+      for (const item of items) if (!kept.has(item)) this.#insert({ ...item, dueAt });
+      return this.store.postpone(items, dueAt);
     }
     if (how === 'retire') {
       this.#end(items);
