@@ -13,7 +13,15 @@ export function outranks(next: Certificate, current: Certificate): boolean {
   const [revoked, wasRevoked] = [next.revocation !== undefined, current.revocation !== undefined];
   if (revoked !== wasRevoked) return revoked;
   if (next.recordedAt !== current.recordedAt) return next.recordedAt > current.recordedAt;
+  // What was learnt of a certificate outranks what was not: of what is known alone follows where it is revoked, and for which key.
+  const [learnt, wasLearnt] = [known(next), known(current)];
+  for (let i = 0; i < learnt.length; i++) if (learnt[i] !== wasLearnt[i]) return learnt[i] === true;
   return contents(next) > contents(current);
+}
+
+/** How much is known, the gravest first: a shard is fixed once; without a URL a certificate is on CRLs alone (B-23). */
+function known({ crlShard, withoutOcsp, spkiHash, notAfter, notBefore }: Certificate): readonly boolean[] {
+  return [crlShard !== undefined, withoutOcsp, spkiHash !== undefined, notAfter !== undefined, notBefore !== undefined];
 }
 
 /** Any order will do, as long as it is one. */

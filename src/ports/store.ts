@@ -112,7 +112,10 @@ export interface RefreshQueue {
    * @param unable issuers that this process cannot sign for now: a shared store leaves their work to others.
    */
   takeDue(lane: Lane, nowMs: EpochMs, limit: number, unable?: ReadonlySet<IssuerTag>): Promise<readonly QueueItem[]>;
-  /** Gives leased items back, to be due again at `dueAt`. */
+  /**
+   * Gives leased items back, to be due again at `dueAt`. @param dueAt not before any of them was due: a refresh item that is due
+   * before its answer is to be refreshed counts as overtaken.
+   */
   postpone(items: readonly QueueItem[], dueAt: EpochMs): Promise<void>;
   /** Drops leased items for which there is nothing to do. An item that was inserted again meanwhile is due once more. */
   drop(items: readonly QueueItem[]): Promise<void>;

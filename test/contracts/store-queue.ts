@@ -1,12 +1,13 @@
 /** The queue of a store: who gets which item, when, and how often. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Lane } from '../../src/core/certificate.ts';
+import type { Certificate, Lane } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
-import type { QueueItem, Store } from '../../src/ports/store.ts';
+import type { Change, QueueItem, Store } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
 import {
+  certificate,
   freshStores,
   issued,
   response,
@@ -123,6 +124,30 @@ export function queueContract(adapter: string, begin: () => Promise<StoreUnderTe
         assert.deepEqual(await due(store, lane), [serialOf(1)], end);
       }
     }
+
+    it('keeps a refresh item that is inserted again while it is leased, due since before (P4)', async () => {
+      for (const end of ['drop', 'retire', 'postpone', 'publish'] as const) {
+        const { store, under } = await fresh();
+        const imported = (seq: number, change: Partial<Certificate>): Change => ({
+          certificate: certificate(1, seq, change),
+          lane: 'refresh',
+        });
+        await store.replay([imported(1, {})], 1);
+        const [item] = (await store.takeDue('refresh', NOW, 1)) as [QueueItem];
+        // What a later import learns: it is recorded later, and the item is still due since the first.
+        const learnt = imported(2, { recordedAt: NOW + 1, notAfter: NOW + DAY, revision: 2 });
+        await store.replay([learnt], 2);
+        if (end === 'drop') await store.drop([item]);
+        else if (end === 'retire') await store.retire([item]);
+        else if (end === 'postpone') await store.postpone([item], NOW + DAY);
+        else {
+          const answer = { response: response(imported(1, {}).certificate, NOW), item };
+          assert.deepEqual(await store.publish([answer]), ['superseded']);
+        }
+        assert.deepEqual(await due(store, 'refresh', 9, NOW + 1), [serialOf(1)], end);
+        await soon(under, () => assert.ok(store.backlog('refresh', NOW + MINUTE) >= 1, end));
+      }
+    });
 
     it('keeps revocations by the hundred thousand apart from single ones', async () => {
       const { store, reopen, under } = await fresh();

@@ -58,4 +58,31 @@ describe('outranks', () => {
       }),
     );
   });
+
+  it('keeps what was learnt: of two states that differ in it alone, the one that knows more stays', () => {
+    const told = { crlShard: '3', withoutOcsp: true, spkiHash: '0f'.repeat(16), notAfter: 2, notBefore: 1 };
+    const untold = {
+      crlShard: undefined,
+      withoutOcsp: false,
+      spkiHash: undefined,
+      notAfter: undefined,
+      notBefore: undefined,
+    };
+    const subset = fc.subarray(Object.keys(told) as (keyof typeof told)[]);
+    const knowing = (state: Certificate, fields: readonly (keyof typeof told)[]): Certificate => ({
+      ...state,
+      ...untold,
+      ...Object.fromEntries(fields.map((field) => [field, told[field]])),
+    });
+    fc.assert(
+      fc.property(states, subset, subset, (state, more, rest) => {
+        const less = more.filter((field) => !rest.includes(field));
+        if (less.length === more.length) return;
+        const [knows, doubts] = [knowing(state, more), knowing(state, less)];
+        assert.ok(outranks(knows, doubts));
+        assert.ok(!outranks(doubts, knows));
+        assert.deepEqual(settle([doubts, knows]), settle([knows, doubts]));
+      }),
+    );
+  });
 });

@@ -84,15 +84,17 @@ export class Leases {
   }
 
   /**
-   * When a certificate is due once its refresh item is ended: never again, unless it was inserted or answered anew while it was
-   * in somebody's hands; then that stays.
+   * When a certificate is due once its refresh item is ended: never again, unless it was recorded or answered anew while it was
+   * in somebody's hands; then that stays. Whether the recording inserted the item again does not show where it was due already
+   * (record-changes.ts keeps the earlier instant): so any does, and costs one look too many at worst; the other way round the
+   * certificate would never be refreshed again (P4).
    */
   dueAfter(item: QueueItem, { certificate, answer, due }: StoredRecord): number | undefined {
     if (due !== item.dueAt) return due;
     const held = this.#held.get(item.serial);
-    const insertedAgain = held?.recordedSeq !== certificate.recordedSeq && due === certificate.recordedAt;
+    const recordedAgain = held?.recordedSeq !== certificate.recordedSeq;
     const answeredAgain = answer !== undefined && held?.thisUpdate !== answer.thisUpdate;
-    return insertedAgain || answeredAgain ? due : undefined;
+    return recordedAgain || answeredAgain ? due : undefined;
   }
 
   /** The item is in nobody's hands any more. Returns the bucket that is to be settled, if that was the last of it. */

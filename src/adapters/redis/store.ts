@@ -514,6 +514,8 @@ export class RedisStore implements Store {
         return this.#appliedBefore(watch, seq);
       }
       if (outcome.kind === 'done' || outcome.kind === 'applied') {
+        // Into buckets that this very process holds, too: it need not wait until they are settled.
+        this.#of(ledger.issuer).queue.leases.wrote(commit.counts.bounds);
         watch.touch(seq);
         return 'applied';
       }
