@@ -15,13 +15,15 @@ import { serialBytes } from '../core/serial.ts';
 import type { CrlDraft, CrlFile, CrlSource } from '../ports/crl-archive.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { CrlChange } from './crl-changes.ts';
-import { EntryCursor, openedCrl, PIECE_OCTETS } from './crl-entries.ts';
+import { EntryCursor, openedCrl } from './crl-entries.ts';
+import { placeBefore, type CrlMark } from './crl-marks.ts';
+import { PIECE_OCTETS, ReadAhead } from './read-ahead.ts';
 
 /** Encoded entries somewhere, from the first to the last. */
 export interface EntryOctets {
   readonly count: number;
   readonly octets: number;
-  /** Again and again. */
+  /** Again and again. Each piece is there until the next is asked for. */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
@@ -57,6 +59,7 @@ export async function entriesFromIndex(
 /**
  * The entries of a CRL, changed.
  * @param changes by serial in ascending order, each serial once.
+ * @param marks of this CRL, as the gate found them; none: every entry is looked at.
  * @throws Problem `corrupt` when the file is no CRL.
  */
 export async function entriesFromCrl(
@@ -64,6 +67,7 @@ export async function entriesFromCrl(
   record: CrlRecord,
   changes: readonly CrlChange[],
   invalidityDate: CrlParts['invalidityDate'],
+  marks: readonly CrlMark[] = [],
 ): Promise<EntryOctets> {
   const { regions } = await openedCrl(file);
   const cursor = new EntryCursor(file, regions, () => undefined);
@@ -71,6 +75,7 @@ export async function entriesFromCrl(
   let count = record.entries;
   let copied = regions.entriesAt;
   for (const { serial, revocation } of changes) {
+    await cursor.jump(placeBefore(marks, serial));
     const found = await seek(cursor, serialBytes(serial));
     const { offset } = cursor;
     if (offset > copied) segments.push({ from: copied, to: offset });
@@ -93,7 +98,6 @@ export async function entriesFromCrl(
 export interface SignedCrl {
   readonly entries: number;
   readonly bytes: number;
-  readonly sha256: string;
 }
 
 /**
@@ -129,7 +133,7 @@ export async function writeCrl(
     await nextTurn();
   }
   await draft.write(Buffer.concat([tbs.after, crl.after]));
-  return { entries: entries.count, bytes: draft.octets, sha256: draft.sha256() };
+  return { entries: entries.count, bytes: draft.octets };
 }
 
 /** Octets of a source, or encoded ones. */
@@ -137,29 +141,36 @@ type Segment = { readonly from: number; readonly to: number } | Buffer;
 
 /** Segments of a source ascend: each of its octets is read once. */
 async function* piecesOf(source: CrlSource, segments: readonly Segment[]): AsyncGenerator<Uint8Array> {
-  let read: { readonly at: number; readonly octets: Buffer } = { at: 0, octets: Buffer.alloc(0) };
-  let together: Buffer[] = [];
+  const read = segments.filter((segment) => 'from' in segment);
+  const pieces = new ReadAhead(source, read[0]?.from ?? 0, read.at(-1)?.to ?? 0);
+  let piece: Buffer = Buffer.alloc(0);
+  const together = Buffer.allocUnsafeSlow(PIECE_OCTETS);
   let length = 0;
   for (const segment of segments) {
-    if (!('from' in segment)) {
-      together.push(segment);
-      length += segment.length;
-    } else {
-      for (let at = segment.from; at < segment.to;) {
-        if (at >= read.at + read.octets.length)
-          read = { at, octets: await source.read(at, Math.min(PIECE_OCTETS, source.octets - at)) };
-        const part = read.octets.subarray(at - read.at, segment.to - read.at);
-        together.push(part);
-        length += part.length;
-        at += part.length;
-        if (length < PIECE_OCTETS) continue;
-        yield together.length === 1 ? part : Buffer.concat(together);
-        together = [];
-        length = 0;
+    let at = 'from' in segment ? segment.from : 0;
+    const end = 'from' in segment ? segment.to : segment.length;
+    while (at < end) {
+      let part: Buffer;
+      if ('from' in segment) {
+        while (at >= pieces.at) {
+          piece = await pieces.next();
+          pieces.ahead();
+        }
+        const from = at - (pieces.at - piece.length);
+        part = piece.subarray(from, from + Math.min(end - at, PIECE_OCTETS - length));
+      } else part = segment.subarray(at, at + PIECE_OCTETS - length);
+      at += part.length;
+      if (length === 0 && part.length === piece.length) {
+        yield part;
+        continue;
       }
+      length += part.copy(together, length);
+      if (length < PIECE_OCTETS) continue;
+      yield together;
+      length = 0;
     }
   }
-  if (length > 0) yield Buffer.concat(together);
+  if (length > 0) yield together.subarray(0, length);
 }
 
 /** Moves to the first entry whose serial is not less. @returns whether it is that of the serial. */

@@ -489,7 +489,7 @@ export class EmbeddedStore implements Store, Population, Relay {
       // C-10: numbers only grow, whoever asks.
       if (current !== undefined && record.number <= current.number) return undefined;
       await this.#archive.keep(record, draft);
-      return this.#makeCurrent(record, await this.#archive.read(record));
+      return this.#makeCurrent(record, await this.#archive.readKept(record));
     });
     await told?.heard;
     return told !== undefined;
