@@ -1,8 +1,9 @@
 /**
  * Writes a signed CRL into a draft, without ever having more than a piece of it in memory.
  *
- * DER wants each length before its content, and an ECDSA signature has no fixed length: so the entries are gone through twice, once
- * for the signature and once for the file, and how many octets they have is known before. They come from one of two places:
+ * DER wants each length before its content: so how many octets the entries have is known before. An ECDSA signature has no fixed
+ * length: so the first octets are written last, and where even their number depends on it, the entries are gone through twice, once
+ * for the signature and once for the file. They come from one of two places:
  *
  *   the index       encoded into a draft of their own, from which both passes read. Entries that may leave are left out.
  *   the current CRL with what has changed since: octets are copied, only changed entries are encoded.
@@ -18,6 +19,9 @@ import type { CrlChange } from './crl-changes.ts';
 import { EntryCursor, openedCrl } from './crl-entries.ts';
 import { placeBefore, type CrlMark } from './crl-marks.ts';
 import { PIECE_OCTETS, ReadAhead } from './read-ahead.ts';
+
+/** More than any: RSA of 8192 bits. */
+const MOST_SIGNATURE_OCTETS = 1024;
 
 /** Encoded entries somewhere, from the first to the last. */
 export interface EntryOctets {
@@ -114,11 +118,15 @@ export async function writeCrl(
   account: { before(): Promise<void>; after(): void },
 ): Promise<SignedCrl> {
   const tbs = tbsAround(parts, entries.octets);
+  const room = roomBefore(tbs.octets, parts.algorithm);
   const signing = holder.begin();
   signing.update(tbs.before);
+  if (room !== undefined) await draft.write(Buffer.concat([Buffer.alloc(room), tbs.before]));
   for await (const piece of entries.pieces()) {
+    const written = room === undefined ? undefined : draft.write(piece);
+    written?.catch(() => undefined);
     signing.update(piece);
-    await nextTurn();
+    await (written ?? nextTurn());
   }
   signing.update(tbs.after);
   await account.before();
@@ -127,13 +135,24 @@ export async function writeCrl(
   account.after();
 
   const crl = crlAround(tbs.octets, parts.algorithm, signed.signature);
-  await draft.write(Buffer.concat([crl.before, tbs.before]));
-  for await (const piece of entries.pieces()) {
-    await draft.write(piece);
-    await nextTurn();
-  }
+  if (room === undefined) {
+    await draft.write(Buffer.concat([crl.before, tbs.before]));
+    for await (const piece of entries.pieces()) await draft.write(piece);
+  } else if (crl.before.length === room) await draft.write(crl.before, 0);
+  else throw new Error('the signature is larger than any');
   await draft.write(Buffer.concat([tbs.after, crl.after]));
   return { entries: entries.count, bytes: draft.octets };
+}
+
+/**
+ * How many octets stand before TBSCertList, whatever the signature's length; undefined when that matters. Where it does not, what is
+ * signed is written at the same time.
+ */
+function roomBefore(tbsOctets: number, algorithm: CrlParts['algorithm']): number | undefined {
+  const [least, most] = [0, MOST_SIGNATURE_OCTETS].map(
+    (octets) => crlAround(tbsOctets, algorithm, Buffer.alloc(octets)).before.length,
+  );
+  return least === most ? least : undefined;
 }
 
 /** Octets of a source, or encoded ones. */

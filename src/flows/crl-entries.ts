@@ -6,7 +6,7 @@ import { CrlEntryReader, type CrlEntryView } from '../core/crl/crl-reader.ts';
 import { Problem } from '../core/problem.ts';
 import type { CrlSource } from '../ports/crl-archive.ts';
 import type { CrlMark } from './crl-marks.ts';
-import { ReadAhead } from './read-ahead.ts';
+import { PIECE_OCTETS, ReadAhead } from './read-ahead.ts';
 
 /** Less than this is left of a piece: the next one is read. Larger than any entry, or the CRL is refused. */
 const SHORT_OCTETS = 64 * 1024;
@@ -100,15 +100,18 @@ export class EntryCursor {
 
   /** To an entry further on, without a look at what lies before. Not with a `seen` that wants everything. */
   async jump(place: number): Promise<void> {
-    const ahead = place - this.place;
-    if (ahead <= 0) return;
-    if (ahead <= this.bytes.length - this.at) {
-      this.at += ahead;
-      return;
+    for (let missing = place - this.place; missing > 0; missing = place - this.place) {
+      const there = this.bytes.length - this.at;
+      this.at += Math.min(missing, there);
+      if (missing <= there) return;
+      // A piece that is read ahead already is not read again for its second half.
+      if (missing - there < PIECE_OCTETS) await this.fill();
+      else {
+        this.bytes = this.bytes.subarray(0, 0);
+        this.at = 0;
+        await this.#pieces.skipTo(this.#entriesAt + place);
+      }
     }
-    await this.#pieces.skipTo(this.#entriesAt + place);
-    this.bytes = this.bytes.subarray(0, 0);
-    this.at = 0;
   }
 
   /** The next entry; the cursor stays before it. @throws Problem `corrupt` */

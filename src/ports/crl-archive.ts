@@ -16,8 +16,6 @@ export interface CrlArchive {
   write(record: CrlRecord, der: Buffer): Promise<void>;
   /** @throws Problem `corrupt` when it does not hold what was published. */
   read(record: CrlRecord): Promise<Buffer>;
-  /** What `keep` has just kept, whose digest it has compared: it is not hashed once more. @throws Problem `corrupt` */
-  readKept(record: CrlRecord): Promise<Buffer>;
   /** In pieces, without a look at the digest. @throws Problem `corrupt` when it is not there, or of another length. */
   open(record: CrlRecord): Promise<CrlFile>;
   /** The one with the greatest number. */
@@ -46,9 +44,12 @@ export interface CrlFile extends CrlSource {
 }
 
 export interface CrlDraft extends CrlSource {
-  /** Appends. One at a time. @throws Problem `unavailable` when the disk is full or gone. */
-  write(octets: Uint8Array): Promise<void>;
-  /** Hex SHA-256 of what was written so far, as it lies there; as that of a CrlFile. */
+  /**
+   * Appends, or with `at` replaces octets that were written before. One at a time.
+   * @throws Problem `unavailable` when the disk is full or gone.
+   */
+  write(octets: Uint8Array, at?: number): Promise<void>;
+  /** Hex SHA-256 of all octets as they lie there; as that of a CrlFile. Asked for when everything is written. */
   digest(): Promise<string>;
   /** Removes what was not kept. Never rejects. */
   discard(): Promise<void>;

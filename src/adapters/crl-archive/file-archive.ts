@@ -72,33 +72,24 @@ export class FileCrlArchive implements CrlArchive {
     }
   }
 
+  /** In pieces, between which the event loop goes on: to hash half a gigabyte at once would hold up every answer for a second. */
   async read(record: CrlRecord): Promise<Buffer> {
+    const file = await this.open(record);
     const hash = createHash('sha256');
-    const der = await this.#whole(record, (octets) => void hash.update(octets));
+    const der = Buffer.allocUnsafeSlow(file.octets);
+    try {
+      for (let at = 0; at < der.length; at += PIECE) {
+        const end = Math.min(at + PIECE, der.length);
+        hash.update(await file.read(at, end - at, der.subarray(at, end)));
+      }
+    } finally {
+      await file.close();
+    }
     if (hash.digest('hex') === record.sha256) return der;
     throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
       field: this.path(record),
       value: `number ${record.number}`,
     });
-  }
-
-  readKept(record: CrlRecord): Promise<Buffer> {
-    return this.#whole(record, () => undefined);
-  }
-
-  /** In pieces, between which the event loop goes on: to hash half a gigabyte at once would hold up every answer for a second. */
-  async #whole(record: CrlRecord, seen: (octets: Buffer) => void): Promise<Buffer> {
-    const file = await this.open(record);
-    try {
-      const der = Buffer.allocUnsafeSlow(file.octets);
-      for (let at = 0; at < der.length; at += PIECE) {
-        const end = Math.min(at + PIECE, der.length);
-        seen(await file.read(at, end - at, der.subarray(at, end)));
-      }
-      return der;
-    } finally {
-      await file.close();
-    }
   }
 
   async open(record: CrlRecord): Promise<OpenedFile> {
@@ -193,6 +184,7 @@ class FileDraft implements CrlDraft {
   octets = 0;
   readonly #file: FileHandle;
   #digest: Promise<string> | undefined;
+  #synced: Promise<void> | undefined;
   #open = true;
 
   private constructor(path: string, file: FileHandle) {
@@ -204,17 +196,23 @@ class FileDraft implements CrlDraft {
     return new FileDraft(path, await open(path, 'wx+', 0o644));
   }
 
-  async write(octets: Uint8Array): Promise<void> {
+  async write(octets: Uint8Array, at = this.octets): Promise<void> {
     this.#digest = undefined;
+    this.#synced = undefined;
     let written = 0;
     while (written < octets.length) {
       const rest = octets.subarray(written);
-      written += (await this.#file.write(rest, 0, rest.length, this.octets + written)).bytesWritten;
+      written += (await this.#file.write(rest, 0, rest.length, at + written)).bytesWritten;
     }
-    this.octets += octets.length;
+    this.octets = Math.max(this.octets, at + octets.length);
   }
 
+  /** Everything is written: it goes to the disk while others look at it. */
   digest(): Promise<string> {
+    if (this.#synced === undefined) {
+      this.#synced = this.#file.datasync();
+      this.#synced.catch(() => undefined);
+    }
     return (this.#digest ??= fileDigest(this.#file, this.path, this.octets));
   }
 
@@ -230,13 +228,13 @@ class FileDraft implements CrlDraft {
         value: `number ${record.number}`,
       });
     }
-    await this.#file.datasync();
+    await this.#synced;
   }
 
   async discard(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await this.#digest?.catch(() => undefined);
+    await Promise.allSettled([this.#digest, this.#synced]);
     await this.#file.close().catch(() => undefined);
     // Also when the disk is full: each try has another number, and what they left would keep it full.
     await rm(this.path, { force: true }).catch(() => undefined);
