@@ -1,8 +1,9 @@
 /**
  * Writes a signed CRL into a draft, without ever having more than a piece of it in memory.
  *
- * DER wants each length before its content, and an ECDSA signature has no fixed length: so the entries are gone through twice, once
- * for the signature and once for the file, and how many octets they have is known before. They come from one of two places:
+ * DER wants each length before its content: so how many octets the entries have is known before. An ECDSA signature has no fixed
+ * length: so the first octets are written last, and where even their number depends on it, the entries are gone through twice, once
+ * for the signature and once for the file. They come from one of two places:
  *
  *   the index       encoded into a draft of their own, from which both passes read. Entries that may leave are left out.
  *   the current CRL with what has changed since: octets are copied, only changed entries are encoded.
@@ -15,13 +16,18 @@ import { serialBytes } from '../core/serial.ts';
 import type { CrlDraft, CrlFile, CrlSource } from '../ports/crl-archive.ts';
 import type { KeyHolder } from '../ports/key-holder.ts';
 import type { CrlChange } from './crl-changes.ts';
-import { EntryCursor, openedCrl, PIECE_OCTETS } from './crl-entries.ts';
+import { EntryCursor, openedCrl } from './crl-entries.ts';
+import { placeBefore, type CrlMark } from './crl-marks.ts';
+import { PIECE_OCTETS, ReadAhead } from './read-ahead.ts';
+
+/** More than any: RSA of 8192 bits. */
+const MOST_SIGNATURE_OCTETS = 1024;
 
 /** Encoded entries somewhere, from the first to the last. */
 export interface EntryOctets {
   readonly count: number;
   readonly octets: number;
-  /** Again and again. */
+  /** Again and again. Each piece is there until the next is asked for. */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
@@ -57,6 +63,7 @@ export async function entriesFromIndex(
 /**
  * The entries of a CRL, changed.
  * @param changes by serial in ascending order, each serial once.
+ * @param marks of this CRL, as the gate found them; none: every entry is looked at.
  * @throws Problem `corrupt` when the file is no CRL.
  */
 export async function entriesFromCrl(
@@ -64,6 +71,7 @@ export async function entriesFromCrl(
   record: CrlRecord,
   changes: readonly CrlChange[],
   invalidityDate: CrlParts['invalidityDate'],
+  marks: readonly CrlMark[] = [],
 ): Promise<EntryOctets> {
   const { regions } = await openedCrl(file);
   const cursor = new EntryCursor(file, regions, () => undefined);
@@ -71,6 +79,7 @@ export async function entriesFromCrl(
   let count = record.entries;
   let copied = regions.entriesAt;
   for (const { serial, revocation } of changes) {
+    await cursor.jump(placeBefore(marks, serial));
     const found = await seek(cursor, serialBytes(serial));
     const { offset } = cursor;
     if (offset > copied) segments.push({ from: copied, to: offset });
@@ -93,7 +102,6 @@ export async function entriesFromCrl(
 export interface SignedCrl {
   readonly entries: number;
   readonly bytes: number;
-  readonly sha256: string;
 }
 
 /**
@@ -110,11 +118,15 @@ export async function writeCrl(
   account: { before(): Promise<void>; after(): void },
 ): Promise<SignedCrl> {
   const tbs = tbsAround(parts, entries.octets);
+  const room = roomBefore(tbs.octets, parts.algorithm);
   const signing = holder.begin();
   signing.update(tbs.before);
+  if (room !== undefined) await draft.write(Buffer.concat([Buffer.alloc(room), tbs.before]));
   for await (const piece of entries.pieces()) {
+    const written = room === undefined ? undefined : draft.write(piece);
+    written?.catch(() => undefined);
     signing.update(piece);
-    await nextTurn();
+    await (written ?? nextTurn());
   }
   signing.update(tbs.after);
   await account.before();
@@ -123,13 +135,24 @@ export async function writeCrl(
   account.after();
 
   const crl = crlAround(tbs.octets, parts.algorithm, signed.signature);
-  await draft.write(Buffer.concat([crl.before, tbs.before]));
-  for await (const piece of entries.pieces()) {
-    await draft.write(piece);
-    await nextTurn();
-  }
+  if (room === undefined) {
+    await draft.write(Buffer.concat([crl.before, tbs.before]));
+    for await (const piece of entries.pieces()) await draft.write(piece);
+  } else if (crl.before.length === room) await draft.write(crl.before, 0);
+  else throw new Error('the signature is larger than any');
   await draft.write(Buffer.concat([tbs.after, crl.after]));
-  return { entries: entries.count, bytes: draft.octets, sha256: draft.sha256() };
+  return { entries: entries.count, bytes: draft.octets };
+}
+
+/**
+ * How many octets stand before TBSCertList, whatever the signature's length; undefined when that matters. Where it does not, what is
+ * signed is written at the same time.
+ */
+function roomBefore(tbsOctets: number, algorithm: CrlParts['algorithm']): number | undefined {
+  const [least, most] = [0, MOST_SIGNATURE_OCTETS].map(
+    (octets) => crlAround(tbsOctets, algorithm, Buffer.alloc(octets)).before.length,
+  );
+  return least === most ? least : undefined;
 }
 
 /** Octets of a source, or encoded ones. */
@@ -137,29 +160,36 @@ type Segment = { readonly from: number; readonly to: number } | Buffer;
 
 /** Segments of a source ascend: each of its octets is read once. */
 async function* piecesOf(source: CrlSource, segments: readonly Segment[]): AsyncGenerator<Uint8Array> {
-  let read: { readonly at: number; readonly octets: Buffer } = { at: 0, octets: Buffer.alloc(0) };
-  let together: Buffer[] = [];
+  const read = segments.filter((segment) => 'from' in segment);
+  const pieces = new ReadAhead(source, read[0]?.from ?? 0, read.at(-1)?.to ?? 0);
+  let piece: Buffer = Buffer.alloc(0);
+  const together = Buffer.allocUnsafeSlow(PIECE_OCTETS);
   let length = 0;
   for (const segment of segments) {
-    if (!('from' in segment)) {
-      together.push(segment);
-      length += segment.length;
-    } else {
-      for (let at = segment.from; at < segment.to;) {
-        if (at >= read.at + read.octets.length)
-          read = { at, octets: await source.read(at, Math.min(PIECE_OCTETS, source.octets - at)) };
-        const part = read.octets.subarray(at - read.at, segment.to - read.at);
-        together.push(part);
-        length += part.length;
-        at += part.length;
-        if (length < PIECE_OCTETS) continue;
-        yield together.length === 1 ? part : Buffer.concat(together);
-        together = [];
-        length = 0;
+    let at = 'from' in segment ? segment.from : 0;
+    const end = 'from' in segment ? segment.to : segment.length;
+    while (at < end) {
+      let part: Buffer;
+      if ('from' in segment) {
+        while (at >= pieces.at) {
+          piece = await pieces.next();
+          pieces.ahead();
+        }
+        const from = at - (pieces.at - piece.length);
+        part = piece.subarray(from, from + Math.min(end - at, PIECE_OCTETS - length));
+      } else part = segment.subarray(at, at + PIECE_OCTETS - length);
+      at += part.length;
+      if (length === 0 && part.length === piece.length) {
+        yield part;
+        continue;
       }
+      length += part.copy(together, length);
+      if (length < PIECE_OCTETS) continue;
+      yield together;
+      length = 0;
     }
   }
-  if (length > 0) yield Buffer.concat(together);
+  if (length > 0) yield together.subarray(0, length);
 }
 
 /** Moves to the first entry whose serial is not less. @returns whether it is that of the serial. */

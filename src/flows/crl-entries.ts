@@ -5,9 +5,9 @@ import type { CrlFrame, CrlRegions } from '../core/crl/crl-frame.ts';
 import { CrlEntryReader, type CrlEntryView } from '../core/crl/crl-reader.ts';
 import { Problem } from '../core/problem.ts';
 import type { CrlSource } from '../ports/crl-archive.ts';
+import type { CrlMark } from './crl-marks.ts';
+import { PIECE_OCTETS, ReadAhead } from './read-ahead.ts';
 
-/** Read, hashed and written between two turns of the event loop: half a millisecond of hashing. */
-export const PIECE_OCTETS = 512 * 1024;
 /** Less than this is left of a piece: the next one is read. Larger than any entry, or the CRL is refused. */
 const SHORT_OCTETS = 64 * 1024;
 /** Compared at once where two CRLs are likely to be equal. */
@@ -37,17 +37,24 @@ export class EntryCursor {
   /** Octets in memory; the next entry begins at `at`, and `end` of them are there. */
   bytes: Buffer = Buffer.alloc(0);
   at = 0;
-  readonly #source: CrlSource;
+  readonly #pieces: ReadAhead;
   readonly #seen: (octets: Buffer) => void;
   #reader = new CrlEntryReader(this.bytes);
-  /** Offset in the file of what is read next, and where the entries end. */
-  #next: number;
+  readonly #entriesAt: number;
   readonly #entriesEnd: number;
 
-  /** @param seen is given all octets of the entries once, in order. */
-  constructor(source: CrlSource, { entriesAt, entriesEnd }: CrlRegions, seen: (octets: Buffer) => void) {
-    this.#source = source;
-    this.#next = entriesAt;
+  /**
+   * @param seen is given all octets of the entries once, in order.
+   * @param kept whether what was peeked at must outlive the next `fill`.
+   */
+  constructor(
+    source: CrlSource,
+    { entriesAt, entriesEnd }: CrlRegions,
+    seen: (octets: Buffer) => void,
+    kept: 'kept' | 'passed' = 'passed',
+  ) {
+    this.#pieces = new ReadAhead(source, entriesAt, entriesEnd, SHORT_OCTETS, kept === 'kept');
+    this.#entriesAt = entriesAt;
     this.#entriesEnd = entriesEnd;
     this.#seen = seen;
   }
@@ -61,27 +68,50 @@ export class EntryCursor {
 
   /** No entry is left. */
   get done(): boolean {
-    return this.at === this.bytes.length && this.#next === this.#entriesEnd;
+    return this.at === this.bytes.length && this.#pieces.done;
   }
 
   /** Whether `fill` must be called before the next entry can be looked at. */
   get short(): boolean {
-    return this.bytes.length - this.at < SHORT_OCTETS && this.#next < this.#entriesEnd;
+    return this.bytes.length - this.at < SHORT_OCTETS && !this.#pieces.done;
   }
 
   /** Offset in the file of the next entry. */
   get offset(): number {
-    return this.#next - (this.bytes.length - this.at);
+    return this.#pieces.at - (this.bytes.length - this.at);
+  }
+
+  /** The same from the first entry on. */
+  get place(): number {
+    return this.offset - this.#entriesAt;
   }
 
   async fill(): Promise<void> {
-    const piece = await this.#source.read(this.#next, Math.min(PIECE_OCTETS, this.#entriesEnd - this.#next));
+    const octets = await this.#pieces.next();
     await nextTurn();
-    this.#seen(piece);
-    this.bytes = Buffer.concat([this.bytes.subarray(this.at), piece]);
+    this.#seen(octets.subarray(SHORT_OCTETS));
+    const rest = this.bytes.length - this.at;
+    this.bytes.copy(octets, SHORT_OCTETS - rest, this.at);
+    this.#pieces.ahead();
+    this.bytes = octets.subarray(SHORT_OCTETS - rest);
     this.#reader = new CrlEntryReader(this.bytes);
     this.at = 0;
-    this.#next += piece.length;
+  }
+
+  /** To an entry further on, without a look at what lies before. Not with a `seen` that wants everything. */
+  async jump(place: number): Promise<void> {
+    for (let missing = place - this.place; missing > 0; missing = place - this.place) {
+      const there = this.bytes.length - this.at;
+      this.at += Math.min(missing, there);
+      if (missing <= there) return;
+      // A piece that is read ahead already is not read again for its second half.
+      if (missing - there < PIECE_OCTETS) await this.fill();
+      else {
+        this.bytes = this.bytes.subarray(0, 0);
+        this.at = 0;
+        await this.#pieces.skipTo(this.#entriesAt + place);
+      }
+    }
   }
 
   /** The next entry; the cursor stays before it. @throws Problem `corrupt` */
@@ -109,7 +139,7 @@ export class EntryCursor {
   seek(serial: Buffer): 0 | 1 | undefined {
     const { bytes } = this;
     // What must not be looked at before the next piece is there. At the end nothing is left to read.
-    const stop = this.#next < this.#entriesEnd ? bytes.length - SHORT_OCTETS + 1 : bytes.length;
+    const stop = this.#pieces.done ? bytes.length : bytes.length - SHORT_OCTETS + 1;
     while (this.at < stop) {
       const order = compareSerial(bytes, this.at, serial);
       if (order >= 0) return order === 0 ? 0 : 1;
@@ -120,7 +150,7 @@ export class EntryCursor {
 
   /** Reads what is left, so that `seen` has had everything. */
   async drain(): Promise<void> {
-    while (this.#next < this.#entriesEnd) {
+    while (!this.#pieces.done) {
       this.at = this.bytes.length;
       await this.fill();
     }
@@ -138,25 +168,40 @@ export interface Stretch {
 /**
  * Moves both cursors over the entries in memory that are octet for octet the same. From one entry boundary on, equal octets are
  * equal entries: a boundary in one is a boundary in the other.
+ * @param marked gives the marks of `a` from one place to another; up to the last of them no entry is looked at.
+ * @param count entries of `a` so far.
  * @returns undefined when there is none.
  */
-export function skipEqual(a: EntryCursor, b: EntryCursor): Stretch | undefined {
-  const limit = b.at + equalOctets(a, b);
-  const { bytes } = b;
-  const start = b.at;
+export function skipEqual(
+  a: EntryCursor,
+  b: EntryCursor,
+  marked: (from: number, to: number) => readonly CrlMark[],
+  count: number,
+): (Stretch & { readonly marks: readonly CrlMark[] }) | undefined {
+  const equal = equalOctets(a, b);
+  const { bytes, at: start } = b;
+  const { place } = a;
+  const marks = marked(place, place + equal);
+  const mark = marks.at(-1);
+  if (mark !== undefined) {
+    a.at += mark.place - place;
+    b.at += mark.place - place;
+    return { count: mark.count - count, first: serialAt(bytes, start), last: mark.last, marks };
+  }
+  const limit = start + equal;
   let at = start;
   let last = at;
-  let count = 0;
+  let walked = 0;
   for (let end = endOfElement(bytes, at); end <= limit; end = endOfElement(bytes, at)) {
     last = at;
     at = end;
-    count += 1;
+    walked += 1;
     if (at === limit) break;
   }
-  if (count === 0) return undefined;
+  if (walked === 0) return undefined;
   a.at += at - start;
   b.at = at;
-  return { count, first: serialAt(bytes, start), last: serialAt(bytes, last) };
+  return { count: walked, first: serialAt(bytes, start), last: serialAt(bytes, last), marks };
 }
 
 function equalOctets(a: EntryCursor, b: EntryCursor): number {

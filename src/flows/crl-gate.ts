@@ -8,13 +8,13 @@
  *                guess about how far a CRL may shrink: a loss of any size is explained entry by entry, or refused.
  *  4. signature  over the octets as they lie on the disk, and the SHA-256 of the old CRL against its record.
  *
- * Entries that are octet for octet those of the old CRL are counted and not parsed again. That is sound because the old CRL has
+ * Entries that are octet for octet those of the old CRL are counted, from mark to mark (crl-marks.ts), and not parsed again. That is sound because the old CRL has
  * passed this gate in this process, under these rules; because its octets are, by 4, still those that passed; and because both cursors
  * stand at the beginning of an entry, so that equal octets from there on are equal entries. No rule for an entry depends on more
  * than its octets, the frame and thisUpdate, and thisUpdate has only grown (T-32). A process that has not checked the old CRL itself
  * parses everything.
  */
-import { createHash, createVerify, type KeyObject } from 'node:crypto';
+import { createVerify, type KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Certificate, CrlRecord, CrlScope } from '../core/certificate.ts';
 import type { CrlFrame } from '../core/crl/crl-frame.ts';
@@ -32,7 +32,8 @@ import { algorithmOf } from '../core/signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../core/time.ts';
 import type { CrlSource } from '../ports/crl-archive.ts';
 import type { CrlShelf, Ledger } from '../ports/store.ts';
-import { EntryCursor, openedCrl, skipEqual, type OpenedCrl, type Stretch } from './crl-entries.ts';
+import { EntryCursor, openedCrl, skipEqual, type OpenedCrl } from './crl-entries.ts';
+import { KnownMarks, MarkMaker, type CrlMark } from './crl-marks.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 
 /** Certificates asked of the ledger at once. */
@@ -59,8 +60,8 @@ export interface GateParts {
   readonly nowMs: EpochMs;
   /** DER of the issuingDistributionPoint extension that it must have; undefined: none (C-18). */
   readonly idp: Buffer | undefined;
-  /** This process has passed the previous CRL, under the rules of now. */
-  readonly previousPassed: boolean;
+  /** What this process found when it passed the previous CRL, under the rules of now; undefined: it has not. */
+  readonly previousPassed: Pick<PassedCrl, 'marks'> | undefined;
   /**
    * Whether what is new or different on it is asked of the ledger too. Not for a CRL that was built from the revoked index a moment
    * ago, which is the same data, nor for one that the ledger is to learn from.
@@ -75,6 +76,8 @@ export interface PassedCrl {
   readonly changed: number;
   /** Serials that have left. */
   readonly removed: readonly Serial[];
+  /** For the gate of the next one. */
+  readonly marks: readonly CrlMark[];
 }
 
 /**
@@ -98,14 +101,16 @@ export async function checkCrl(
   signed.update(crl.head.subarray(crl.regions.tbsAt));
   const entries = new EntryCursor(crl.source, crl.regions, (octets) => void signed.update(octets));
   const differences = new Differences(about, previous, parts);
+  const made = new MarkMaker();
   const compare = async (old: OpenedCrl | undefined, oldEntries: EntryCursor): Promise<CrlLinting> => {
     const linting = lintingOf(crl.frame, about, previous, parts);
-    if (await compareInOrder(oldEntries, entries, linting, differences, parts.previousPassed)) {
+    if (await compareInOrder(oldEntries, entries, linting, differences, made, parts.previousPassed?.marks)) {
       mustBeClean(linting.end());
       return linting;
     }
     if (about.kind !== 'imported' && !linting.ascending)
       throw new Problem('corrupt', 'the entries do not ascend by serial', { field: 'revokedCertificates', rule: 'P5' });
+    made.forget();
     return compareUnordered(old, crl, lintingOf(crl.frame, about, previous, parts), differences);
   };
   const linted =
@@ -123,7 +128,7 @@ export async function checkCrl(
     });
   }
   const { added, changed, removed } = differences;
-  return { frame: crl.frame, entries: linted.entries, added, changed, removed };
+  return { frame: crl.frame, entries: linted.entries, added, changed, removed, marks: made.marks };
 }
 
 function lintingOf(frame: CrlFrame, about: CrlAbout, previous: CrlRecord | undefined, parts: GateParts): CrlLinting {
@@ -198,9 +203,10 @@ async function againstPrevious(
 ): Promise<CrlLinting> {
   const file = await store.openCrl(previous);
   try {
+    const digest = file.digest();
+    digest.catch(() => undefined);
     const old = await openedCrl(file).catch((error: unknown) => notPublished(previous, error));
-    const digest = createHash('sha256').update(old.head);
-    const entries = new EntryCursor(file, old.regions, (octets) => void digest.update(octets));
+    const entries = new EntryCursor(file, old.regions, () => undefined);
     let linted: CrlLinting | undefined;
     let failure: unknown;
     try {
@@ -210,8 +216,7 @@ async function againstPrevious(
       failure = error;
     }
     // What was found by an old CRL that is not the published one means nothing, and that is what must be repaired.
-    await entries.drain();
-    if (digest.update(old.tail).digest('hex') !== previous.sha256) notPublished(previous, failure);
+    if ((await digest) !== previous.sha256) notPublished(previous, failure);
     if (linted === undefined) throw failure;
     return linted;
   } finally {
@@ -239,7 +244,8 @@ function notPublished(previous: CrlRecord, cause: unknown): never {
 }
 
 /**
- * Goes through both lists side by side; what they share is passed over when the old one has `passed`.
+ * Goes through both lists side by side; what they share is passed over when the old one has passed before.
+ * @param made gets the marks of the new one. @param marks those of the old one; undefined: it has not passed.
  * @returns false when one of them does not ascend: another CA's may not.
  */
 async function compareInOrder(
@@ -247,18 +253,28 @@ async function compareInOrder(
   next: EntryCursor,
   linting: CrlLinting,
   differences: Differences,
-  passed: boolean,
+  made: MarkMaker,
+  marks: readonly CrlMark[] | undefined,
 ): Promise<boolean> {
+  const known = new KnownMarks(marks ?? []);
+  const marked = (from: number, to: number): readonly CrlMark[] => known.within(from, to);
   let oldLast = '';
+  let oldCount = 0;
+  let last = '';
   for (let steps = 1; ; steps++) {
     if (old.short) await old.fill();
     if (next.short) await next.fill();
     if (old.done && next.done) return true;
     if (steps % ENTRIES_PER_TURN === 0) await nextTurn();
-    const stretch: Stretch | undefined = passed ? skipEqual(old, next) : undefined;
+    made.add(next.place, linting.entries, last);
+    const [ahead, more] = [next.place - old.place, linting.entries - oldCount];
+    const stretch = marks === undefined ? undefined : skipEqual(old, next, marked, oldCount);
     if (stretch !== undefined) {
+      for (const mark of stretch.marks) made.add(mark.place + ahead, mark.count + more, mark.last);
       linting.passed(stretch.count, stretch.first, stretch.last);
       if (!linting.ascending) return false;
+      oldCount += stretch.count;
+      last = stretch.last;
       continue;
     }
     const entry = next.done ? undefined : next.peek();
@@ -271,12 +287,16 @@ async function compareInOrder(
       if (oldSerial === serial) differences.isChanged(entry as CrlEntryView);
       else differences.isLost(was);
       old.skip();
-    } else if (same) old.skip();
-    else differences.isNew(entry as CrlEntryView);
+      oldCount += 1;
+    } else if (same) {
+      old.skip();
+      oldCount += 1;
+    } else differences.isNew(entry as CrlEntryView);
     if (entry !== undefined && (was === undefined || oldSerial >= serial)) {
       linting.entry(entry);
       if (!linting.ascending) return false;
       next.skip();
+      last = serial;
     }
     if (differences.waiting >= LOOKED_UP_TOGETHER) await differences.settle();
   }

@@ -109,7 +109,7 @@ async function publish(issuer: ServedIssuer, importing: Importing, parts: CrlImp
     store,
     nowMs: clock.now(),
     idp: idpOf(issuer, scope),
-    previousPassed: false,
+    previousPassed: undefined,
     // The ledger learns from it, in 4.
     lookUpNew: false,
   });

@@ -36,10 +36,12 @@ export class ListedEntries {
     this.#verify = algorithm && createVerify(algorithm.hash);
     this.#hash.update(head);
     this.#verify?.update(head.subarray(regions.tbsAt));
-    this.#cursor = new EntryCursor(source, regions, (octets) => {
+    const seen = (octets: Buffer): void => {
       this.#hash.update(octets);
       this.#verify?.update(octets);
-    });
+    };
+    // An entry may be looked at for longer than its piece, and those that are sorted all are.
+    this.#cursor = new EntryCursor(source, regions, seen, 'kept');
   }
 
   /**

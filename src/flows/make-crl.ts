@@ -16,11 +16,12 @@
 import { COMPLETE, type CrlRecord, type CrlScope } from '../core/certificate.ts';
 import { issuingDistributionPoint } from '../core/crl/idp.ts';
 import { CA_SHARD, shardUrl } from '../core/crl/shards.ts';
+import type { CrlParts } from '../core/crl/crl.ts';
 import { planCrl } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import { rfc3339, SECOND, type EpochMs } from '../core/time.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { CrlDraft } from '../ports/crl-archive.ts';
+import type { CrlDraft, CrlFile } from '../ports/crl-archive.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { CrlShelf, Ledger } from '../ports/store.ts';
 import { entriesFromCrl, entriesFromIndex, writeCrl, type SignedCrl } from './build-crl.ts';
@@ -40,8 +41,8 @@ export interface WantedCrl {
   readonly scope: CrlScope;
   readonly kind: 'scheduled' | 'revocation';
   readonly previous: CrlRecord | undefined;
-  /** This process's gate has passed the previous one. */
-  readonly previousPassed: boolean;
+  /** What this process's gate found when it passed the previous one; undefined: it has not. */
+  readonly previousPassed: Pick<PassedCrl, 'marks'> | undefined;
   /**
    * What has changed since the previous one, and the count up to which that is everything; undefined: make it from the index. Asked
    * for once, when the data is wanted.
@@ -53,6 +54,7 @@ export interface MadeCrl {
   readonly record: CrlRecord;
   /** Made from the index, and not from the previous one. */
   readonly whole: boolean;
+  readonly passed: Pick<PassedCrl, 'marks'>;
 }
 
 /** Signed, and kept from being published by what the gate found. */
@@ -93,21 +95,39 @@ export async function makeCrl(maker: CrlMaker, wanted: WantedCrl): Promise<MadeC
     max(BigInt(Math.floor(now / SECOND)), (previous?.number ?? 0n) + BigInt(since / SECOND)),
   );
   const plan: Plan = { ...wanted, ...times, number, idp };
+  const changes = plan.changes();
+  const from = changes === undefined || previous === undefined ? undefined : await openedOnce(store, previous);
   const draft = await store.draftCrl(scope);
   let isSigned = false;
   try {
-    const built = await write(maker, plan, key, draft, () => (isSigned = true));
-    const passed = await check(maker, plan, key, draft, built);
-    // From here on it is accounted for.
-    isSigned = false;
-    return { record: await publish(maker, plan, draft, built, passed), whole: built.whole };
+    const signed = (): void => void (isSigned = true);
+    const built =
+      changes === undefined || from === undefined
+        ? await writeWhole(maker, plan, key, draft, signed)
+        : await writeChanged(maker, plan, key, draft, signed, { ...changes, from });
+    const sha256 = draft.digest();
+    sha256.catch(() => undefined);
+    const passed = await check(maker, plan, key, draft, built, from);
+    const record = await publish(maker, plan, draft, { ...built, sha256: await sha256 }, passed, () => (isSigned = false));
+    return { record, whole: built.whole, passed };
   } catch (error) {
     // P8: also when what follows the signature could not be done.
     if (isSigned) await accountRefused(maker, plan, draft, error);
     throw error;
   } finally {
     await draft.discard();
+    await from?.close();
   }
+}
+
+/**
+ * The current CRL, for the build and for the gate: one file, read by both, whose digest the gate wants. It is begun here, so that it
+ * is made beside the build.
+ */
+async function openedOnce(store: CrlShelf, record: CrlRecord): Promise<CrlFile> {
+  const file = await store.openCrl(record);
+  file.digest().catch(() => undefined);
+  return file;
 }
 
 function usableKey({ served, keys }: SignerIssuer): SigningKey {
@@ -136,44 +156,50 @@ function idpOf({ served }: SignerIssuer, shard: string): Buffer | undefined {
   return issuingDistributionPoint(url, shard === CA_SHARD ? 'ca-certificates' : 'user-certificates');
 }
 
-async function write(
-  maker: CrlMaker,
-  plan: Plan,
-  key: SigningKey,
-  draft: CrlDraft,
-  signed: () => void,
-): Promise<BuiltCrl> {
-  const { at, store } = maker;
+function partsOf({ at }: CrlMaker, plan: Plan, key: SigningKey): CrlParts {
   const { issuer, profile } = at.served;
-  const { previous } = plan;
-  const { invalidityDate } = profile.crl;
-  const parts = {
+  return {
     issuerName: issuer.nameDer,
     authorityKeyIdentifier: issuer.subjectKeyIdentifier,
     algorithm: key.holder.algorithm,
     thisUpdate: plan.thisUpdate,
     nextUpdate: plan.nextUpdate,
     number: plan.number,
-    invalidityDate,
+    invalidityDate: profile.crl.invalidityDate,
     extensions: plan.idp === undefined ? [] : [plan.idp],
   };
+}
+
+async function writeChanged(
+  maker: CrlMaker,
+  plan: Plan,
+  key: SigningKey,
+  draft: CrlDraft,
+  signed: () => void,
+  { from, list, asOfSeq }: { from: CrlFile; list: readonly CrlChange[]; asOfSeq: number },
+): Promise<BuiltCrl> {
+  const parts = partsOf(maker, plan, key);
+  const marks = plan.previousPassed?.marks;
+  const entries = await entriesFromCrl(from, plan.previous as CrlRecord, list, parts.invalidityDate, marks);
   const accounting = { before: () => mustBeRecordable(maker), after: signed };
-  const changes = plan.changes();
-  if (changes !== undefined && previous !== undefined) {
-    const file = await store.openCrl(previous);
-    try {
-      const entries = await entriesFromCrl(file, previous, changes.list, invalidityDate);
-      const crl = await writeCrl(entries, parts, key.holder, draft, accounting);
-      return { ...crl, asOfSeq: changes.asOfSeq, whole: false };
-    } finally {
-      await file.close();
-    }
-  }
+  return { ...(await writeCrl(entries, parts, key.holder, draft, accounting)), asOfSeq, whole: false };
+}
+
+async function writeWhole(
+  maker: CrlMaker,
+  plan: Plan,
+  key: SigningKey,
+  draft: CrlDraft,
+  signed: () => void,
+): Promise<BuiltCrl> {
+  const { store } = maker;
+  const parts = partsOf(maker, plan, key);
+  const accounting = { before: () => mustBeRecordable(maker), after: signed };
   const scratch = await store.draftCrl(plan.scope);
   try {
     const { asOfSeq: asOf, pages } = store.revokedEntries(plan.scope);
     const asOfSeq = await asOf;
-    const entries = await entriesFromIndex(pages, scratch, previous, invalidityDate);
+    const entries = await entriesFromIndex(pages, scratch, plan.previous, parts.invalidityDate);
     return { ...(await writeCrl(entries, parts, key.holder, draft, accounting)), asOfSeq, whole: true };
   } finally {
     await scratch.discard();
@@ -186,6 +212,7 @@ async function check(
   key: SigningKey,
   draft: CrlDraft,
   built: BuiltCrl,
+  from: CrlFile | undefined,
 ): Promise<PassedCrl> {
   const { at, store, clock } = maker;
   const { scope, number, previous, kind, idp } = plan;
@@ -194,7 +221,10 @@ async function check(
     return await checkCrl(draft, { scope, kind, expected: { number, entries }, asOfSeq }, previous, {
       served: at.served,
       publicKey: key.publicKey,
-      store,
+      store: {
+        find: (issuer, serials) => store.find(issuer, serials),
+        openCrl: (record) => (from === undefined ? store.openCrl(record) : Promise.resolve(stillOpen(from))),
+      },
       nowMs: clock.now(),
       idp,
       previousPassed: plan.previousPassed,
@@ -206,12 +236,23 @@ async function check(
   }
 }
 
+/** For who closes what it has read. */
+function stillOpen(file: CrlFile): CrlFile {
+  return {
+    octets: file.octets,
+    read: (at, length, into) => file.read(at, length, into),
+    digest: () => file.digest(),
+    close: () => Promise.resolve(),
+  };
+}
+
 async function publish(
   maker: CrlMaker,
   plan: Plan,
   draft: CrlDraft,
-  built: BuiltCrl,
+  built: BuiltCrl & { readonly sha256: string },
   passed: PassedCrl,
+  accounted: () => void,
 ): Promise<CrlRecord> {
   const { scope, number, thisUpdate, nextUpdate, previous, kind } = plan;
   const { entries, bytes, sha256, asOfSeq } = built;
@@ -232,6 +273,7 @@ async function publish(
     sha256,
     asOfSeq,
   };
+  accounted();
   await account(maker, scope, 'crl.published', `CRL ${number} with ${entries} entries (${kind})`, {
     number: number.toString(),
     thisUpdate: rfc3339(thisUpdate),
@@ -267,7 +309,7 @@ async function accountRefused(
   await account(maker, scope, 'crl.refused', `CRL ${number} was signed, and is not published`, {
     number: number.toString(),
     bytes: draft.octets,
-    sha256: draft.sha256(),
+    sha256: await draft.digest().catch(() => undefined),
     why: why.slice(0, 1000),
   });
 }

@@ -16,7 +16,7 @@ import type { Timer } from '../ports/clock.ts';
 import type { ChangeFeed, Reliance } from '../ports/store.ts';
 import { CrlChanges } from './crl-changes.ts';
 import type { Log } from './log.ts';
-import { makeCrl, RefusedCrl, type CrlMaker } from './make-crl.ts';
+import { makeCrl, RefusedCrl, type CrlMaker, type MadeCrl } from './make-crl.ts';
 import type { CrlMetrics } from './metrics.ts';
 import type { Turns } from './turns.ts';
 
@@ -99,8 +99,8 @@ export class CrlPublisher {
   readonly #parts: PublisherParts;
   readonly #changes: CrlChanges;
   #current: CrlRecord | undefined;
-  /** Number of the last CRL that this process's gate has passed. */
-  #passed: bigint | undefined;
+  /** The last CRL that this process's gate has passed. */
+  #passed: { readonly number: bigint; readonly marks: MadeCrl['passed']['marks'] } | undefined;
   /** When the next CRL after a revocation may begin. */
   #notBefore: EpochMs = 0;
   /** After a failure: when the next try may begin, whatever is recorded meanwhile. */
@@ -359,11 +359,11 @@ export class CrlPublisher {
     // None is known: perhaps only because the store forgot it while another process had the claim to restore it.
     const previous = this.#current ?? (await store.restoreCrl(this.scope));
     try {
-      const { record, whole } = await makeCrl(this.#parts, {
+      const { record, whole, passed } = await makeCrl(this.#parts, {
         scope: this.scope,
         kind,
         previous,
-        previousPassed: previous !== undefined && previous.number === this.#passed,
+        previousPassed: previous !== undefined && previous.number === this.#passed?.number ? this.#passed : undefined,
         changes: () => {
           if (kind === 'scheduled' || previous === undefined || previous.entries < tuning.mergeFrom) return undefined;
           const list = this.#changes.since(previous);
@@ -372,6 +372,7 @@ export class CrlPublisher {
       });
       // The feed has been followed since before the index was read.
       if (whole && losses === this.#changes.losses) this.#changes.knownSince(record.asOfSeq);
+      this.#passed = { number: record.number, marks: passed.marks };
       this.#done(record, begun, oldest);
       return record;
     } catch (error) {
@@ -382,7 +383,6 @@ export class CrlPublisher {
 
   #done(record: CrlRecord, begun: EpochMs, oldest: EpochMs | undefined): void {
     const { metrics, clock, log } = this.#parts;
-    this.#passed = record.number;
     this.#lastFailure = undefined;
     this.#retryMs = 0;
     this.#saidUnusable = undefined;

@@ -29,19 +29,28 @@ export interface CrlArchive {
 /** The octets of a CRL, wherever they are. */
 export interface CrlSource {
   readonly octets: number;
-  /** Exactly `length` octets from `at` on. @throws Problem `corrupt` when there are not so many. */
-  read(at: number, length: number): Promise<Buffer>;
+  /**
+   * Exactly `length` octets from `at` on.
+   * @param into memory of as many octets that may be used for them: the answer lies there, or elsewhere.
+   * @throws Problem `corrupt` when there are not so many.
+   */
+  read(at: number, length: number, into?: Buffer): Promise<Buffer>;
 }
 
 export interface CrlFile extends CrlSource {
+  /** Hex SHA-256 of all octets as they lie there, made once and beside what the caller does meanwhile. @throws Problem `corrupt` */
+  digest(): Promise<string>;
   close(): Promise<void>;
 }
 
 export interface CrlDraft extends CrlSource {
-  /** Appends. One at a time. @throws Problem `unavailable` when the disk is full or gone. */
-  write(octets: Uint8Array): Promise<void>;
-  /** Hex SHA-256 of what was written so far. */
-  sha256(): string;
+  /**
+   * Appends, or with `at` replaces octets that were written before. One at a time.
+   * @throws Problem `unavailable` when the disk is full or gone.
+   */
+  write(octets: Uint8Array, at?: number): Promise<void>;
+  /** Hex SHA-256 of all octets as they lie there; as that of a CrlFile. Asked for when everything is written. */
+  digest(): Promise<string>;
   /** Removes what was not kept. Never rejects. */
   discard(): Promise<void>;
 }

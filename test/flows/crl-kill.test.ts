@@ -98,7 +98,7 @@ function faultyShelf(store: Store, plan: Step): Store {
             const { write, discard } = draft;
             plan.left.push(() => discard.call(draft));
             return Object.assign(draft, {
-              write: (octets: Uint8Array) => plan.run('write', () => write.call(draft, octets)),
+              write: (octets: Uint8Array, at?: number) => plan.run('write', () => write.call(draft, octets, at)),
               discard: () => {
                 if (plan.plan.failed === undefined || plan.goesOn) return discard.call(draft);
                 // A process that is gone discards nothing.

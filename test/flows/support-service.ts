@@ -362,7 +362,7 @@ export class TestService {
 
 /** The same object, because an archive knows its own drafts; each of its methods is counted. */
 function countedFile<T extends CrlSource>(file: T): T {
-  for (const name of ['read', 'write', 'discard', 'close'] as const) {
+  for (const name of ['read', 'write', 'digest', 'discard', 'close'] as const) {
     const method = (file as unknown as Record<string, ((...values: unknown[]) => Promise<unknown>) | undefined>)[name];
     if (method !== undefined)
       Object.assign(file, { [name]: (...values: unknown[]) => tracked(method.apply(file, values)) });

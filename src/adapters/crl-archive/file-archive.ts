@@ -13,6 +13,7 @@ import { recordFromText, recordText } from '../../core/archive/record-text.ts';
 import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
+import { fileDigest } from './file-digest.ts';
 
 /** Read at once where a whole file is gone through. */
 const PIECE = 1 << 20;
@@ -53,7 +54,7 @@ export class FileCrlArchive implements CrlArchive {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       // The same bytes: a publication that was cut short after this step is made again.
-      if ((await digestOf(path)) !== record.sha256) throw otherOneThere(path);
+      if ((await digestAt(path)) !== record.sha256) throw otherOneThere(path);
     }
     await draft.discard();
     // What is recorded of a CRL that is archived already may differ (restored, or followed by another process): the first stays.
@@ -73,27 +74,25 @@ export class FileCrlArchive implements CrlArchive {
 
   /** In pieces, between which the event loop goes on: to hash half a gigabyte at once would hold up every answer for a second. */
   async read(record: CrlRecord): Promise<Buffer> {
-    const path = this.path(record);
     const file = await this.open(record);
+    const hash = createHash('sha256');
+    const der = Buffer.allocUnsafeSlow(file.octets);
     try {
-      const der = Buffer.allocUnsafeSlow(file.octets);
-      const hash = createHash('sha256');
       for (let at = 0; at < der.length; at += PIECE) {
-        const piece = await file.read(at, Math.min(PIECE, der.length - at));
-        piece.copy(der, at);
-        hash.update(piece);
+        const end = Math.min(at + PIECE, der.length);
+        hash.update(await file.read(at, end - at, der.subarray(at, end)));
       }
-      if (hash.digest('hex') === record.sha256) return der;
     } finally {
       await file.close();
     }
+    if (hash.digest('hex') === record.sha256) return der;
     throw new Problem('corrupt', 'the archived CRL is not the one that was published: its SHA-256 differs', {
-      field: path,
+      field: this.path(record),
       value: `number ${record.number}`,
     });
   }
 
-  async open(record: CrlRecord): Promise<CrlFile> {
+  async open(record: CrlRecord): Promise<OpenedFile> {
     const path = this.path(record);
     let file: FileHandle;
     try {
@@ -106,7 +105,7 @@ export class FileCrlArchive implements CrlArchive {
       await file.close();
       throw unreadable(path, record, `it has ${size} octets, not ${record.bytes}`);
     }
-    return { octets: size, read: (at, length) => readAt(file, path, at, length), close: () => file.close() };
+    return new OpenedFile(file, path, size);
   }
 
   async newest(scope: CrlScope): Promise<CrlRecord | undefined> {
@@ -153,11 +152,39 @@ export class FileCrlArchive implements CrlArchive {
   }
 }
 
+class OpenedFile implements CrlFile {
+  readonly octets: number;
+  readonly #file: FileHandle;
+  readonly #path: string;
+  #digest: Promise<string> | undefined;
+
+  constructor(file: FileHandle, path: string, octets: number) {
+    this.#file = file;
+    this.#path = path;
+    this.octets = octets;
+  }
+
+  read(at: number, length: number, into?: Buffer): Promise<Buffer> {
+    return readAt(this.#file, this.#path, at, length, into);
+  }
+
+  digest(): Promise<string> {
+    return (this.#digest ??= fileDigest(this.#file, this.#path, this.octets));
+  }
+
+  /** Not under the one who hashes: its number may be another file's a moment later. */
+  async close(): Promise<void> {
+    await this.#digest?.catch(() => undefined);
+    await this.#file.close();
+  }
+}
+
 class FileDraft implements CrlDraft {
   readonly path: string;
   octets = 0;
   readonly #file: FileHandle;
-  readonly #hash = createHash('sha256');
+  #digest: Promise<string> | undefined;
+  #synced: Promise<void> | undefined;
   #open = true;
 
   private constructor(path: string, file: FileHandle) {
@@ -169,38 +196,45 @@ class FileDraft implements CrlDraft {
     return new FileDraft(path, await open(path, 'wx+', 0o644));
   }
 
-  async write(octets: Uint8Array): Promise<void> {
+  async write(octets: Uint8Array, at = this.octets): Promise<void> {
+    this.#digest = undefined;
+    this.#synced = undefined;
     let written = 0;
     while (written < octets.length) {
       const rest = octets.subarray(written);
-      written += (await this.#file.write(rest, 0, rest.length, this.octets + written)).bytesWritten;
+      written += (await this.#file.write(rest, 0, rest.length, at + written)).bytesWritten;
     }
-    this.#hash.update(octets);
-    this.octets += octets.length;
+    this.octets = Math.max(this.octets, at + octets.length);
   }
 
-  sha256(): string {
-    return this.#hash.copy().digest('hex');
+  /** Everything is written: it goes to the disk while others look at it. */
+  digest(): Promise<string> {
+    if (this.#synced === undefined) {
+      this.#synced = this.#file.datasync();
+      this.#synced.catch(() => undefined);
+    }
+    return (this.#digest ??= fileDigest(this.#file, this.path, this.octets));
   }
 
-  read(at: number, length: number): Promise<Buffer> {
-    return readAt(this.#file, this.path, at, length);
+  read(at: number, length: number, into?: Buffer): Promise<Buffer> {
+    return readAt(this.#file, this.path, at, length, into);
   }
 
   /** Durable, and what the record says it is. */
   async seal(record: CrlRecord): Promise<void> {
-    if (this.sha256() !== record.sha256 || this.octets !== record.bytes) {
+    if ((await this.digest()) !== record.sha256 || this.octets !== record.bytes) {
       throw new Problem('corrupt', 'what was written is not the CRL of the record', {
         field: this.path,
         value: `number ${record.number}`,
       });
     }
-    await this.#file.datasync();
+    await this.#synced;
   }
 
   async discard(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    await Promise.allSettled([this.#digest, this.#synced]);
     await this.#file.close().catch(() => undefined);
     // Also when the disk is full: each try has another number, and what they left would keep it full.
     await rm(this.path, { force: true }).catch(() => undefined);
@@ -211,15 +245,20 @@ function recordPath(path: string): string {
   return path.replace(/crl$/, 'json');
 }
 
-async function readAt(file: FileHandle, path: string, at: number, length: number): Promise<Buffer> {
-  const octets = Buffer.allocUnsafeSlow(length);
+async function readAt(
+  file: FileHandle,
+  path: string,
+  at: number,
+  length: number,
+  into: Buffer = Buffer.allocUnsafeSlow(length),
+): Promise<Buffer> {
   let have = 0;
   while (have < length) {
-    const { bytesRead } = await file.read(octets, have, length - have, at + have);
+    const { bytesRead } = await file.read(into, have, length - have, at + have);
     if (bytesRead === 0) throw new Problem('corrupt', `ends at ${at + have}`, { field: path });
     have += bytesRead;
   }
-  return octets;
+  return into.length === length ? into : into.subarray(0, length);
 }
 
 /** Nothing, when there is no such directory. */
@@ -234,13 +273,10 @@ export async function entriesOf(path: string): ReturnType<typeof readEntries> {
 
 const readEntries = (path: string) => readdir(path, { withFileTypes: true });
 
-async function digestOf(path: string): Promise<string> {
+async function digestAt(path: string): Promise<string> {
   const file = await open(path, 'r');
   try {
-    const { size } = await file.stat();
-    const hash = createHash('sha256');
-    for (let at = 0; at < size; at += PIECE) hash.update(await readAt(file, path, at, Math.min(PIECE, size - at)));
-    return hash.digest('hex');
+    return await fileDigest(file, path, (await file.stat()).size);
   } finally {
     await file.close();
   }

@@ -68,6 +68,9 @@ import {
 } from './records.ts';
 import { type Operation, WorkQueue } from './work-queue.ts';
 
+/** Of a CRL, read at once. */
+const CRL_PIECE = 1 << 20;
+
 type Database = ClassicLevel<Buffer, Buffer>;
 type Snapshot = ReturnType<Database['snapshot']>;
 
@@ -488,8 +491,10 @@ export class EmbeddedStore implements Store, Population, Relay {
       if (current?.number !== previous) return undefined;
       // C-10: numbers only grow, whoever asks.
       if (current !== undefined && record.number <= current.number) return undefined;
+      // While it reaches the disk; `keep` compares its digest with the record's.
+      const der = await octetsOf(draft);
       await this.#archive.keep(record, draft);
-      return this.#makeCurrent(record, await this.#archive.read(record));
+      return this.#makeCurrent(record, der);
     });
     await told?.heard;
     return told !== undefined;
@@ -622,6 +627,16 @@ export class EmbeddedStore implements Store, Population, Relay {
     const iterator = this.#db.iterator({ ...bounds, ...(snapshot === undefined ? {} : { snapshot }) });
     yield* pages(iterator, ([key, value]) => decode(key, value));
   }
+}
+
+async function octetsOf(draft: CrlDraft): Promise<Buffer> {
+  const der = Buffer.allocUnsafeSlow(draft.octets);
+  for (let at = 0; at < der.length; at += CRL_PIECE) {
+    const into = der.subarray(at, at + CRL_PIECE);
+    const octets = await draft.read(at, into.length, into);
+    if (octets.buffer !== der.buffer) octets.copy(into);
+  }
+  return der;
 }
 
 function answerIn(key: Buffer, value: Buffer): PublishedResponse {
