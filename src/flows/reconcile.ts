@@ -382,7 +382,10 @@ class IssuerRun {
     const record = this.#records.get(scope.shard);
     const needed = wanted || this.#needed.has(scope.shard);
     if (record === undefined) {
-      if (needed)
+      const first = needed ? await this.#store.current(scope) : undefined;
+      // Published while the ledger was read, as after a first start: it is compared the next time.
+      if (first !== undefined) this.#tally.waits('crl', first.publishedAt);
+      else if (needed)
         this.#differs('archive', { message: 'no CRL of this scope was ever published', rule: 'T-38' }, scope.shard);
       return;
     }
