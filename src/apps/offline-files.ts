@@ -48,8 +48,9 @@ export const materialSchema = z.strictObject({
   summary,
   issuer: z.string().min(1).max(63),
   requestSha256: z.string().regex(/^[0-9a-f]{64}$/),
-  signedAt: z.string().max(40),
-  persons: z.array(z.string().min(1).max(256)).max(16),
+  signedAt: z.iso.datetime(),
+  // The audit log names them (SR-6.2.8).
+  persons: z.array(z.string().min(1).max(256)).min(2).max(16),
   items: z
     .array(
       z.discriminatedUnion('kind', [

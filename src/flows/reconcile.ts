@@ -385,7 +385,11 @@ class IssuerRun {
     const record = this.#records.get(scope.shard);
     const needed = wanted || this.#needed.has(scope.shard);
     if (record === undefined) {
-      const judgement = needed ? judgeMissingCrl(profile, this.#since, this.#clock.now()) : undefined;
+      if (!needed) return;
+      const first = await this.#store.current(scope);
+      // Published while the ledger was read, as after a first start: it is compared the next time.
+      if (first !== undefined) return this.#tally.waits('crl', first.publishedAt);
+      const judgement = judgeMissingCrl(profile, this.#since, this.#clock.now());
       if (judgement?.kind === 'pending') this.#tally.waits('crl', judgement.since);
       if (judgement?.kind === 'differs') this.#differs('archive', judgement, scope.shard);
       return;

@@ -65,7 +65,28 @@ describe('reconcile', () => {
     for await (const record of service.journal.read(report.head?.seq ?? 0)) records.push(record);
     assert.equal(records.length, 1);
     assert.equal(records[0]?.type, 'status.reconciled');
-    assert.match(records[0]?.description ?? '', /^difference 0 at .*: 60 certificates, 10 revoked, 1 CRLs$/);
+    assert.match(records[0]?.description ?? '', /^difference 0 at .*: 60 certificates, 10 revoked, 1 CRL$/);
+  });
+
+  it('finds no difference in a first CRL that is published while the ledger is read', async () => {
+    const service = await TestService.open();
+    services.push(service);
+    await service.issue(serials(3));
+    service.interfere.certificates = async function* (real, issuer) {
+      yield* real(issuer);
+      await service.publisher.publishNow();
+    };
+    const first = await reconciled(service);
+    assert.equal(first.issuers[0]?.crls.length, 0, 'there was none when it began');
+    assert.deepEqual(
+      first.listed.filter(({ channel }) => channel === 'archive'),
+      [],
+    );
+    assert.equal(first.pending.crl.count, 1);
+    delete service.interfere.certificates;
+    const second = await reconciled(service);
+    assert.equal(second.issuers[0]?.crls.length, 1);
+    assert.equal(second.pending.crl.count, 0);
   });
 
   it('counts what is on its way as pending with its age, and as a difference when it is too late', async () => {

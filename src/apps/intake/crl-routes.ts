@@ -6,6 +6,7 @@ import { rfc3339, type EpochMs } from '../../core/time.ts';
 import { explainCrl, explainState } from '../../flows/explain-crl.ts';
 import type { IssuerCrls } from '../../flows/issuer-crls.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { Log } from '../../flows/log.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { CrlShelf } from '../../ports/store.ts';
 import type { Client, Permission } from './clients.ts';
@@ -13,18 +14,20 @@ import type { Client, Permission } from './clients.ts';
 export interface CrlRouteParts {
   readonly store: Pick<CrlShelf, 'list' | 'current' | 'scopes'>;
   readonly clock: Clock;
+  readonly log: Log;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
   readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   readonly issuerOf: (request: FastifyRequest, permission: Permission) => { issuer: ServedIssuer; client: Client };
 }
 
-export function addCrlRoutes(app: FastifyInstance, { store, clock, publisherOf, issuerOf }: CrlRouteParts): void {
+export function addCrlRoutes(app: FastifyInstance, { store, clock, log, publisherOf, issuerOf }: CrlRouteParts): void {
   app.get('/v1/issuers/:issuer/crls', async (request) => {
     const { issuer } = issuerOf(request, 'read');
     const { limit } = request.query as { limit?: string };
     const most = Math.min(Math.max(Number(limit ?? 20) || 20, 1), 1000);
+    const scope = { issuer: issuer.tag, shard: shardOf(request) ?? COMPLETE };
     const crls: object[] = [];
-    for await (const crl of store.list({ issuer: issuer.tag, shard: shardOf(request) ?? COMPLETE })) {
+    for await (const crl of store.list(scope)) {
       crls.push({
         number: crl.number.toString(),
         kind: crl.kind,
@@ -37,6 +40,8 @@ export function addCrlRoutes(app: FastifyInstance, { store, clock, publisherOf, 
       });
       if (crls.length === most) break;
     }
+    const { shard } = scope;
+    if (crls.length === 0 && publisherOf(issuer.id)?.publishers.has(shard) === false) throw noSuchCrl(shard);
     return { crls };
   });
 
@@ -48,8 +53,7 @@ export function addCrlRoutes(app: FastifyInstance, { store, clock, publisherOf, 
     const known: readonly Pick<CrlScope, 'shard'>[] =
       publishers === undefined ? await store.scopes(issuer.tag) : [...publishers.keys()].map((shard) => ({ shard }));
     const shards = known.map(({ shard }) => shard).filter((shard) => wanted === undefined || shard === wanted);
-    if (wanted !== undefined && shards.length === 0)
-      throw new Problem('not-found', 'the issuer has no such CRL', { field: 'shard', value: wanted });
+    if (wanted !== undefined && shards.length === 0) throw noSuchCrl(wanted);
     const crls = shards.map(async (shard) => {
       const publisher = publishers?.get(shard);
       return publisher === undefined
@@ -67,9 +71,18 @@ export function addCrlRoutes(app: FastifyInstance, { store, clock, publisherOf, 
         field: 'issuer',
         value: issuer.id,
       });
-    const record = await publisher.publishNow(shardOf(request));
+    const record = await publisher.publishNow(shardOf(request)).catch((error: unknown) => {
+      if (error instanceof Problem) throw error;
+      // Of the file system, mostly: whoever asks sees "no space left on device", and not that something went wrong.
+      log.error({ err: error, issuer: issuer.id }, 'no CRL was published; the previous one stays');
+      throw new Problem('unavailable', `no CRL was published: ${(error as Error).message}`, { field: 'issuer', value: issuer.id }); // prettier-ignore
+    });
     return { number: record.number.toString(), thisUpdate: rfc3339(record.thisUpdate), entries: record.entries };
   });
+}
+
+function noSuchCrl(shard: string): Problem {
+  return new Problem('not-found', 'the issuer has no such CRL', { field: 'shard', value: shard });
 }
 
 /** @throws Problem `invalid` */

@@ -259,7 +259,7 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  addCrlRoutes(app, { store, clock: core.clock, publisherOf: parts.publisherOf, issuerOf });
+  addCrlRoutes(app, { store, clock: core.clock, log: core.log, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);

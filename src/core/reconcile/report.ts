@@ -72,6 +72,7 @@ export function summary({ differences, at, issuers, pending }: ReconcileReport):
   const sum = (of: (issuer: ReconciledIssuer) => number): string =>
     issuers.reduce((total, issuer) => total + of(issuer), 0).toLocaleString('en');
   const waiting = pending.ocsp.count + pending.crl.count;
-  const found = `difference ${differences} at ${at}: ${sum(({ certificates }) => certificates)} certificates, ${sum(({ revoked }) => revoked)} revoked, ${sum(({ crls }) => crls.length)} CRLs`;
+  const crls = sum((issuer) => issuer.crls.length);
+  const found = `difference ${differences} at ${at}: ${sum(({ certificates }) => certificates)} certificates, ${sum(({ revoked }) => revoked)} revoked, ${crls === '1' ? '1 CRL' : `${crls} CRLs`}`;
   return waiting === 0 ? found : `${found}; pending ${pending.ocsp.count} (OCSP) and ${pending.crl.count} (CRL)`;
 }
