@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readCrl, type CrlEntryView } from '../core/crl/crl-reader.ts';
 import { COMPLETE, type CertIdHash } from '../core/certificate.ts';
+import { CA_SHARD } from '../core/crl/shards.ts';
 import { lintCrlView } from '../core/lint/lint.ts';
 import { compareCrl, compareResponse } from '../core/lint/oracle.ts';
 import { encodeGetPath } from '../core/ocsp/get-path.ts';
@@ -132,12 +133,12 @@ export class ServedSample {
     const known = this.#crls.get(shard);
     if (known !== undefined) return known;
     const at = this.#issuer.crl(shard);
-    const crl = at === undefined ? 'its CRL has no URL that can be asked from here' : await this.#get(at);
+    const crl = at === undefined ? 'its CRL has no URL that can be asked from here' : await this.#get(at, shard);
     this.#crls.set(shard, crl);
     return crl;
   }
 
-  async #get(at: PublicAddress): Promise<ReadCrl | string> {
+  async #get(at: PublicAddress, shard: string): Promise<ReadCrl | string> {
     try {
       const { status: code, body } = await fetchPublic(this.#wire, at);
       if (code !== 200) return `HTTP status ${code} for its CRL`;
@@ -146,9 +147,13 @@ export class ServedSample {
       for (const entry of view.entries())
         if (entry.serial !== undefined && this.#wanted.has(entry.serial)) entries.set(entry.serial, entry);
       const { issuer, profile } = this.#issuer.served;
+      const now = this.#clock.now();
       const context = {
         authorities: profile.authorities,
-        nowMs: this.#clock.now(),
+        // Limits for CA certificates are others, and what clients get must not be old (B-13, P-12).
+        subject: profile.issues === 'ca-certificates' || shard === CA_SHARD ? ('ca' as const) : ('subscriber' as const),
+        nowMs: now,
+        servedAt: now,
         issuer: { name: issuer.nameDer, keyIdentifier: issuer.subjectKeyIdentifier },
       };
       const findings = lintCrlView(view, context)
