@@ -140,11 +140,11 @@ async function firstListedAt(
   ];
   let at: EpochMs = 0;
   for (const shard of shards) {
-    /** Publication of the first CRL of the scope whose data includes the revocation. */
+    /** Publication of the first CRL of the scope whose data includes the revocation, and that is served by every process. */
     let first: EpochMs | undefined;
     for await (const crl of store.list({ issuer: tag, shard })) {
       if (!listedOn(crl, certificate)) break;
-      first = crl.publishedAt;
+      if (store.isRelayed(crl)) first = crl.publishedAt;
     }
     if (first === undefined) return undefined;
     at = Math.max(at, first);

@@ -177,6 +177,11 @@ export interface CrlShelf {
    * store is not to hold so much.
    */
   publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean>;
+  /**
+   * False while processes that serve the published CRL have not all said that they do (Relay). Of a shared store nobody says so:
+   * there Reliance.propagationMs stands for it. From memory.
+   */
+  isRelayed(record: CrlRecord): boolean;
   /** Newest first. A shared store knows the newest hundred; who has an archive adds what that has of the older ones. */
   list(scope: CrlScope): AsyncIterable<CrlRecord>;
   /**

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
+import { completeCrl } from '../../src/core/certificate.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { HOUR, rfc3339, SECOND } from '../../src/core/time.ts';
+import type { Relay } from '../../src/ports/store.ts';
 import { type ReceiptView, viewCertificate, viewReceipt } from '../../src/flows/inspect.ts';
 import { settled } from './support-clock.ts';
 import { makeIssuer, serials, START, TestService } from './support-service.ts';
@@ -42,6 +44,27 @@ describe('viewReceipt', () => {
     assert.equal(await state(), 'recorded');
     await service.clock.advance(1);
     assert.equal(await state(), 'visible');
+  });
+
+  it('says visible of a CRL only when every process that serves it has said so', async () => {
+    const [service, view] = await open();
+    const [serial] = serials(1) as [Serial];
+    let hear = (): void => undefined;
+    const slow = new Promise<void>((resolve) => (hear = resolve));
+    (service.store as typeof service.store & Relay).relay((events) =>
+      events.some(({ type }) => type === 'crl') ? slow : undefined,
+    );
+    service.signer.start();
+    await service.issue([serial]);
+    const [revoked] = await service.revoke([serial], 'keyCompromise');
+    // It waits for the publication, and so for those who are slow to hear.
+    const advanced = service.clock.advance(coalesceMs + SECOND);
+    const scope = completeCrl(service.served.tag);
+    while ((await service.store.current(scope))?.entries !== 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal((await view(revoked?.id as string)).state, 'signed');
+    hear();
+    await advanced;
+    assert.equal((await view(revoked?.id as string)).state, 'visible');
   });
 
   it('goes from recorded over signed to visible, and stays there', async () => {

@@ -88,6 +88,8 @@ export class EmbeddedStore implements Store, Population, Relay {
   #writing: Promise<unknown> = Promise.resolve();
   /** The same for the CRLs of each scope, by themselves: a revocation does not wait while a large CRL reaches the disk. */
   readonly #shelving = new Map<string, Promise<unknown>>();
+  /** CRLs that are current here, and of which those who serve have not all heard; by key. */
+  readonly #relaying = new Set<string>();
 
   private constructor(db: Database, archive: CrlArchive) {
     this.#db = db;
@@ -501,8 +503,25 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   async #makeCurrent(record: CrlRecord, der: Buffer): Promise<{ readonly heard: Promise<void> | undefined }> {
-    await this.#db.put(crlKey(record, record.number), encodeCrlRecord(record), { sync: true });
-    return this.#tell([{ type: 'crl', record, der }]);
+    const key = crlKey(record, record.number);
+    // Before the record: from then on it is read.
+    const relaying = key.toString('latin1');
+    this.#relaying.add(relaying);
+    const heard = (): void => void this.#relaying.delete(relaying);
+    try {
+      await this.#db.put(key, encodeCrlRecord(record), { sync: true });
+    } catch (error) {
+      heard();
+      throw error;
+    }
+    const told = this.#tell([{ type: 'crl', record, der }]);
+    if (told.heard === undefined) heard();
+    else void told.heard.then(heard, heard);
+    return told;
+  }
+
+  isRelayed(record: CrlRecord): boolean {
+    return !this.#relaying.has(crlKey(record, record.number).toString('latin1'));
   }
 
   async *list(scope: CrlScope): AsyncIterable<CrlRecord> {

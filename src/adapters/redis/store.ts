@@ -373,6 +373,10 @@ export class RedisStore implements Store {
     return this.#of(record.issuer).crls.publish(record, draft, previous);
   }
 
+  isRelayed(): boolean {
+    return true;
+  }
+
   list(scope: CrlScope): AsyncIterable<CrlRecord> {
     return this.#of(scope.issuer).crls.list(scope);
   }
