@@ -270,7 +270,7 @@ async function compareInOrder(
     const [ahead, more] = [next.place - old.place, linting.entries - oldCount];
     const stretch = marks === undefined ? undefined : skipEqual(old, next, marked, oldCount);
     if (stretch !== undefined) {
-      for (const mark of stretch.marks) made.add(mark.place + ahead, mark.count + more, mark.last);
+      for (const mark of stretch.marks) made.keep(mark.place + ahead, mark.count + more, mark.last);
       linting.passed(stretch.count, stretch.first, stretch.last);
       if (!linting.ascending) return false;
       oldCount += stretch.count;

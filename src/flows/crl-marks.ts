@@ -16,19 +16,28 @@ export interface CrlMark {
 /** The marks of a CRL that is gone through. */
 export class MarkMaker {
   readonly marks: CrlMark[] = [];
-  #wantedFrom = MARK_OCTETS;
+  #last = 0;
 
   /** Not when the one before is close. */
   add(place: number, count: number, last: string): void {
-    if (place < this.#wantedFrom) return;
-    this.marks.push({ place, count, last });
-    this.#wantedFrom = place + MARK_OCTETS;
+    this.#add(place, count, last, MARK_OCTETS);
+  }
+
+  /** One that the CRL before had: also where it has come closer, or from CRL to CRL there would be fewer. */
+  keep(place: number, count: number, last: string): void {
+    this.#add(place, count, last, MARK_OCTETS / 2);
   }
 
   /** Of entries in no order. */
   forget(): void {
     this.marks.length = 0;
-    this.#wantedFrom = Infinity;
+    this.#last = Infinity;
+  }
+
+  #add(place: number, count: number, last: string, distance: number): void {
+    if (place < this.#last + distance) return;
+    this.marks.push({ place, count, last });
+    this.#last = place;
   }
 }
 

@@ -108,7 +108,14 @@ export async function makeCrl(maker: CrlMaker, wanted: WantedCrl): Promise<MadeC
     const sha256 = draft.digest();
     sha256.catch(() => undefined);
     const passed = await check(maker, plan, key, draft, built, from);
-    const record = await publish(maker, plan, draft, { ...built, sha256: await sha256 }, passed, () => (isSigned = false));
+    const record = await publish(
+      maker,
+      plan,
+      draft,
+      { ...built, sha256: await sha256 },
+      passed,
+      () => (isSigned = false),
+    );
     return { record, whole: built.whole, passed };
   } catch (error) {
     // P8: also when what follows the signature could not be done.

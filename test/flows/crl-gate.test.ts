@@ -282,7 +282,12 @@ describe('checkCrl', () => {
     assert.equal((await check({ next: signed(mixed, later), count: 40, previous, parts, about })).entries, 40);
     const shuffled = { der: signed(mixed), record: recordOf(signed(mixed), 40) };
     const from = { der: shuffled.der, record: { ...recordOf(shuffled.der, 40), kind: 'imported' as const } };
-    await check({ next: signed(list, later), count: 40, previous: from, parts: { ...parts, previousPassed: undefined } });
+    await check({
+      next: signed(list, later),
+      count: 40,
+      previous: from,
+      parts: { ...parts, previousPassed: undefined },
+    });
     await assert.rejects(
       check({ next: signed(mixed.slice(1), later), count: 39, previous: from, parts, about }),
       refusedWith(/RFC 5280 §3.3/, new RegExp(`serial ${serialAt(39)}`)),
