@@ -65,6 +65,8 @@ export interface ReportFilter {
 export class RevocationReport {
   readonly #filter: ReportFilter;
   readonly #cases = new Map<string, Case>();
+  /** By plan: what a mass revocation states once for all of its certificates. */
+  readonly #orders = new Map<string, Omit<Stated, 'serial'>>();
   /** Revocations that nobody watched, because too many came at once. */
   unwatched = 0;
 
@@ -74,6 +76,7 @@ export class RevocationReport {
 
   add(record: JournalRecord): void {
     const { issuer } = record;
+    if (record.type === 'mass.planned') this.#planned(record);
     if (issuer === undefined || (this.#filter.issuer ?? issuer) !== issuer) return;
     if (record.type === 'certificates.revoked') this.#revoked(record, issuer);
     if (record.type !== 'revocation.observed') return;
@@ -85,16 +88,26 @@ export class RevocationReport {
     }
   }
 
+  #planned(record: JournalRecord): void {
+    const { plan, order } = record.detail as { plan: string; order: MassOrdered };
+    const { clause, awareAt, deadline } = order;
+    this.#orders.set(plan, {
+      ...(clause !== undefined && { clause }),
+      ...(awareAt !== undefined && { awareAt: new Date(awareAt).toISOString() }),
+      ...(deadline !== undefined && { deadline: new Date(deadline).toISOString() }),
+    });
+  }
+
   #revoked(record: JournalRecord, issuer: string): void {
     const recordedAt = Date.parse(record.at);
     const { from, to } = this.#filter;
     if (recordedAt < from || recordedAt >= to) return;
-    const cases = ((record.detail ?? {}) as { cases?: readonly Stated[] }).cases ?? [];
+    const { cases = [], mass = '' } = (record.detail ?? {}) as { cases?: readonly Stated[]; mass?: string };
     const stated = new Map(cases.map((one) => [one.serial, one]));
     for (const { serial, revision, revokedAt, reason } of record.changes ?? []) {
       // A hold that was released.
       if (revokedAt === undefined) continue;
-      const about = stated.get(serial);
+      const about = stated.get(serial) ?? this.#orders.get(mass);
       const deadline = about?.deadline === undefined ? Infinity : Date.parse(about.deadline);
       this.#cases.set(keyOf(issuer, serial, revision), {
         issuer,
@@ -149,6 +162,13 @@ interface Stated {
   readonly clause?: string;
   readonly awareAt?: string;
   readonly deadline?: string;
+}
+
+/** As the journal has it; milliseconds since 1970. */
+interface MassOrdered {
+  readonly clause?: string;
+  readonly awareAt?: EpochMs;
+  readonly deadline?: EpochMs;
 }
 
 const keyOf = (issuer: string, serial: string, revision: number): string => `${issuer}.${serial}.${revision}`;

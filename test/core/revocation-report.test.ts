@@ -54,6 +54,16 @@ describe('the report of revocations', () => {
     assert.equal(totals(lines(AT + 30 * HOUR))[0]?.late, 1);
   });
 
+  it('takes the clause of a mass revocation from its plan', () => {
+    const awareAt = AT - 20 * HOUR;
+    const order = { clause: '4.9.1.1-3', awareAt, deadline: awareAt + 24 * HOUR };
+    const planned = record('mass.planned', AT - HOUR, { detail: { plan: 'mass-1', order } });
+    const [line] = report([planned, { ...revoked('41', AT), detail: { mass: 'mass-1' } }]).lines(AT);
+    assert.equal(line?.clause, '4.9.1.1-3');
+    assert.equal(line?.awareAt, rfc3339(awareAt));
+    assert.equal(line?.limit, rfc3339(awareAt + 24 * HOUR));
+  });
+
   it('keeps the first sight', () => {
     const [line] = report([
       revoked('41', AT),

@@ -3,9 +3,10 @@
  * judged by openssl, GnuTLS and Java with the CRLs that the running service serves.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { type IssuedFile, OpensslCa } from '../support/openssl-ca.ts';
 import { runProgram, Service, until } from '../support/service.ts';
@@ -101,6 +102,21 @@ describe('a CA with sharded CRLs', () => {
     assert.doesNotMatch((await listed('complete')).text, /Issuing Distribution Point/);
     const urls = await service.json('crl', 'urls', '--issuer', 'sharded');
     assert.deepEqual(urls.ccadb['JSON Array of Partitioned CRLs'], ['']);
+  });
+
+  it('says that there is no such shard, and what keeps a CRL from being published', async () => {
+    const unknown = await service.run('crl', 'list', '--issuer', 'sharded', '--shard', '99');
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.stderr, /no such CRL/);
+    const archive = join(service.data, 'crl');
+    renameSync(archive, `${archive}-away`);
+    writeFileSync(archive, '');
+    await sleep(1100);
+    const { code, stderr } = await service.run('crl', 'publish', '--issuer', 'sharded');
+    rmSync(archive);
+    renameSync(`${archive}-away`, archive);
+    assert.equal(code, 1);
+    assert.match(stderr, /no CRL was published: ENOTDIR/);
   });
 
   it('lists each revoked certificate on the CRL that it names, and all of them on the complete one', async () => {

@@ -311,7 +311,8 @@ async function finished(api: Api, id: string): Promise<PlanView> {
       if (run === undefined || run.state === 'done' || run.state === 'aborted') return view;
       if (!api.where.startsWith('https'))
         throw new Problem('unavailable', 'the service is not running: it goes on when it is started');
-      const signed = run.counts.revoked - (waiting ?? 0);
+      // After a crash what waits is known, and what was recorded just before it is counted as revoked already.
+      const signed = Math.max(0, run.counts.revoked - (waiting ?? 0));
       progress.update({ items: signed, done: signed, total: view.plan.counts.selected });
       await sleep(POLL_MS);
     }

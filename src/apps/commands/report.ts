@@ -32,9 +32,9 @@ export function reportCommands(program: Command): void {
       const collected = new RevocationReport({ issuer: options.issuer, from, to });
       const audits = [auditDir(config), ...(options.audit ?? [])];
       // Revocations are recorded before anybody can see them, but not in the same log.
-      for (const type of ['certificates.revoked', 'revocation.observed']) {
+      for (const types of [['mass.planned', 'certificates.revoked'], ['revocation.observed']]) {
         for (const audit of audits) {
-          for await (const record of readJournal(audit, 0)) if (record.type === type) collected.add(record);
+          for await (const record of readJournal(audit, 0)) if (types.includes(record.type)) collected.add(record);
         }
       }
       const at = Date.now();
