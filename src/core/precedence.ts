@@ -19,7 +19,7 @@ export function outranks(next: Certificate, current: Certificate): boolean {
   return contents(next) > contents(current);
 }
 
-/** How much is known, the gravest first: a shard is fixed once; without a URL a certificate is on CRLs alone (B-23). */
+/** How much is known, the gravest first: a shard is fixed once; without a URL a certificate is on CRLs alone (T-42). */
 function known({ crlShard, withoutOcsp, spkiHash, notAfter, notBefore }: Certificate): readonly boolean[] {
   return [crlShard !== undefined, withoutOcsp, spkiHash !== undefined, notAfter !== undefined, notBefore !== undefined];
 }

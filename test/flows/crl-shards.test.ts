@@ -140,7 +140,8 @@ describe('CRLs of shards', () => {
       }
       places.add(Math.floor(((all.at(-1) as CrlRecord).scheduledAt % periodMs) / (periodMs / 12)));
     }
-    assert.ok(places.size >= 6, `in ${places.size} of 12 parts of the period`);
+    // By the key, which is random here: twelve in three parts would be no chance.
+    assert.ok(places.size >= 4, `in ${places.size} of 12 parts of the period`);
     // Off for three days: all are overdue, and built a few at a time, one after the other.
     await service.close();
     service.clock.step(3 * DAY);
