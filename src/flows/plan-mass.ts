@@ -234,7 +234,7 @@ class Tally {
       if (selected === 'undecided') return void (this.counts[expired ? 'expired' : 'undecided'] += 1);
     }
     const fate = fateOf(profile, this.#order, this.#startedAt, certificate, nowMs);
-    if (fate.kind !== 'revoke') return void (this.counts[fate.kind] += 1);
+    if (fate.kind !== 'revoke') return void (this.counts[fate.kind === 'done' ? 'already' : fate.kind] += 1);
     const { serial, crlShard, revocation } = certificate as Certificate;
     const next = fate.transition.certificate as Certificate;
     this.counts.selected += 1;

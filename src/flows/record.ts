@@ -255,7 +255,7 @@ export class Recorder {
           const { certificate, lane } = fate.transition;
           changed.set(serial, journalChange(certificate as Certificate, lane));
           counts.revoked += 1;
-        } else counts[fate.kind] += 1;
+        } else counts[fate.kind === 'done' ? 'revoked' : fate.kind] += 1;
         if (fate.kind === 'refused') firstRefused ??= `${serial}: ${fate.problem.line}`;
       }
       const entry: JournalEntry | undefined =

@@ -179,6 +179,19 @@ describe('mass revocation: the run', () => {
     assert.equal(signed, 700);
   });
 
+  it('counts what it had recorded before a crash as its own', async () => {
+    const { service, issued, mass } = await running(30);
+    const { order } = await mass.plan();
+    await service.revoke(issued.slice(0, 5), 'superseded');
+    await service.clock.advance(MINUTE);
+    const batch = { plan: 'mass-1', order, startedAt: service.clock.now() };
+    for (const time of ['first', 'again'] as const) {
+      const counts = await service.recorder.revokeMany(service.served, issued, batch, 'operator');
+      assert.deepEqual([counts.revoked, counts.already], [25, 5], time);
+    }
+    assert.equal((await journalled(service, 'certificates.revoked')).length, 2);
+  });
+
   it('starts a plan once, however often it is started; and not a second one meanwhile', async () => {
     const { service, mass } = await running(30);
     const [plan, other] = [await mass.plan(), await mass.plan()];

@@ -94,6 +94,8 @@ export type Fate =
   | { readonly kind: 'revoke'; readonly transition: Transition }
   /** Revoked as ordered, or for another reason that nothing but keyCompromise may replace (B-31). */
   | { readonly kind: 'already' }
+  /** Recorded by this very run, before a crash that came ahead of its count. */
+  | { readonly kind: 'done' }
   /** Nobody relies on it any more (BR 4.9.10: no duty to answer); revoking it would only make CRLs larger. */
   | { readonly kind: 'expired' }
   | { readonly kind: 'unknown' }
@@ -112,7 +114,7 @@ export function fateOf(
   if (certificate.notAfter !== undefined && certificate.notAfter < nowMs) return { kind: 'expired' };
   try {
     const transition = revoke(profile, certificate, eventFor(order, startedAt, certificate, nowMs), nowMs);
-    if (transition.certificate === undefined) return { kind: 'already' };
+    if (transition.certificate === undefined) return { kind: certificate.recordedAt >= startedAt ? 'done' : 'already' };
     return { kind: 'revoke', transition: { ...transition, lane: 'mass' } };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
