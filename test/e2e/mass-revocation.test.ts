@@ -90,7 +90,7 @@ describe('a mass revocation that is killed', () => {
       }
     }
     // Again, by somebody who does not know that it runs.
-    await service.json('mass', 'start', plan.id, '--wait');
+    await service.json('mass', 'start', plan.id, '--digest', plan.digest, '--wait');
     const { progress } = await service.json('mass', 'status', plan.id);
     assert.equal(progress.run.state, 'done');
     t.diagnostic(`killed while ${[...seen].join(', ')}`);
@@ -215,7 +215,11 @@ describe('mass revocation from the shell', () => {
     assert.match(await run('--issuer', 'demo', '--all', '--reason', 'certificateHold'), /CT-4.9.13/);
     assert.match(await run('--issuer', 'nobody', '--all'), /no such issuer/);
     const { plan } = await service.json('revoke-many', '--issuer', 'demo', '--spki-hash', 'f'.repeat(32));
-    assert.match((await service.run('mass', 'start', plan.id)).stderr, /no certificate/);
+    // What cannot be undone is not done by a plan's name alone.
+    const careless = await service.run('mass', 'start', plan.id);
+    assert.deepEqual([careless.code, /--digest/.test(careless.stderr)], [2, true]);
+    const start = await service.run('mass', 'start', plan.id, '--digest', plan.digest);
+    assert.match(start.stderr, /no certificate/);
     const list = await service.json('mass', 'list');
     assert.ok(list.length >= 3);
   });

@@ -104,12 +104,11 @@ export function massCommands(program: Command): void {
     .command('start')
     .description('does what is planned; again changes nothing')
     .argument('<plan>')
-    .option('--digest <hex>', "the plan's digest, or its first 8 digits, as somebody else has read it")
+    .requiredOption('--digest <hex>', "the plan's digest, or its first 8 digits, as somebody else has read it")
     .option('--wait', 'return when all are in OCSP and on their CRLs')
-    .action(async (id: string, options: { digest?: string; wait?: true }, command: Command) => {
+    .action(async (id: string, options: { digest: string; wait?: true }, command: Command) => {
       await withApi(command, async (api) => {
-        const { digest } = options;
-        let view = await call(api, 'POST', `${encodeURIComponent(id)}/start`, digest === undefined ? {} : { digest });
+        let view = await call(api, 'POST', `${encodeURIComponent(id)}/start`, { digest: options.digest });
         if (options.wait) view = await finished(api, id);
         print(command, view, () => runText(view, api));
       });
