@@ -88,7 +88,8 @@ describe('CRLs of several scopes over Redis', { skip: needsRedis }, () => {
       Object.assign(Object.create(archive) as CrlArchive, {
         open: async (record: CrlRecord) => {
           const whole = await archive.open(record);
-          return { octets: whole.octets, read: whole.read, close: whole.close, ...file(whole) };
+          const [read, digest, close] = [whole.read.bind(whole), whole.digest.bind(whole), whole.close.bind(whole)];
+          return { octets: whole.octets, read, digest, close, ...file(whole) };
         },
         // Of FileCrlArchive, which has private fields.
         draft: (scope: CrlScope) => archive.draft(scope),
