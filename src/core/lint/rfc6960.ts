@@ -128,7 +128,8 @@ export const RFC6960_RULES: readonly ResponseRule[] = [
     id: 'T-32',
     says: 'revocationTime is not after thisUpdate',
     citation: 'RFC 6960 §2.4; BR 7.2.2',
-    severity: 'error',
+    // Not an error: a revocation that was recorded before the clock was set back must get out all the same (P2).
+    severity: 'warning',
     authorities: ['rfc'],
     check: (basic) =>
       first(basic.responses, ({ revocationTime, thisUpdate }) =>
