@@ -6,6 +6,7 @@
  * nextUpdate, and no drill is worth that. Every signature is in the journal, as the drill's (P8), and nothing goes to the store.
  */
 import type { Certificate } from '../core/certificate.ts';
+import type { DrilledKey } from '../core/mass/drill.ts';
 import { answerable, planResponse } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import { SECOND, type EpochMs } from '../core/time.ts';
@@ -28,17 +29,6 @@ export interface Sample {
   readonly ms?: number;
 }
 
-export interface Rehearsed {
-  readonly issuer: string;
-  /** Where the key is, for people. */
-  readonly key: string;
-  readonly certificates: number;
-  readonly signatures: number;
-  readonly failed: number;
-  readonly seconds: number;
-  readonly certificatesPerSecond: number;
-}
-
 export class Rehearsal {
   readonly #issuers: readonly SignerIssuer[];
   readonly #store: Pick<Ledger, 'certificates'>;
@@ -59,7 +49,7 @@ export class Rehearsal {
    * @param drill what it is for, in the journal.
    * @throws Problem `unavailable` without a key that can sign.
    */
-  async sign(served: ServedIssuer, sample: Sample, drill: string, actor: string): Promise<Rehearsed> {
+  async sign(served: ServedIssuer, sample: Sample, drill: string, actor: string): Promise<DrilledKey> {
     const at = this.#issuers.find((one) => one.served.tag === served.tag);
     const startedAt = this.#clock.now();
     const responder = at && activeResponder(at, startedAt);

@@ -1,8 +1,10 @@
 /** What a drill of a plan has found (CT-5.7.1.1-b). */
 import type { EpochMs } from '../time.ts';
 
+/** What one key has signed, and how fast. */
 export interface DrilledKey {
   readonly issuer: string;
+  /** Where the key is, for people. */
   readonly key: string;
   readonly certificates: number;
   readonly signatures: number;
