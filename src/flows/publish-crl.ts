@@ -233,7 +233,7 @@ export class CrlPublisher {
     // It would begin a second build beside this one; #schedule sets it anew.
     this.#timer?.cancel();
     // Not "regularly scheduled", whoever asks for it: entries stay for a CRL of the schedule (C-22, T-33).
-    const build = this.#inTurn();
+    const build = this.#inNextSecond().then(() => this.#inTurn());
     this.#building = build.then(
       () => undefined,
       (error: unknown) => this.#noteFailed(error),
@@ -268,6 +268,13 @@ export class CrlPublisher {
       Math.min(nextScheduledCrl(this.#current, this.#periodMs), unlisted),
       this.#current.thisUpdate + SECOND,
     );
+  }
+
+  /** Whoever publishes in the second of the current CRL's thisUpdate waits for its end. Not for a current CRL of the future (T-32). */
+  async #inNextSecond(): Promise<void> {
+    const { clock } = this.#parts;
+    const waitMs = (this.#current?.thisUpdate ?? 0) + SECOND - clock.now();
+    if (waitMs > 0 && waitMs <= SECOND) await new Promise<void>((resolve) => clock.after(waitMs, resolve));
   }
 
   #schedule(): void {

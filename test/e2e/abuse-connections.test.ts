@@ -155,8 +155,7 @@ describe('connections that are held for nothing', () => {
 
     const rest = await metrics();
     // A reader that takes nothing of a CRL has two minutes, unless its place is wanted: longer than this test.
-    for (const reason of ['idle', 'slow-request', 'room'])
-      assert.ok(counts(rest, reason) > 0, `shed: ${reason}`);
+    for (const reason of ['idle', 'slow-request', 'room']) assert.ok(counts(rest, reason) > 0, `shed: ${reason}`);
     assert.equal(counts(rest, 'full'), 0);
     await until('every file is closed', async () => (await metrics()).sum('process_open_fds') <= quiet.sum('process_open_fds') + 40); // prettier-ignore
     const [before, after] = [quiet, await metrics()].map((one) => one.sum('process_resident_memory_bytes') / 2 ** 20) as [number, number]; // prettier-ignore

@@ -90,6 +90,20 @@ describe('CrlPublisher: when', () => {
     assert.deepEqual(await current(service), new Set(issued.slice(0, 2)), 'what came meanwhile is on the next one');
   });
 
+  it('waits for the next second when it is asked for within that of the current CRL (RFC 5280 §5.2.3)', async () => {
+    const [service] = await publishing(1);
+    await service.clock.advance(MINUTE);
+    const first = await service.publisher.publishNow();
+    const asked = service.publisher.publishNow();
+    await service.clock.advance(SECOND);
+    const second = await asked;
+    assert.equal(second.thisUpdate, first.thisUpdate + SECOND);
+    assert.equal(failures(service), 0);
+    // Set back further than that: nobody waits for an hour.
+    service.clock.step(-HOUR);
+    await assert.rejects(service.publisher.publishNow(), { field: 'thisUpdate' });
+  });
+
   it('publishes every period for 60 days, over restarts and downtime (B-13, C-10, CT-4.9.7-a)', async () => {
     const [service, issued] = await publishing(4);
     await service.revoke(issued.slice(0, 1));
