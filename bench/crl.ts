@@ -21,7 +21,7 @@ import { systemClock } from '../src/adapters/system/clock.ts';
 import { COMPLETE, type Certificate, type CrlRecord, type IssuerTag } from '../src/core/certificate.ts';
 import type { Serial } from '../src/core/serial.ts';
 import { DAY, SECOND } from '../src/core/time.ts';
-import { IssuerCrls } from '../src/flows/issuer-crls.ts';
+import { IssuerCrls } from '../src/flows/crl/issuer-crls.ts';
 import type { Journal } from '../src/ports/journal.ts';
 import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../src/ports/key-holder.ts';
 import { flowMetrics } from '../src/flows/metrics.ts';

@@ -31,13 +31,13 @@ import { type Serial, serialFromHex } from '../src/core/serial.ts';
 import { algorithmFor } from '../src/core/signature-algorithm.ts';
 import { DAY, SECOND } from '../src/core/time.ts';
 import { FreshnessGauges } from '../src/flows/freshness-gauges.ts';
-import { IssuerCrls } from '../src/flows/issuer-crls.ts';
-import { MassRevocations } from '../src/flows/mass-revocation.ts';
+import { IssuerCrls } from '../src/flows/crl/issuer-crls.ts';
+import { MassRevocations } from '../src/flows/mass/mass-revocation.ts';
 import { flowMetrics } from '../src/flows/metrics.ts';
-import { MassPlanner } from '../src/flows/plan-mass.ts';
+import { MassPlanner } from '../src/flows/mass/plan-mass.ts';
 import { Recorder } from '../src/flows/record.ts';
 import { Responders, servedResponder } from '../src/flows/responders.ts';
-import { Signer } from '../src/flows/sign.ts';
+import { Signer } from '../src/flows/sign/sign.ts';
 import type { KeyHolder } from '../src/ports/key-holder.ts';
 import { CA_NAME, caCertificate, ecKey, type KeyPair, PROFILE, responderCertificate, rsaKey } from '../test/core/sample-pki.ts'; // prettier-ignore
 import { missingSofthsm, softToken } from '../test/support/softhsm.ts';

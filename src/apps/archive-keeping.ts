@@ -1,6 +1,6 @@
 /** What looks after the archive, in a process that has one. */
 import type { MetricSet } from '../core/metric.ts';
-import { ArchiveKeeper } from '../flows/archive-upkeep.ts';
+import { ArchiveKeeper } from '../flows/archive/archive-upkeep.ts';
 import { openCopies } from './archive-config.ts';
 import type { Core } from './core.ts';
 

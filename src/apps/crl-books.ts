@@ -1,8 +1,8 @@
 /** What a process that signs, or a command without a service, counts and keeps of the CRLs as a whole. */
 import { join } from 'node:path';
 import { FileUrlFeed } from '../adapters/url-feed/file-feed.ts';
-import { CrlCensus } from '../flows/crl-census.ts';
-import { CrlUrls } from '../flows/crl-urls.ts';
+import { CrlCensus } from '../flows/crl/crl-census.ts';
+import { CrlUrls } from '../flows/crl/crl-urls.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Core } from './core.ts';
 

@@ -1,12 +1,12 @@
 /**
  * What the running service has found in its ledger about an issuer, for those who cannot open the ledger: `check-config` and `issuer
- * show`. A copy: the service itself derives it anew at each start (flows/crl-census.ts).
+ * show`. A copy: the service itself derives it anew at each start (flows/crl/crl-census.ts).
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Problem } from '../core/problem.ts';
 import { DAY, formatDuration, parseRfc3339, rfc3339, type EpochMs } from '../core/time.ts';
-import type { CrlCensus } from '../flows/crl-census.ts';
+import type { CrlCensus } from '../flows/crl/crl-census.ts';
 import type { Log } from '../flows/log.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 

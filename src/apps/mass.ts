@@ -1,11 +1,11 @@
 /** Mass revocations of this process: planned and recorded where events are, measured where the keys are. */
 import { join } from 'node:path';
 import { FileMassShelf } from '../adapters/mass-files/shelf.ts';
-import { Drill } from '../flows/drill.ts';
-import { MassRevocations } from '../flows/mass-revocation.ts';
-import { MassPlanner } from '../flows/plan-mass.ts';
-import { Rehearsal } from '../flows/rehearse.ts';
-import type { SignerIssuer } from '../flows/sign.ts';
+import { Drill } from '../flows/mass/drill.ts';
+import { MassRevocations } from '../flows/mass/mass-revocation.ts';
+import { MassPlanner } from '../flows/mass/plan-mass.ts';
+import { Rehearsal } from '../flows/mass/rehearse.ts';
+import type { SignerIssuer } from '../flows/sign/sign.ts';
 import type { MassShelf } from '../ports/mass-shelf.ts';
 import type { Core } from './core.ts';
 

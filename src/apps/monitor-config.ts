@@ -1,7 +1,7 @@
 /** `monitor` of certstatus.yaml: what the monitor role looks at, and from where. */
 import { z } from 'zod';
 import { HOUR, MINUTE } from '../core/time.ts';
-import { probeUrl } from '../flows/probe.ts';
+import { probeUrl } from '../flows/monitor/probe.ts';
 
 export interface MonitorConfig {
   /** Where it asks, with the host names of the URLs; undefined: this process's own public listener, or the URLs' own hosts. */

@@ -1,8 +1,8 @@
-/** `probe` of certstatus.yaml: where a responder looks at itself from outside (flows/self-probe.ts). */
+/** `probe` of certstatus.yaml: where a responder looks at itself from outside (flows/monitor/self-probe.ts). */
 import { z } from 'zod';
 import { Problem } from '../core/problem.ts';
 import { HOUR, MINUTE } from '../core/time.ts';
-import { probeUrl } from '../flows/probe.ts';
+import { probeUrl } from '../flows/monitor/probe.ts';
 
 export interface ProbeConfig {
   /** None: it does not look. */

@@ -10,7 +10,7 @@ import { pem } from '../core/certificate-writer.ts';
 import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import { Problem } from '../core/problem.ts';
 import { loadResponderCertificate, type ResponderCertificate } from '../core/responder-certificate.ts';
-import type { ResponderFiles } from '../flows/change-responder.ts';
+import type { ResponderFiles } from '../flows/sign/change-responder.ts';
 import { writeFileDurably } from './durable-files.ts';
 import { issuerSchema } from './issuer-files.ts';
 

@@ -1,6 +1,6 @@
 /** Puts together what changes responder certificates: for the signer while it runs, and for a command when no service runs. */
 import { join } from 'node:path';
-import { ResponderChanges } from '../flows/change-responder.ts';
+import { ResponderChanges } from '../flows/sign/change-responder.ts';
 import type { SigningKeys } from '../flows/issuer-setup.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Core } from './core.ts';

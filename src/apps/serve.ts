@@ -14,11 +14,11 @@ import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
 import { SECOND } from '../core/time.ts';
-import type { ArchiveKeeper } from '../flows/archive-upkeep.ts';
-import { AskElsewhere } from '../flows/ask-elsewhere.ts';
-import { registerForecastGauges } from '../flows/crl-forecast.ts';
-import { registerUrlGauges } from '../flows/crl-urls.ts';
-import { Downloads } from '../flows/downloads.ts';
+import type { ArchiveKeeper } from '../flows/archive/archive-upkeep.ts';
+import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
+import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
+import { registerUrlGauges } from '../flows/crl/crl-urls.ts';
+import { Downloads } from '../flows/serve/downloads.ts';
 import {
   registerGauges,
   registerProcessGauges,
@@ -28,16 +28,16 @@ import {
 } from '../flows/gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
-import { LiveElsewhere } from '../flows/live-elsewhere.ts';
+import { LiveElsewhere } from '../flows/serve/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
-import { registerMassGauges } from '../flows/mass-gauges.ts';
+import { registerMassGauges } from '../flows/mass/mass-gauges.ts';
 import { flowMetrics } from '../flows/metrics.ts';
-import { OfflineWatch, registerOfflineGauges } from '../flows/offline-watch.ts';
-import { PublicFiles } from '../flows/public-files.ts';
-import { Reconciliations } from '../flows/reconciliations.ts';
+import { OfflineWatch, registerOfflineGauges } from '../flows/offline/offline-watch.ts';
+import { PublicFiles } from '../flows/serve/public-files.ts';
+import { Reconciliations } from '../flows/monitor/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
-import { ResponderNews } from '../flows/responder-news.ts';
-import { SelfProbe } from '../flows/self-probe.ts';
+import { ResponderNews } from '../flows/sign/responder-news.ts';
+import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusOf } from './admin/status.ts';

@@ -1,4 +1,4 @@
-/** Shamir's secret sharing over GF(2^8), by the library: a PIN into shares, and shares into what flows/activation.ts checks. */
+/** Shamir's secret sharing over GF(2^8), by the library: a PIN into shares, and shares into what flows/sign/activation.ts checks. */
 import { randomBytes } from 'node:crypto';
 import { combine, split } from 'shamir-secret-sharing';
 import { sealPin } from '../core/pin.ts';

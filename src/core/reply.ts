@@ -43,7 +43,7 @@ export class Reply<Status extends ReplyStatus = ReplyStatus> {
 
 /**
  * A reply whose body is larger than LARGE_BODY: a CRL, or a range of one. Its front sends it in pieces, each in its turn, so that no
- * number of them holds up an answer of a few hundred octets (flows/downloads.ts).
+ * number of them holds up an answer of a few hundred octets (flows/serve/downloads.ts).
  */
 export class LargeReply extends Reply<200 | 206> {
   readonly #downloads: DownloadDesk;

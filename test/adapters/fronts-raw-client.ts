@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { LargeReply, Reply } from '../../src/core/reply.ts';
-import { Downloads } from '../../src/flows/downloads.ts';
+import { Downloads } from '../../src/flows/serve/downloads.ts';
 import type { Answer, Question } from '../../src/ports/front.ts';
 
 export interface Seen {

@@ -9,7 +9,7 @@ import { after, describe, it } from 'node:test';
 import { openToken, type Pkcs11Token, type TokenOptions } from '../../src/adapters/pkcs11/token.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
-import { failover } from '../../src/flows/failover-key.ts';
+import { failover } from '../../src/flows/sign/failover-key.ts';
 import type { KeyHolder } from '../../src/ports/key-holder.ts';
 import { opensslAccepts } from '../contracts/key-holder.ts';
 import { missingSofthsm, type SoftToken, softToken } from '../support/softhsm.ts';

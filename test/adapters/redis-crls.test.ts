@@ -13,7 +13,7 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import type { Redis } from 'ioredis';
 import { HOUR, SECOND } from '../../src/core/time.ts';
 import { flowMetrics } from '../../src/flows/metrics.ts';
-import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
+import { IssuerCrls } from '../../src/flows/crl/issuer-crls.ts';
 import { makeIssuer } from '../flows/support-service.ts';
 import { needsRedis, redisCli, startRedis, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/service.ts';

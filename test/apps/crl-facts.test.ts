@@ -6,7 +6,7 @@ import { after, describe, it } from 'node:test';
 import { checkCrlPeriod, keepCrlFacts, withoutOcspUntil } from '../../src/apps/crl-facts.ts';
 import type { IssuerSetup } from '../../src/apps/issuer-files.ts';
 import { DAY } from '../../src/core/time.ts';
-import type { CrlCensus } from '../../src/flows/crl-census.ts';
+import type { CrlCensus } from '../../src/flows/crl/crl-census.ts';
 import { NOW, PROFILE } from '../core/sample-pki.ts';
 
 describe('what check-config knows of the certificates', () => {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { responderFiles } from '../../src/apps/responder-files.ts';
 import { loadResponderCertificate } from '../../src/core/responder-certificate.ts';
 import { DAY } from '../../src/core/time.ts';
-import type { ResponderFiles } from '../../src/flows/change-responder.ts';
+import type { ResponderFiles } from '../../src/flows/sign/change-responder.ts';
 import { ecKey, responderCertificate } from '../core/sample-pki.ts';
 import { START } from '../flows/support-service.ts';
 

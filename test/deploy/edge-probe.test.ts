@@ -11,7 +11,7 @@ import { tcpWire } from '../../src/adapters/probe-client/wire.ts';
 import { certificatesFromFile, readCertificate } from '../../src/core/certificate-reader.ts';
 import { loadIssuer } from '../../src/core/issuer.ts';
 import { NOBODY } from '../../src/core/probe/question.ts';
-import { probe, type ProbeReport } from '../../src/flows/probe.ts';
+import { probe, type ProbeReport } from '../../src/flows/monitor/probe.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { Edge, edgeMissing, EDGES } from '../support/edge.ts';
 import { Service, until } from '../support/service.ts';

@@ -10,7 +10,7 @@ import type { JournalRecord } from '../../src/core/journal-record.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { parseShare, type Share } from '../../src/core/share.ts';
 import { MINUTE, SECOND } from '../../src/core/time.ts';
-import { Activation, type Person } from '../../src/flows/activation.ts';
+import { Activation, type Person } from '../../src/flows/sign/activation.ts';
 import type { Token, TokenKey, TokenState } from '../../src/ports/token.ts';
 import { FakeClock, settled } from './support-clock.ts';
 import { START, TestJournal } from './support-service.ts';

@@ -9,7 +9,7 @@ import { Problem } from '../../src/core/problem.ts';
 import { serialFromHex, type Serial } from '../../src/core/serial.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
-import { checkCrl, type CrlAbout, type GateParts, type PassedCrl } from '../../src/flows/crl-gate.ts';
+import { checkCrl, type CrlAbout, type GateParts, type PassedCrl } from '../../src/flows/crl/crl-gate.ts';
 import type { CrlFile } from '../../src/ports/crl-archive.ts';
 import { ecKey, PROFILE } from '../core/sample-pki.ts';
 import { makeRandom } from '../support/random.ts';

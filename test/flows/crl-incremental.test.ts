@@ -9,7 +9,7 @@ import type { Profile } from '../../src/core/policy/profile.ts';
 import type { Reason } from '../../src/core/reason.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
-import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
+import { IssuerCrls } from '../../src/flows/crl/issuer-crls.ts';
 import { PROFILE } from '../core/sample-pki.ts';
 import { failures } from './support-crl.ts';
 import { makeIssuer, serials, START, type TestIssuer, TestService } from './support-service.ts';

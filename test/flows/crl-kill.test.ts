@@ -7,7 +7,7 @@ import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { COMPLETE, type CrlRecord, type CrlScope } from '../../src/core/certificate.ts';
 import { readCrl } from '../../src/core/crl/crl-reader.ts';
 import { DAY, MINUTE, SECOND } from '../../src/core/time.ts';
-import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
+import { IssuerCrls } from '../../src/flows/crl/issuer-crls.ts';
 import type { CrlDraft } from '../../src/ports/crl-archive.ts';
 import type { KeyHolder } from '../../src/ports/key-holder.ts';
 import type { Store } from '../../src/ports/store.ts';

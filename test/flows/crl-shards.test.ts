@@ -15,7 +15,7 @@ import { OID } from '../../src/core/der/oid.ts';
 import { nextScheduledCrl } from '../../src/core/policy/freshness.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import { registerGauges } from '../../src/flows/gauges.ts';
-import { IssuerCrls } from '../../src/flows/issuer-crls.ts';
+import { IssuerCrls } from '../../src/flows/crl/issuer-crls.ts';
 import { PROFILE } from '../core/sample-pki.ts';
 import { failures } from './support-crl.ts';
 import { makeIssuer, serials, START, type TestIssuer, TestService } from './support-service.ts';

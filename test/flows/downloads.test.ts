@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Transfer } from '../../src/core/reply.ts';
-import { Downloads } from '../../src/flows/downloads.ts';
+import { Downloads } from '../../src/flows/serve/downloads.ts';
 
 /** A desk whose clock and turns are the test's. */
 function desk(places: number, heldOctets = 0) {

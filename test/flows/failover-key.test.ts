@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { verify } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Problem } from '../../src/core/problem.ts';
-import { failover } from '../../src/flows/failover-key.ts';
+import { failover } from '../../src/flows/sign/failover-key.ts';
 import type { KeyHolder, SignResult } from '../../src/ports/key-holder.ts';
 import { ecKey, rsaKey } from '../core/sample-pki.ts';
 import { TestKeyHolder } from './support-key-holder.ts';

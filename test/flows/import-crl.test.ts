@@ -18,7 +18,7 @@ import type { Reason } from '../../src/core/reason.ts';
 import { serialFromHex } from '../../src/core/serial.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
-import { importCrl, type ImportedCrl } from '../../src/flows/import-crl.ts';
+import { importCrl, type ImportedCrl } from '../../src/flows/crl/import-crl.ts';
 import { Recorder } from '../../src/flows/record.ts';
 import { ecKey, NOW } from '../core/sample-pki.ts';
 import { FaultPlan, faultyJournal, type Fault } from './faults.ts';

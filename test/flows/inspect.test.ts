@@ -5,7 +5,7 @@ import { Problem } from '../../src/core/problem.ts';
 import { type Serial, serialFromHex } from '../../src/core/serial.ts';
 import { HOUR, rfc3339, SECOND } from '../../src/core/time.ts';
 import type { Relay } from '../../src/ports/store.ts';
-import { type ReceiptView, viewCertificate, viewReceipt } from '../../src/flows/inspect.ts';
+import { type ReceiptView, viewCertificate, viewReceipt } from '../../src/flows/monitor/inspect.ts';
 import { settled } from './support-clock.ts';
 import { makeIssuer, serials, START, TestService } from './support-service.ts';
 import { PROFILE } from '../core/sample-pki.ts';

@@ -5,7 +5,7 @@ import type { Certificate, IssuerTag } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { SECOND } from '../../src/core/time.ts';
 import { flowMetrics, LOOKUPS } from '../../src/flows/metrics.ts';
-import { MissBudget, type Admitted } from '../../src/flows/miss-budget.ts';
+import { MissBudget, type Admitted } from '../../src/flows/serve/miss-budget.ts';
 import type { StoreEvent } from '../../src/ports/store.ts';
 import { FakeClock, settled } from './support-clock.ts';
 import { serials, START } from './support-service.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { completeCrl, type CrlRecord } from '../../src/core/certificate.ts';
 import { MetricSet } from '../../src/core/metric.ts';
 import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
-import { OfflineWatch, registerOfflineGauges } from '../../src/flows/offline-watch.ts';
+import { OfflineWatch, registerOfflineGauges } from '../../src/flows/offline/offline-watch.ts';
 import type { StoreEvent } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
 import { FakeClock } from './support-clock.ts';

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { loadIssuer } from '../../src/core/issuer.ts';
 import type { CrlLayout } from '../../src/core/crl/shards.ts';
 import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
-import { probeCrl } from '../../src/flows/probe-crl.ts';
+import { probeCrl } from '../../src/flows/monitor/probe-crl.ts';
 import type { Wire } from '../../src/ports/wire.ts';
 import { caCertificate, ecKey } from '../core/sample-pki.ts';
 import { FakeClock } from './support-clock.ts';

@@ -10,7 +10,7 @@ import { answerable, servable } from '../../src/core/policy/freshness.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { notModifiedHeaders } from '../../src/core/policy/caching.ts';
 import { DAY, HOUR, MINUTE, SECOND, wholeSecond, type EpochMs } from '../../src/core/time.ts';
-import { type Entry, ResponseTable } from '../../src/flows/response-table.ts';
+import { type Entry, ResponseTable } from '../../src/flows/serve/response-table.ts';
 import type { Lookup, StoreEvent } from '../../src/ports/store.ts';
 import { headersOf, makeIssuer, RESPONDER_SPAN, serials, START } from './support-service.ts';
 

@@ -6,7 +6,7 @@ import { Problem } from '../../src/core/problem.ts';
 import { loadResponderCertificate } from '../../src/core/responder-certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
-import { ResponderChanges } from '../../src/flows/change-responder.ts';
+import { ResponderChanges } from '../../src/flows/sign/change-responder.ts';
 import { Responders, servedResponder } from '../../src/flows/responders.ts';
 import { ecKey, type KeyPair, responderCertificate } from '../core/sample-pki.ts';
 import { settled } from './support-clock.ts';

@@ -4,7 +4,7 @@ import type { CertIdHash } from '../../src/core/certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import type { ServedIssuer } from '../../src/flows/issuer-setup.ts';
-import { type Loaded, ResponseTable } from '../../src/flows/response-table.ts';
+import { type Loaded, ResponseTable } from '../../src/flows/serve/response-table.ts';
 import type { Lookup, StoreEvent } from '../../src/ports/store.ts';
 import { settled } from './support-clock.ts';
 import { getPath, read, requestFor, say } from './support-client.ts';

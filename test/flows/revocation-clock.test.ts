@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { JournalRecord } from '../../src/core/journal-record.ts';
 import type { Observation } from '../../src/core/revocation-report.ts';
 import { HOUR, MINUTE, rfc3339, SECOND } from '../../src/core/time.ts';
-import { RevocationClock } from '../../src/flows/revocation-clock.ts';
+import { RevocationClock } from '../../src/flows/monitor/revocation-clock.ts';
 import type { Wire } from '../../src/ports/wire.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { PROFILE } from '../core/sample-pki.ts';

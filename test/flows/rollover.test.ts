@@ -12,7 +12,7 @@ import { pem } from '../../src/core/certificate-writer.ts';
 import { loadResponderCertificate, type ResponderCertificate } from '../../src/core/responder-certificate.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, type EpochMs, HOUR, rfc3339, SECOND } from '../../src/core/time.ts';
-import { ResponderChanges, type ResponderFiles } from '../../src/flows/change-responder.ts';
+import { ResponderChanges, type ResponderFiles } from '../../src/flows/sign/change-responder.ts';
 import type { Question } from '../../src/ports/front.ts';
 import { ecKey, type KeyPair, PROFILE, responderCertificate, rsaKey } from '../core/sample-pki.ts';
 import { makeRandom } from '../support/random.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
-import { SampleWatch } from '../../src/flows/sample-watch.ts';
+import { SampleWatch } from '../../src/flows/monitor/sample-watch.ts';
 import type { Wire } from '../../src/ports/wire.ts';
 import { CRL_PATH, OCSP_PATH, question, serials, TestService } from './support-service.ts';
 

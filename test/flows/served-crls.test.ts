@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../src/core/certificate.ts';
 import { COMPLETE_ONLY, type CrlLayout } from '../../src/core/crl/shards.ts';
 import type { ServedIssuer } from '../../src/flows/issuer-setup.ts';
-import { namesOf, servedCrls } from '../../src/flows/served-crls.ts';
+import { namesOf, servedCrls } from '../../src/flows/serve/served-crls.ts';
 
 const TAG = '0a0b0c0d' as IssuerTag;
 const SHARDED: CrlLayout = { ...COMPLETE_ONLY, shards: { count: 3, highest: 3, url: 'http://a.test/{shard}' } };

@@ -1,7 +1,7 @@
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { Spellings, type Spelled } from '../../src/flows/spellings.ts';
+import { Spellings, type Spelled } from '../../src/flows/serve/spellings.ts';
 
 class Thing implements Spelled {
   spelledIn: number[] | undefined = undefined;

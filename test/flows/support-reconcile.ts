@@ -1,5 +1,5 @@
 /** A test service reconciled with its own store. */
-import { reconcile } from '../../src/flows/reconcile.ts';
+import { reconcile } from '../../src/flows/monitor/reconcile.ts';
 import type { ReconcileReport } from '../../src/core/reconcile/report.ts';
 import type { TestService } from './support-service.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Turns } from '../../src/flows/turns.ts';
+import { Turns } from '../../src/flows/sign/turns.ts';
 
 describe('Turns', () => {
   it('begins no more than its limit at once, urgent ones first, the rest in order, whatever becomes of each', async () => {

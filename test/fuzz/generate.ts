@@ -33,7 +33,7 @@ export type Pause = 'none' | 'turn' | 'moment' | 'replies';
 export class Generator {
   readonly #random: Random;
   readonly #material: Material;
-  /** Words of former requests, to be said again (flows/spellings.ts remembers them). */
+  /** Words of former requests, to be said again (flows/serve/spellings.ts remembers them). */
   readonly #targets: string[] = [];
   readonly #bodies: Buffer[] = [];
 

@@ -23,7 +23,7 @@ import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { ListDraft, ListedCertificate, MassShelf } from '../../ports/mass-shelf.ts';
 
-/** `mass-20261121-0a1b2c`, as flows/plan-mass.ts makes them: nothing else becomes part of a path. */
+/** `mass-20261121-0a1b2c`, as flows/mass/plan-mass.ts makes them: nothing else becomes part of a path. */
 const PLAN_ID = /^mass-\d{8}-[0-9a-f]{6,16}$/;
 const UPLOAD_ID = /^[0-9a-f]{32}$/;
 const LINE = /^([0-9a-f]{8}) ((?:[0-9a-f]{2}){1,20})$/;

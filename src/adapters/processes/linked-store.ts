@@ -39,7 +39,7 @@ export interface LinkedStoreOptions {
 
 /** Beyond this many a client gets tryLater at once. */
 const MAX_LOOKUPS = 8192;
-/** No client waits longer (flows/answer.ts), counted in sweeps so that a machine that slept is no reason. */
+/** No client waits longer (flows/serve/answer.ts), counted in sweeps so that a machine that slept is no reason. */
 const SWEEP_MS = 500;
 const PATIENT_SWEEPS = 4;
 

@@ -11,7 +11,7 @@ import { judgeSequence, type JournalledCrl, type Sequence } from '../../core/arc
 import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration, rfc3339 } from '../../core/time.ts';
-import { restoreArchive, type RestoreReport } from '../../flows/archive-restore.ts';
+import { restoreArchive, type RestoreReport } from '../../flows/archive/archive-restore.ts';
 import type { Journal } from '../../ports/journal.ts';
 import { openApi } from '../api.ts';
 import { openCopies } from '../archive-config.ts';

@@ -1,7 +1,7 @@
 /** `crl forecast` and `crl urls`: sizes to come, and what the CCADB must be told. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { ForecastView } from '../../flows/crl-forecast.ts';
-import type { UrlsView } from '../../flows/crl-urls.ts';
+import type { ForecastView } from '../../flows/crl/crl-forecast.ts';
+import type { UrlsView } from '../../flows/crl/crl-urls.ts';
 import { print, table, withApi } from './context.ts';
 
 const path = (issuer: string, rest: string): string => `/v1/issuers/${encodeURIComponent(issuer)}/${rest}`;

@@ -1,7 +1,7 @@
 /** `crl import`: publishes a CRL that another tool has signed, e.g. `openssl ca -gencrl` beside an offline root. */
 import type { Command } from 'commander';
 import { crlFromFile } from '../../core/crl/crl-reader.ts';
-import type { ImportedCrl } from '../../flows/import-crl.ts';
+import type { ImportedCrl } from '../../flows/crl/import-crl.ts';
 import { MAX_IMPORTED_CRL_OCTETS } from '../intake/offline-schema.ts';
 import { readBounded } from '../offline-files.ts';
 import { print, withApi } from './context.ts';

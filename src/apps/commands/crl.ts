@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
-import type { ExplainedCrl } from '../../flows/explain-crl.ts';
+import type { ExplainedCrl } from '../../flows/crl/explain-crl.ts';
 import { print, table, withApi } from './context.ts';
 import { addCrlImport } from './crl-import.ts';
 

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { certificatesFromFile } from '../../core/certificate-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { parseDuration } from '../../core/time.ts';
-import type { CertificateView, ReceiptView } from '../../flows/inspect.ts';
+import type { CertificateView, ReceiptView } from '../../flows/monitor/inspect.ts';
 import type { Api } from '../api.ts';
 import { print, withApi } from './context.ts';
 

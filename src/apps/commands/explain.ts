@@ -1,6 +1,6 @@
 /** `explain`: one request through every decision, with the rule of each. */
 import type { Command } from 'commander';
-import type { Explanation } from '../../flows/explain.ts';
+import type { Explanation } from '../../flows/serve/explain.ts';
 import { print, table, withApi } from './context.ts';
 
 export function explainCommand(program: Command): void {

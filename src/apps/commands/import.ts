@@ -24,7 +24,7 @@ import type { ReasonName } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
 import { spkiHash } from '../../core/spki-hash.ts';
 import type { EpochMs } from '../../core/time.ts';
-import { verified } from '../../flows/check-answer.ts';
+import { verified } from '../../flows/sign/check-answer.ts';
 import type { Api, ImportAnswer } from '../api.ts';
 import { startProgress } from '../progress.ts';
 import { print, withApi } from './context.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
-import type { Installed, Retired } from '../../flows/change-responder.ts';
+import type { Installed, Retired } from '../../flows/sign/change-responder.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { absolute } from '../issuer-files.ts';
 import { print, withApi } from './context.ts';

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { inGroups, type OfflineMaterial, sha256Hex } from '../../core/offline/offline-file.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339, wholeSecond } from '../../core/time.ts';
-import { reviewRequest, signRequest } from '../../flows/offline-sign.ts';
-import type { ImportedItem } from '../../flows/offline-import.ts';
+import { reviewRequest, signRequest } from '../../flows/offline/offline-sign.ts';
+import type { ImportedItem } from '../../flows/offline/offline-import.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { absolute } from '../issuer-files.ts';
 import {

@@ -3,7 +3,7 @@ import { Option, type Command, InvalidArgumentError } from 'commander';
 import { summary, type ReconcileReport } from '../../core/reconcile/report.ts';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration } from '../../core/time.ts';
-import type { ReconciliationView } from '../../flows/reconciliations.ts';
+import type { ReconciliationView } from '../../flows/monitor/reconciliations.ts';
 import { startProgress } from '../progress.ts';
 import { print, table, withApi } from './context.ts';
 

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
-import type { ArchiveJob, ArchiveKeeper } from '../../flows/archive-upkeep.ts';
+import type { ArchiveJob, ArchiveKeeper } from '../../flows/archive/archive-upkeep.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import { archiveJobRequest } from './archive-schema.ts';
 import { authorise, type Client } from './clients.ts';

@@ -1,7 +1,7 @@
 /** What the CA must know of its CRLs as a whole: their sizes to come, and the URLs that the CCADB must have. */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { viewForecast } from '../../flows/crl-forecast.ts';
+import { viewForecast } from '../../flows/crl/crl-forecast.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { CrlBooks } from '../crl-books.ts';
 import type { Core } from '../core.ts';

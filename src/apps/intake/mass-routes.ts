@@ -12,7 +12,7 @@ import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
 import { parseRfc3339, type EpochMs } from '../../core/time.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import type { MassView } from '../../flows/mass-revocation.ts';
+import type { MassView } from '../../flows/mass/mass-revocation.ts';
 import type { Core } from '../core.ts';
 import type { MassRole } from '../mass.ts';
 import { VERSION } from '../version.ts';

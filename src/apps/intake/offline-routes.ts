@@ -2,11 +2,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { crlFromFile } from '../../core/crl/crl-reader.ts';
 import { parseRfc3339 } from '../../core/time.ts';
-import type { ResponderChanges } from '../../flows/change-responder.ts';
-import { importCrl } from '../../flows/import-crl.ts';
+import type { ResponderChanges } from '../../flows/sign/change-responder.ts';
+import { importCrl } from '../../flows/crl/import-crl.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import { exportOffline } from '../../flows/offline-export.ts';
-import { importOffline } from '../../flows/offline-import.ts';
+import { exportOffline } from '../../flows/offline/offline-export.ts';
+import { importOffline } from '../../flows/offline/offline-import.ts';
 import type { Recorder } from '../../flows/record.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';

@@ -1,7 +1,7 @@
 /** Reconciliations over the private interface: asked for, looked at until they have ended. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Reconciliations } from '../../flows/reconciliations.ts';
+import type { Reconciliations } from '../../flows/monitor/reconciliations.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import { Problem } from '../../core/problem.ts';
 import { authorise, type Client } from './clients.ts';

@@ -1,6 +1,6 @@
 /** Responder certificates over the signer's control interface (right `keys`): requested, installed, retired. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { ResponderChanges } from '../../flows/change-responder.ts';
+import type { ResponderChanges } from '../../flows/sign/change-responder.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Client, Permission } from './clients.ts';
 import { installRequest, parseBody, responderRequest, retireRequest } from './schema.ts';

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { quarterOf } from '../../core/reconcile/sample.ts';
 import { rfc3339 } from '../../core/time.ts';
-import { drawSample } from '../../flows/draw-sample.ts';
+import { drawSample } from '../../flows/monitor/draw-sample.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import { Pace } from '../../flows/pace.ts';
 import type { Core } from '../core.ts';

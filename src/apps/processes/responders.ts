@@ -8,7 +8,7 @@ import { Supervisor } from '../../adapters/processes/supervisor.ts';
 import type { IssuerTag } from '../../core/certificate.ts';
 import { MetricSum } from '../../core/metric-changes.ts';
 import type { Serial } from '../../core/serial.ts';
-import type { LiveSource } from '../../flows/live.ts';
+import type { LiveSource } from '../../flows/serve/live.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { ProcessView } from '../../ports/processes.ts';
 import type { Config } from '../config.ts';

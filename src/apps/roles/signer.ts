@@ -2,12 +2,12 @@
 import type { IssuerTag } from '../../core/certificate.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
-import { Activation } from '../../flows/activation.ts';
-import type { ResponderChanges } from '../../flows/change-responder.ts';
-import { CRLS_AT_ONCE, IssuerCrls } from '../../flows/issuer-crls.ts';
-import { Signer, type SignerIssuer } from '../../flows/sign.ts';
-import { LiveSigner } from '../../flows/sign-live.ts';
-import { Turns } from '../../flows/turns.ts';
+import { Activation } from '../../flows/sign/activation.ts';
+import type { ResponderChanges } from '../../flows/sign/change-responder.ts';
+import { CRLS_AT_ONCE, IssuerCrls } from '../../flows/crl/issuer-crls.ts';
+import { Signer, type SignerIssuer } from '../../flows/sign/sign.ts';
+import { LiveSigner } from '../../flows/sign/sign-live.ts';
+import { Turns } from '../../flows/sign/turns.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Core } from '../core.ts';
 import { type CrlBooks, openCrlBooks } from '../crl-books.ts';
