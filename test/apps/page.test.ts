@@ -9,6 +9,7 @@ import { settled } from '../flows/support-clock.ts';
 import { makeIssuer, serials, START, TestService } from '../flows/support-service.ts';
 
 const SEED = 79;
+const VIEWER = { name: 'alice', may: ['view'] } as const;
 const EMPTY: Status = {
   at: '2026-11-20T08:00:00Z',
   verdict: 'ok',
@@ -59,10 +60,10 @@ describe('statusPage', () => {
         ],
       };
     };
-    const plain = tags(statusPage(of(['a', 'b', 'c', 'd', 'e'])));
+    const plain = tags(statusPage(of(['a', 'b', 'c', 'd', 'e']), VIEWER));
     fc.assert(
       fc.property(fc.array(text, { minLength: 5, maxLength: 5 }), (words) => {
-        assert.deepEqual(tags(statusPage(of(words))), plain);
+        assert.deepEqual(tags(statusPage(of(words), VIEWER)), plain);
       }),
       { numRuns: 300, seed: SEED },
     );
@@ -80,16 +81,16 @@ describe('statusPage', () => {
       nextScheduledCrl: undefined,
       responders: [],
     };
-    const page = statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: false }] });
+    const page = statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: false }] }, VIEWER);
     assert.ok(page.includes('07:59:55Z (0 min ago)'));
     assert.ok(page.includes('08:00:05Z (in 0 min)'));
     assert.ok(page.includes('none is signed here'));
-    assert.ok(statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: true }] }).includes('at once'));
+    assert.ok(statusPage({ ...EMPTY, issuers: [{ ...one, signsCrls: true }] }, VIEWER).includes('at once'));
   });
 
   it('shows the name as it is, escaped once', () => {
     const status = { ...EMPTY, problems: [{ severity: 'warning' as const, what: 'A & B <C> "D" \'E\'', todo: '' }] };
-    assert.ok(statusPage(status).includes('A &#38; B &#60;C&#62; &#34;D&#34; &#39;E&#39;'));
+    assert.ok(statusPage(status, VIEWER).includes('A &#38; B &#60;C&#62; &#34;D&#34; &#39;E&#39;'));
   });
 });
 
@@ -110,7 +111,7 @@ describe('statusOf', () => {
       await service.publisher.start();
       await service.issue(issued);
       await clock.stride(3 * DAY, 20 * MINUTE, () => void assert.equal(status().verdict, 'ok', said()));
-      assert.ok(!statusPage(status()).includes('<b>'));
+      assert.ok(!statusPage(status(), VIEWER).includes('<b>'));
 
       service.holder.behave = () => 'fail';
       service.at.crlHolder.behave = () => 'fail';

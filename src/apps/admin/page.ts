@@ -1,26 +1,16 @@
-/** The status page: one HTML document without scripts or outside assets, which reloads itself. Every value is escaped. */
+/** The status page: reloads itself. Every value is escaped. */
+import { document, escape, type Viewer } from './layout.ts';
 import type { ArchiveStatus, IssuerStatus, ProcessStatus, Status, TokenStatus } from './status.ts';
 
-export function statusPage(status: Status): string {
+export function statusPage(status: Status, viewer: Viewer): string {
   const verdict = { ok: 'All promises kept', warning: 'Needs attention', failing: 'A promise is broken' }[
     status.verdict
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="10">
-<title>${verdict} · certstatus</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<header>
+  const body = `<header>
 <h1>certstatus</h1>
 <p class="verdict ${status.verdict}">${verdict}</p>
 <p class="at">as of <time>${escape(status.at)}</time>, reloads every 10 s</p>
 </header>
-<main>
 ${problems(status)}
 <section aria-labelledby="issuers"><h2 id="issuers">Issuers</h2>
 ${status.issuers.map((one) => issuer(one, Date.parse(status.at))).join('\n') || '<p>No issuer is configured. Add one with <code>certstatus issuer add</code>.</p>'}
@@ -35,11 +25,8 @@ ${status.mass === undefined ? '' : `<p>Mass revocation ${escape(status.mass)}.</
 ${status.audit === undefined ? '' : `<p>Audit log: record ${status.audit.seq.toLocaleString('en')}, ${status.audit.writable ? 'writable' : '<strong>cannot be written</strong>'}.</p>`}
 ${status.archive === undefined ? '' : `<p>${archive(status.archive, Date.parse(status.at))}</p>`}
 </section>
-</main>
-<footer><a href="/metrics">metrics</a> · <a href="/status.json">status.json</a> · <a href="/readyz">readyz</a></footer>
-</body>
-</html>
-`;
+<footer><a href="/metrics">metrics</a> · <a href="/status.json">status.json</a> · <a href="/readyz">readyz</a></footer>`;
+  return document({ title: verdict, viewer, path: '/', reloads: 10, body });
 }
 
 function problems(status: Status): string {
@@ -127,23 +114,3 @@ function instant(text: string | undefined, now: number): string | undefined {
     size < 120 ? `${size} min` : size < 2880 ? `${Math.round(size / 60)} h` : `${Math.round(size / 1440)} days`;
   return `${text} (${fromNow <= 0 ? `${amount} ago` : `in ${amount}`})`;
 }
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
-}
-
-const STYLE = `
-:root { color-scheme: light dark; --ink: #1b2430; --paper: #fbfbf9; --line: #d5d9de; --quiet: #5a6673; --ok: #17683a; --warn: #8a5300; --bad: #a81e1e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --paper: #14181d; --line: #333b45; --quiet: #9aa6b3; --ok: #63c48c; --warn: #e3b04b; --bad: #ff8a80; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 0 auto; padding: 1rem; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1.5rem; border-bottom: 1px solid var(--line); }
-h1 { font-size: 1.25rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font-size: 1rem; margin-bottom: 0; }
-.at, article p, footer { color: var(--quiet); } article p { margin-top: 0; }
-.verdict { font-weight: 600; } .verdict::before { content: "● "; }
-.ok { color: var(--ok); } .warning { color: var(--warn); } .failing { color: var(--bad); }
-.problems strong { display: block; } .problems li { margin-bottom: .5rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; vertical-align: baseline; }
-td small { display: block; color: var(--quiet); }
-tbody th { font-weight: 400; width: 45%; } .number { text-align: right; }
-a { color: inherit; } footer { margin-top: 2rem; }
-`;

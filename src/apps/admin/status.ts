@@ -3,12 +3,12 @@ import { completeCrl, LANES } from '../../core/certificate.ts';
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, formatDuration, HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
-import type { ArchiveView } from '../../flows/archive-upkeep.ts';
+import type { ArchiveView } from '../../flows/archive/archive-upkeep.ts';
 import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
-import { forecastOf } from '../../flows/crl-forecast.ts';
-import type { MassView } from '../../flows/mass-revocation.ts';
-import { namesOf, servedCrls } from '../../flows/served-crls.ts';
-import { activeResponder } from '../../flows/sign-answers.ts';
+import { forecastOf } from '../../flows/crl/crl-forecast.ts';
+import type { MassView } from '../../flows/mass/mass-revocation.ts';
+import { namesOf, servedCrls } from '../../flows/serve/served-crls.ts';
+import { activeResponder } from '../../flows/sign/sign-answers.ts';
 
 export interface Status {
   readonly at: string;
