@@ -31,7 +31,7 @@ export async function play(page: string, scene: Scene): Promise<string> {
     for (const name of readdirSync(REPOSITORY))
       if (!/^(\.git|data.*)$/.test(name)) symlinkSync(join(REPOSITORY, name), join(clone, name));
     shims(join(stage, 'bin'));
-    await prepare.files?.(clone);
+    prepare.files?.(clone);
     writeFileSync(join(stage, 'play.sh'), script(page, stage, scene, prepare.before ?? ''));
     return await run(page, scene, join(stage, 'play.sh'));
   } finally {
