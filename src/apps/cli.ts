@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { Problem } from '../core/problem.ts';
 import { archiveCommands } from './commands/archive.ts';
 import { auditCommands } from './commands/audit.ts';
+import { backupCommands } from './commands/backup.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
@@ -65,6 +66,7 @@ for (const add of [
   sampleCommand,
   checkConfigCommand,
   auditCommands,
+  backupCommands,
   benchCommand,
 ]) {
   add(program);

@@ -12,7 +12,7 @@ import { Recorder } from '../flows/record.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { Freshness, Relay, Store } from '../ports/store.ts';
+import type { Freshness, Relay, Store, StoreCopies } from '../ports/store.ts';
 import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
@@ -28,6 +28,7 @@ export interface Core {
   readonly store: Store;
   /** Of a store that only this process may open; undefined for a shared one. */
   readonly relay: Relay | undefined;
+  readonly copies: StoreCopies | undefined;
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;

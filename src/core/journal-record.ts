@@ -104,7 +104,10 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** Backups, and what restoring one as a drill has shown (CT-5.7.1.1-a). */
+  | 'backup.taken'
+  | 'backup.drilled';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
