@@ -23,6 +23,9 @@ export interface SubordinateCa {
   readonly file: string;
 }
 
+/** As the CAs of requirements 2.1 sign with such keys. */
+const DIGESTS = { 'RSA-2048': '-sha256', 'RSA-4096': '-sha384', 'P-256': '-sha256', 'P-384': '-sha384' } as const;
+
 export class OfflineRoot {
   readonly directory = mkdtempSync(join(tmpdir(), 'certstatus-offline-root-'));
   readonly certificateFile = join(this.directory, 'root.pem');
@@ -75,7 +78,7 @@ authorityKeyIdentifier = keyid
 `,
     );
     this.generateKey('root.key', key);
-    this.run('req', '-x509', '-new', '-key', 'root.key', '-config', 'root.cnf', '-extensions', 'root', '-days', '7300', '-out', 'root.pem'); // prettier-ignore
+    this.run('req', '-x509', '-new', '-key', 'root.key', '-config', 'root.cnf', '-extensions', 'root', '-days', '7300', DIGESTS[key], '-out', 'root.pem'); // prettier-ignore
   }
 
   /** @returns its path. */
