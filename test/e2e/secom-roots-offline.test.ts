@@ -1,5 +1,5 @@
 /**
- * A SECOM root as its preset has it, with a root of RSA-4096 that this test makes: its CRL and its responder certificate are signed offline, with
+ * A SECOM root as its preset has it, with a root that this test makes: its CRL and its responder certificate are signed offline, with
  * a key in a file and with one in a token, and OpenSSL says what both channels then say.
  */
 import { createPrivateKey } from 'node:crypto';
