@@ -3,7 +3,6 @@
  * are refused. Environment variables and flags override the few values that differ between machines. Loaded once, before anything starts.
  */
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
@@ -16,6 +15,7 @@ import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
+import { responderOf, responderSchema, type ResponderConfig } from './responder-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -37,8 +37,7 @@ export interface Config {
   /** What the commands present to the intake. Files are absolute. */
   readonly cli: { readonly certificate: string; readonly key: string; readonly ca: string } | undefined;
   readonly logLevel: LogLevel;
-  /** `processes`: how many serve. 1: this one; more: so many beside it. */
-  readonly responder: { readonly processes: number };
+  readonly responder: ResponderConfig;
   readonly limits: { readonly responseTableBytes: number; readonly lookupsPerSecond: number };
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
@@ -71,8 +70,6 @@ export const ROLES = ['intake', 'signer', 'responder', 'monitor'] as const;
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
-
-const MAX_PROCESSES = 64;
 
 /** certstatus.yaml. Files are relative to it. */
 export const configSchema = z.strictObject({
@@ -117,14 +114,7 @@ export const configSchema = z.strictObject({
   store: storeSchema(duration),
   tokens: tokensSchema,
   logLevel: z.enum(LOG_LEVELS).default('info').describe('least severe level that is logged'),
-  responder: z
-    .strictObject({
-      processes: z
-        .union([z.literal('auto'), z.int().min(1).max(MAX_PROCESSES)])
-        .default(1)
-        .describe('processes that answer on the public and origin ports; 1: this one does; auto: one less than CPUs'),
-    })
-    .prefault({}),
+  responder: responderSchema(duration),
   limits: z
     .strictObject({
       responseTableBytes: z
@@ -315,7 +305,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
       ca: beside(value.cli.ca),
     },
     logLevel: overrides.logLevel ?? value.logLevel,
-    responder: { processes: processesOf(value.responder.processes) },
+    responder: responderOf(value.responder),
     limits: value.limits,
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
@@ -346,11 +336,6 @@ function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig):
       { field: 'name', value: name, rule: 'P1' },
     );
   }
-}
-
-/** One CPU is left to whatever signs and records. */
-function processesOf(chosen: number | 'auto'): number {
-  return chosen === 'auto' ? Math.min(MAX_PROCESSES, Math.max(1, availableParallelism() - 1)) : chosen;
 }
 
 function at({ field, value }: Problem): { field?: string; value?: string } {

@@ -1,6 +1,7 @@
 /** The `listen` section of certstatus.yaml, and what the environment and flags say of ports. */
 import { z } from 'zod';
 import { Problem } from '../core/problem.ts';
+import { passedPublicSocket } from './passed-sockets.ts';
 
 export interface Listen {
   readonly host: string;
@@ -8,7 +9,12 @@ export interface Listen {
 }
 
 export interface ListenConfig {
-  readonly public: Listen & { readonly hold: 'bare' | 'socket'; readonly maxConnections: number };
+  /** `descriptor`: a socket that listens already, in place of host and port (passed-sockets.ts). */
+  readonly public: Listen & {
+    readonly hold: 'bare' | 'socket';
+    readonly maxConnections: number;
+    readonly descriptor?: number;
+  };
   readonly origin: (Listen & { readonly maxConnections: number }) | undefined;
   readonly intake: Listen;
   readonly admin: Listen;
@@ -77,15 +83,19 @@ export const listenSchema = z
   })
   .prefault({});
 
-/** @throws Problem `config` for a variable that is no port. */
+/** @throws Problem `config` for a variable that is no port, or a passed socket that cannot be used. */
 export function listenOf(value: z.infer<typeof listenSchema>, env: Environment, flags: PortFlags): ListenConfig {
   const at = <L extends Listen>(from: L, flag: number | undefined, variable: string): L => ({
     ...from,
     port: flag ?? portFrom(env, variable) ?? from.port,
   });
   const originPort = flags.originPort ?? originFrom(env);
+  const descriptor = passedPublicSocket(env, process.pid);
   return {
-    public: at(value.public, flags.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
+    public: {
+      ...at(value.public, flags.publicPort, 'CERTSTATUS_PUBLIC_PORT'),
+      ...(descriptor !== undefined && { descriptor }),
+    },
     origin: originOf(value.origin, originPort),
     intake: at(value.intake, flags.intakePort, 'CERTSTATUS_INTAKE_PORT'),
     admin: at(value.admin, flags.adminPort, 'CERTSTATUS_ADMIN_PORT'),

@@ -2,11 +2,12 @@
  * `certstatus serve`: the roles of this process, started and stopped in order.
  *
  * Start: an embedded ledger is brought up to date with the journal → nothing is served before. Then the listeners, then signing.
- * Stop: not ready → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
+ * Stop: not ready → each reply is the last of its connection, for responder.drain → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
  */
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { tcpWire } from '../adapters/probe-client/wire.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
@@ -276,6 +277,12 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        if (fronts.length > 0 || processes !== undefined) {
+          for (const front of fronts) front.drain();
+          processes?.drain();
+          // Whoever looks at /readyz has that long to notice; meanwhile everybody is answered as ever.
+          await sleep(config.responder.drainMs);
+        }
         responder?.misses.stop();
         selfProbe?.stop();
         machine.stop();

@@ -57,6 +57,10 @@ export class Service {
   readonly ports: Ports;
   /** What `serve` is started with, e.g. `prlimit --nofile=256`. */
   launcher: readonly string[] = [];
+  /** What is run: of another version, where a test upgrades (test/support/other-version.ts). */
+  program = CLI;
+  /** A descriptor of the test's that `serve` gets as its descriptor 3. */
+  passed: number | undefined;
 
   private constructor(ports: Ports, env: Readonly<Record<string, string>>) {
     this.ports = ports;
@@ -100,14 +104,14 @@ export class Service {
   /** Starts without waiting; tells where its output begins. */
   spawn(...flags: readonly string[]): { readonly log: number; readonly out: number } {
     const from = { log: this.log.length, out: this.out.length };
-    const command = [...this.launcher, process.execPath, CLI, ...this.#global(), 'serve', ...flags];
+    const command = [...this.launcher, process.execPath, this.program, ...this.#global(), 'serve', ...flags];
     const child = spawn(command[0] as string, command.slice(1), {
       cwd: this.directory,
       env: this.#environment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', this.passed ?? 'ignore'],
     });
-    child.stdout.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
+    child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
+    child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
     this.#child = child;
     this.#exited = new Promise((done) => child.once('close', (code) => done(code)));
     endWithTest(child);
@@ -151,7 +155,7 @@ export class Service {
 
   /** One command that a test may want to kill, with what it reads from standard input. */
   command(args: readonly string[], input = ''): { readonly child: ChildProcess; readonly done: Promise<Ran> } {
-    return runProgram(process.execPath, [CLI, ...this.#global(), ...args], {
+    return runProgram(process.execPath, [this.program, ...this.#global(), ...args], {
       cwd: this.directory,
       env: this.#environment(),
       input,
