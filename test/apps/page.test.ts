@@ -9,7 +9,7 @@ import { settled } from '../flows/support-clock.ts';
 import { makeIssuer, serials, START, TestService } from '../flows/support-service.ts';
 
 const SEED = 79;
-const VIEWER = { name: 'alice', may: ['view'] } as const;
+const VIEWER = { name: 'alice', may: ['view'], csrf: 'c5rf' } as const;
 const EMPTY: Status = {
   at: '2026-11-20T08:00:00Z',
   verdict: 'ok',

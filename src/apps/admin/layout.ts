@@ -5,6 +5,8 @@ export interface Viewer {
   /** As the page greets them and the audit log names them. */
   readonly name: string;
   readonly may: readonly AdminRight[];
+  /** Goes back with every form, in the hidden field `csrf`: a form of another site does not know it. */
+  readonly csrf: string;
 }
 
 /**

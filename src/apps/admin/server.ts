@@ -27,7 +27,7 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
     reply
       .type('text/html; charset=utf-8')
       .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-      .send(statusPage(parts.status(), { name: 'local', may: ['view'] })),
+      .send(statusPage(parts.status(), { name: 'local', may: ['view'], csrf: '' })),
   );
   app.get('/status.json', () => parts.status());
   app.get('/metrics', async (_request, reply) => {
