@@ -104,7 +104,14 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** A person signed in on the admin port, and signed out (CT-5.4.1-c: accesses, successful ones too). */
+  | 'access.granted'
+  | 'access.ended'
+  /** Somebody read the audit log: which part of it (CT-5.4.4). */
+  | 'audit.read'
+  /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
+  | 'crl.requested';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
