@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
+import { adminOf, adminSchema, type AdminConfig } from './admin-config.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
@@ -42,6 +43,7 @@ export interface Config {
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
   readonly archive: ArchiveConfig;
+  readonly admin: AdminConfig;
 }
 
 export interface IntakeConfig {
@@ -145,6 +147,7 @@ export const configSchema = z.strictObject({
   probe: probeSchema(duration),
   monitor: monitorSchema(duration),
   archive: archiveSchema(duration),
+  admin: adminSchema,
 });
 
 export interface LoadOptions {
@@ -317,6 +320,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
     archive: archiveOfSection(value.archive, dirname(file)),
+    admin: adminOf(value.admin),
   };
 }
 

@@ -13,7 +13,7 @@ import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND } from '../core/time.ts';
+import { rfc3339, SECOND, wholeSecond } from '../core/time.ts';
 import type { ArchiveKeeper } from '../flows/archive/archive-upkeep.ts';
 import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
@@ -40,7 +40,8 @@ import { ResponderNews } from '../flows/sign/responder-news.ts';
 import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
 import { makeAdmin } from './admin/server.ts';
-import { statusOf } from './admin/status.ts';
+import { statusPage } from './admin/page.ts';
+import { StatusWatch } from './admin/watch.ts';
 import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
@@ -89,6 +90,7 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
 async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, store, journal, recorder, clock, log } = core;
   const { roles } = config;
+  const startedAt = rfc3339(wholeSecond(clock.now()));
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
   if (core.recovered > 0)
@@ -194,14 +196,26 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const intake = openIntake(core, signing, archive, tokens, mass, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  // A process that does not tell is not waited for.
+  const counted = async (): Promise<void> => {
+    if (processes === undefined) return;
+    await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+  };
+  const watch = new StatusWatch({
+    sources,
+    metrics: metrics.set,
+    service: { name: config.name, version: VERSION, roles: [...roles], startedAt },
+    archive: () => archive?.view,
+    counted,
+    log,
+  });
+  if (journal !== undefined) watch.follow(journal);
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
-    // A process that does not tell is not waited for.
-    counted: async () => {
-      if (processes === undefined) return;
-      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
-    },
-    status: () => statusOf(sources, archive?.view),
+    counted,
+    status: () => watch.status(),
+    statusPage: (viewer, query) =>
+      statusPage(watch.status(), { viewer, history: watch.history, runbook: config.admin.runbook, query }),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
@@ -237,6 +251,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
+  watch.start();
+  undo.push(() => Promise.resolve(watch.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -258,6 +274,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        watch.stop();
         responder?.misses.stop();
         selfProbe?.stop();
         offline?.stop();

@@ -3,13 +3,15 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Exporter } from '../../adapters/prometheus/exporter.ts';
 import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
 import type { Status } from './status.ts';
-import { statusPage } from './page.ts';
+import { CONTENT_SECURITY_POLICY, type Viewer } from './layout.ts';
+import type { PageQuery } from './page.ts';
 
 export interface AdminParts {
   readonly exporter: Exporter;
   /** Resolves when what other processes have counted is in the metrics. */
   readonly counted?: () => Promise<void>;
   readonly status: () => Status;
+  readonly statusPage: (viewer: Viewer, query: PageQuery) => string;
   /** Why this process should get no traffic; undefined when it should. */
   readonly notReady: () => string | undefined;
   /** At once. */
@@ -23,11 +25,11 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
   app.addHook('onSend', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
   });
-  app.get('/', (_request, reply) =>
+  app.get('/', (request, reply) =>
     reply
       .type('text/html; charset=utf-8')
-      .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-      .send(statusPage(parts.status(), { name: 'local', may: ['view'], csrf: '' })),
+      .header('content-security-policy', CONTENT_SECURITY_POLICY)
+      .send(parts.statusPage({ name: 'local', may: ['view'], csrf: '' }, request.query as PageQuery)),
   );
   app.get('/status.json', () => parts.status());
   app.get('/metrics', async (_request, reply) => {
