@@ -11,6 +11,7 @@ import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { adminOf, adminSchema, type AdminConfig } from './admin-config.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
+import { clockOf, clockSchema, type ClockConfig } from './clock-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
@@ -44,6 +45,7 @@ export interface Config {
   readonly monitor: MonitorConfig;
   readonly archive: ArchiveConfig;
   readonly admin: AdminConfig;
+  readonly clock: ClockConfig;
 }
 
 export interface IntakeConfig {
@@ -148,6 +150,7 @@ export const configSchema = z.strictObject({
   monitor: monitorSchema(duration),
   archive: archiveSchema(duration),
   admin: adminSchema,
+  clock: clockSchema(duration),
 });
 
 export interface LoadOptions {
@@ -321,6 +324,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     monitor: monitorOf(value.monitor),
     archive: archiveOfSection(value.archive, dirname(file)),
     admin: adminOf(value.admin),
+    clock: clockOf(value.clock),
   };
 }
 

@@ -1,17 +1,26 @@
 /** A journal that tells what was written, once it is durable. Who listens changes nothing: a listener that throws is its own bug. */
 import type { JournalEntry, JournalRecord } from '../core/journal-record.ts';
-import type { Journal } from '../ports/journal.ts';
+import type { EpochMs } from '../core/time.ts';
+import type { Journal, MeasuredJournal } from '../ports/journal.ts';
 
-export class FollowedJournal implements Journal {
-  readonly #journal: Journal;
+export class FollowedJournal implements MeasuredJournal {
+  readonly #journal: MeasuredJournal;
   readonly #listeners: ((records: readonly JournalRecord[]) => void)[] = [];
 
-  constructor(journal: Journal) {
+  constructor(journal: MeasuredJournal) {
     this.#journal = journal;
   }
 
   get head(): Journal['head'] {
     return this.#journal.head;
+  }
+
+  get headAt(): EpochMs | undefined {
+    return this.#journal.headAt;
+  }
+
+  get bytes(): number {
+    return this.#journal.bytes;
   }
 
   get failure(): string | undefined {

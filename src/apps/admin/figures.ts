@@ -28,7 +28,7 @@ export class Figures {
           metric.name,
           metric.slots.map(({ labels, slot }) => ({ labels, value: slot.value })),
         );
-      else if (metric.kind === 'gauge')
+      else if (metric.kind !== 'histogram')
         values.set(
           metric.name,
           [...metric.read()].map(([labels, value]) => ({ labels, value })),
@@ -60,10 +60,13 @@ export class Figures {
     return figures.length === 0 ? undefined : Math.max(...figures.map(({ value }) => value));
   }
 
-  /** How often each bucket of a histogram was hit so far; undefined where there is no such histogram. */
+  /** How often each bucket of a histogram was hit so far, over all its label sets; undefined where there is no such histogram. */
   buckets(name: string): { readonly bounds: readonly number[]; readonly counts: readonly number[] } | undefined {
     const found = this.#histograms.get(name);
-    return found && { bounds: found.bounds, counts: [...found.counts] };
+    if (found === undefined) return undefined;
+    const { bounds, series } = found;
+    const sum = (i: number): number => series.reduce((total, { counts }) => total + (counts[i] ?? 0), 0);
+    return { bounds, counts: [...bounds, Infinity].map((_, i) => sum(i)) };
   }
 }
 
