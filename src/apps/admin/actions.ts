@@ -1,0 +1,1 @@
+export function addActions(_app: unknown, _parts: unknown): void {}

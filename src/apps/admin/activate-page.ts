@@ -1,0 +1,1 @@
+export function addActivate(_app: unknown, _parts: unknown): void {}

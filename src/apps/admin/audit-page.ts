@@ -1,0 +1,1 @@
+export function addAuditPage(_app: unknown, _parts: unknown): void {}

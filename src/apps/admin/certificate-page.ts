@@ -1,0 +1,1 @@
+export function addCertificatePage(_app: unknown, _parts: unknown): void {}
