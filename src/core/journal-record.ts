@@ -104,7 +104,11 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
+  | 'clock.stepped'
+  | 'clock.off'
+  | 'clock.right';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
