@@ -11,12 +11,14 @@ import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { adminOf, type AdminConfig } from './admin-config.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
+import { clockOf, clockSchema, type ClockConfig } from './clock-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { separationFindings, SEPARATIONS, type Separation } from './separation.ts';
+import { adminSchema, runbookOf } from './runbook-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -45,6 +47,9 @@ export interface Config {
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
   readonly archive: ArchiveConfig;
+  /** Where problems on the status page link to; undefined: nowhere. */
+  readonly runbook: string | undefined;
+  readonly clock: ClockConfig;
 }
 
 export interface IntakeConfig {
@@ -156,6 +161,8 @@ export const configSchema = z.strictObject({
   probe: probeSchema(duration),
   monitor: monitorSchema(duration),
   archive: archiveSchema(duration),
+  admin: adminSchema,
+  clock: clockSchema(duration),
 });
 
 export interface LoadOptions {
@@ -336,6 +343,8 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
     archive: archiveOfSection(value.archive, dirname(file)),
+    runbook: runbookOf(value.admin),
+    clock: clockOf(value.clock),
   };
 }
 

@@ -13,20 +13,17 @@ import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND } from '../core/time.ts';
+import { rfc3339, SECOND, wholeSecond } from '../core/time.ts';
 import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
 import { registerUrlGauges } from '../flows/crl/crl-urls.ts';
 import { Downloads } from '../flows/serve/downloads.ts';
-import {
-  registerGauges,
-  registerProcessGauges,
-  servedUntil,
-  type GaugeSources,
-  type UsedToken,
-} from '../flows/gauges.ts';
+import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import { registerStoreGauges } from '../flows/host-gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
+import { registerRevocationDeadlines } from '../flows/monitor/revocation-deadline.ts';
+import { registerProcessGauges } from '../flows/serve/serving-gauges.ts';
 import { LiveElsewhere } from '../flows/serve/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { registerMassGauges } from '../flows/mass/mass-gauges.ts';
@@ -42,7 +39,8 @@ import { digest } from './admin/access.ts';
 import { Acting } from './admin/acting.ts';
 import { openLocalSecret } from './admin/local-secret.ts';
 import { makeAdmin } from './admin/server.ts';
-import { statusOf } from './admin/status.ts';
+import { statusPage } from './admin/page.ts';
+import { StatusWatch } from './admin/watch.ts';
 import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
@@ -53,10 +51,12 @@ import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openMass } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
-import { openMonitor } from './roles/monitor.ts';
+import { openMonitor, type MonitorRole } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
+import { openClockWatch, openHostGauges } from './start-watches.ts';
+import { tlsEnds } from './tls-ends.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -91,6 +91,7 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
 async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, store, journal, recorder, clock, log } = core;
   const { roles } = config;
+  const startedAt = rfc3339(wholeSecond(clock.now()));
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
   if (core.recovered > 0)
@@ -108,7 +109,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     recorder === undefined || config.store.kind === 'embedded'
       ? undefined
       : new LedgerKeeper(recorder, store, clock, log);
-  const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
+  const clocks = openClockWatch(core, metrics.set);
+  undo.push(async () => clocks.stop());
+  const signing =
+    roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics, clocks) : undefined;
   undo.push(async () => signing?.stop());
   const mass = openMass(core, signing?.issuers);
   undo.push(async () => mass?.stop());
@@ -160,10 +164,23 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     urls: signing?.books.urls,
     offline,
     mass: () => mass?.runs.active,
+    lanes: signing?.lanes,
+    tls: tlsEnds(config),
     clock,
   };
   if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
   registerGauges(metrics.set, sources);
+  registerStoreGauges(metrics.set, core.health, store);
+  const machine = openHostGauges(core, metrics.set);
+  let monitor: MonitorRole | undefined;
+  registerRevocationDeadlines(metrics.set, {
+    unpublished: () => [
+      store.oldestDue('revocation'),
+      ...[...sources.publishers.values()].map(({ oldestUnlisted }) => oldestUnlisted),
+    ],
+    watched: () => monitor?.revocations.deadlines ?? [],
+    clock,
+  });
   if (signing !== undefined) {
     registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
     registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
@@ -207,6 +224,20 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const intake = openIntake(core, signing, routes, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  // A process that does not tell is not waited for.
+  const counted = async (): Promise<void> => {
+    if (processes === undefined) return;
+    await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+  };
+  const watch = new StatusWatch({
+    sources,
+    metrics: metrics.set,
+    service: { name: config.name, version: VERSION, roles: [...roles], startedAt },
+    archive: () => archive?.view,
+    counted,
+    log,
+  });
+  if (journal !== undefined) watch.follow(journal);
   const acting = new Acting(routes);
   undo.push(() => acting.close());
   const admin = makeAdmin({
@@ -218,12 +249,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     metricsDigest: metricsDigest(config.admin.metricsTokenFile),
     tls: config.admin.tls && tlsOf('listen.admin.tls', config.admin.tls),
     exporter: new Exporter(metrics.set),
-    // A process that does not tell is not waited for.
-    counted: async () => {
-      if (processes === undefined) return;
-      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
-    },
-    status: () => statusOf(sources, archive?.view),
+    counted,
+    status: () => watch.status(),
+    statusPage: (viewer, query) =>
+      statusPage(watch.status(), { viewer, history: watch.history, runbook: config.runbook, query }),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
@@ -247,6 +276,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
 
+  clocks.start();
+  machine.start();
+  undo.push(() => Promise.resolve(machine.stop()));
   keeper?.start();
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
@@ -256,9 +288,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   await archive?.start(config.archive.verifyEveryMs);
   await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
-  const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
+  watch.start();
+  undo.push(() => Promise.resolve(watch.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -280,8 +314,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        watch.stop();
         responder?.misses.stop();
         selfProbe?.stop();
+        machine.stop();
         offline?.stop();
         await monitor?.stop();
         await reconciliations.stop();
@@ -291,6 +327,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await signing?.stop();
         await archive?.stop();
         await keeper?.stop();
+        await clocks.stop();
         await journal
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));

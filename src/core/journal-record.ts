@@ -105,6 +105,10 @@ export type JournalEntryType =
   | 'archive.verified'
   | 'archive.pruned'
   | 'archive.restored'
+  /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
+  | 'clock.stepped'
+  | 'clock.off'
+  | 'clock.right'
   /** A person signed in on the admin port, and signed out (CT-5.4.1-c: accesses, successful ones too). */
   | 'access.granted'
   | 'access.ended'

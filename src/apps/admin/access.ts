@@ -13,7 +13,7 @@ import { MINUTE, type EpochMs } from '../../core/time.ts';
 import { clientOf } from '../intake/clients.ts';
 import type { IntakeClient } from '../config.ts';
 import type { Clock } from '../../ports/clock.ts';
-import { ADMIN_RIGHTS, type AdminRight, type Viewer } from './layout.ts';
+import { ADMIN_RIGHTS, CONTENT_SECURITY_POLICY, type AdminRight, type Viewer } from './layout.ts';
 import { readToken } from './local-secret.ts';
 import { LONGEST_MS, type Operator, type Session, type Sessions } from './sessions.ts';
 
@@ -250,8 +250,7 @@ function needsOf(config: unknown): RouteNeeds | undefined {
 const HEADERS = {
   'cache-control': 'no-store',
   // Styles stand in the pages; there are no scripts, and nobody may put a page into theirs.
-  'content-security-policy':
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+  'content-security-policy': CONTENT_SECURITY_POLICY,
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',

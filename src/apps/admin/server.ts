@@ -15,8 +15,8 @@ import type { Acting } from './acting.ts';
 import { addActivate } from './activate-page.ts';
 import { addAuditPage } from './audit-page.ts';
 import { addCertificatePage } from './certificate-page.ts';
-import { document, escape } from './layout.ts';
-import { statusPage } from './page.ts';
+import { document, escape, type Viewer } from './layout.ts';
+import type { PageQuery } from './page.ts';
 import { AccessRecords } from './records.ts';
 import { Sessions } from './sessions.ts';
 import { addSignIn } from './sign-in.ts';
@@ -29,6 +29,7 @@ export interface AdminParts {
   /** Resolves when what other processes have counted is in the metrics. */
   readonly counted?: () => Promise<void>;
   readonly status: () => Status;
+  readonly statusPage: (viewer: Viewer, query: PageQuery) => string;
   /** Why this process should get no traffic; undefined when it should. */
   readonly notReady: () => string | undefined;
   /** The routes of the intake, for whoever is signed in. */
@@ -84,7 +85,9 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
   });
   addOpenRoutes(app, parts);
   app.get('/', { config: needs('view') }, (request, reply) =>
-    reply.type('text/html; charset=utf-8').send(statusPage(parts.status(), access.askerOf(request).viewer)),
+    reply
+      .type('text/html; charset=utf-8')
+      .send(parts.statusPage(access.askerOf(request).viewer, request.query as PageQuery)),
   );
   app.get('/status.json', { config: { needs: 'view', data: true } satisfies RouteNeeds }, () => parts.status());
   const { acting } = parts;
