@@ -25,6 +25,7 @@ import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
+import { signInCommand } from './commands/sign-in.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('certstatus')
@@ -46,6 +47,7 @@ const program = new Command('certstatus')
 
 for (const add of [
   serveCommand,
+  signInCommand,
   initCommand,
   issuerCommands,
   importCommands,

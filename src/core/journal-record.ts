@@ -121,7 +121,14 @@ export type JournalEntryType =
   /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
   | 'clock.stepped'
   | 'clock.off'
-  | 'clock.right';
+  | 'clock.right'
+  /** A person signed in on the admin port, and signed out (CT-5.4.1-c: accesses, successful ones too). */
+  | 'access.granted'
+  | 'access.ended'
+  /** Somebody read the audit log: which part of it (CT-5.4.4). */
+  | 'audit.read'
+  /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
+  | 'crl.requested';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
