@@ -104,7 +104,9 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
+  | 'mass.discarded';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

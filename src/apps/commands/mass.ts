@@ -1,8 +1,8 @@
 /**
- * `revoke-many` makes the plan of a mass revocation; `mass start|status|pause|resume|abort|report|list` do what is planned. Between
+ * `revoke-many` makes the plan of a mass revocation; `mass start|status|pause|resume|abort|discard|report|list` do what is planned. Between
  * the two a person looks at what will happen, and a second one can compare the digest.
  */
-import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { keyEvidence, keyIn, type KeyEvidence } from '../../core/compromised-key.ts';
@@ -13,8 +13,9 @@ import { criteriaText } from '../../core/mass/order.ts';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration, parseDuration, rfc3339, SECOND } from '../../core/time.ts';
 import type { Api } from '../api.ts';
-import { startProgress } from '../progress.ts';
-import { print, table, withApi } from './context.ts';
+import { writeFileDurably } from '../durable-files.ts';
+import { print, progressOf, table, withApi } from './context.ts';
+import { collect, mayWrite, yesOption } from './options.ts';
 
 export interface PlanView {
   readonly plan: MassPlan;
@@ -66,7 +67,7 @@ export function massCommands(program: Command): void {
     .option('--start', 'starts it at once, without a second look')
     .action(async (options: SelectOptions & { start?: true }, command: Command) => {
       await withApi(command, async (api) => {
-        const id = await makePlan(api, options);
+        const id = await makePlan(command, api, options);
         const view = await call(api, 'GET', `${id}`);
         const started = options.start ? await call(api, 'POST', `${id}/start`, { digest: view.plan.digest }) : view;
         print(
@@ -109,7 +110,7 @@ export function massCommands(program: Command): void {
     .action(async (id: string, options: { digest: string; wait?: true }, command: Command) => {
       await withApi(command, async (api) => {
         let view = await call(api, 'POST', `${encodeURIComponent(id)}/start`, { digest: options.digest });
-        if (options.wait) view = await finished(api, id);
+        if (options.wait) view = await finished(command, api, id);
         print(command, view, () => runText(view, api));
       });
     });
@@ -120,7 +121,7 @@ export function massCommands(program: Command): void {
     .option('--wait', 'return when all are in OCSP and on their CRLs')
     .action(async (id: string, options: { wait?: true }, command: Command) => {
       await withApi(command, async (api) => {
-        const view = options.wait ? await finished(api, id) : await call(api, 'GET', encodeURIComponent(id));
+        const view = options.wait ? await finished(command, api, id) : await call(api, 'GET', encodeURIComponent(id));
         print(command, view, () => `${planText(view)}\n${runText(view, api)}`);
       });
     });
@@ -141,35 +142,46 @@ export function massCommands(program: Command): void {
       });
   }
   mass
+    .command('discard')
+    .description('removes a plan that was never started')
+    .argument('<plan>')
+    .action(async (id: string, _: object, command: Command) => {
+      await withApi(command, async (api) => {
+        const done = await api.call('POST', `/v1/mass/plans/${encodeURIComponent(id)}/discard`, {});
+        print(command, done, () => `discarded: plan ${id}`);
+      });
+    });
+  mass
     .command('report')
     .description(
       'the nine elements of the mass revocation plan (CT-5.7.1.2-b), with the figures of plan, drill and run',
     )
     .argument('<plan>')
-    .option('--output <file>', 'writes the Markdown there')
-    .action(async (id: string, options: { output?: string }, command: Command) => {
+    .option('--out <file>', 'writes the Markdown there')
+    .addOption(yesOption())
+    .action(async (id: string, options: { out?: string; yes?: boolean }, command: Command) => {
+      if (options.out !== undefined) await mayWrite(options.out, options.yes);
       await withApi(command, async (api) => {
         const answer = await api.call('GET', `/v1/mass/plans/${encodeURIComponent(id)}/report`);
         const { report, markdown } = answer as { report: MassReport; markdown: string };
-        if (options.output !== undefined) writeFileSync(options.output, markdown);
-        print(command, report, () => (options.output === undefined ? markdown : `written: ${options.output}`)); // prettier-ignore
+        if (options.out !== undefined) writeFileDurably(options.out, markdown);
+        print(command, report, () => (options.out === undefined ? markdown : `written: ${options.out}`)); // prettier-ignore
       });
     });
 }
 
 /** The options that say which certificates, and what is said of them. */
 export function selection(command: Command): Command {
-  const each = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
   return command
-    .requiredOption('--issuer <id>', "issuer; again for more, '*' for all that there are", each)
+    .requiredOption('--issuer <id>', "issuer; again for more, '*' for all that there are", collect)
     .option('--all', 'every unexpired certificate')
     .option('--serials <file>', 'those listed, one hexadecimal serial number to a line; - reads standard input')
     .option(
       '--key <file>',
       'those with this public key: certificate, public key, request or private key; again for more',
-      each,
+      collect,
     )
-    .option('--spki-hash <hex>', 'the same by the first 32 hex digits of the SHA-256 of the SubjectPublicKeyInfo', each)
+    .option('--spki-hash <hex>', 'the same by the first 32 hex digits of the SHA-256 of the SubjectPublicKeyInfo', collect)
     .option(
       '--compromised-key <file>',
       'those with this key, which it proves to be compromised: private key, or request with --challenge; clause 4.9.1.1-3',
@@ -188,7 +200,7 @@ export function selection(command: Command): Command {
 }
 
 /** Hands in what is needed, and waits until the plan is made. @returns its id. */
-export async function makePlan(api: Api, options: SelectOptions): Promise<string> {
+export async function makePlan(command: Command, api: Api, options: SelectOptions): Promise<string> {
   const [first] = options.issuer as [string];
   const hashes = [...(options.spkiHash ?? []), ...(options.key ?? []).map((file) => keyIn(keyFile(file, '--key'), '--key').spkiHash)]; // prettier-ignore
   let { clause } = options;
@@ -218,7 +230,7 @@ export async function makePlan(api: Api, options: SelectOptions): Promise<string
     suspected,
     measureMs: measure === undefined ? undefined : parseDuration(measure, '--measure'),
   })) as { plan: string };
-  const progress = startProgress('plan', 'certificates');
+  const progress = progressOf(command, 'plan', 'certificates');
   try {
     for (;;) {
       const answer = (await api.call('GET', `/v1/mass/plans/${plan}`)) as { planning?: { scanned: number } };
@@ -301,8 +313,8 @@ function call(api: Api, method: 'GET' | 'POST', path: string, body?: object): Pr
   return api.call(method, `/v1/mass/plans/${path}`, sent) as Promise<PlanView>;
 }
 
-async function finished(api: Api, id: string): Promise<PlanView> {
-  const progress = startProgress('mass revocation', 'certificates');
+async function finished(command: Command, api: Api, id: string): Promise<PlanView> {
+  const progress = progressOf(command, 'mass revocation', 'certificates');
   try {
     for (;;) {
       const view = await call(api, 'GET', encodeURIComponent(id));
