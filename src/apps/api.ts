@@ -142,13 +142,7 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
           }),
         ),
       );
-      outgoing.on('error', (error) =>
-        reject(
-          error instanceof Problem
-            ? error
-            : unusable(error, `${host}:${port}`),
-        ),
-      );
+      outgoing.on('error', (error) => reject(error instanceof Problem ? error : unusable(error, `${host}:${port}`)));
       outgoing.end(payload);
     });
   async function* lines(path: string, body?: object): AsyncGenerator<string> {

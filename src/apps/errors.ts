@@ -30,6 +30,11 @@ function systemError(error: unknown): string | undefined {
   return where === undefined ? undefined : (error as Error).message;
 }
 
+/** Why a file could not be read or written, in words. */
+export function fileProblem(error: unknown): string {
+  return ADVICE[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message;
+}
+
 const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'permission denied; run this as the user that the service runs as',
   EPERM: 'permission denied; run this as the user that the service runs as',

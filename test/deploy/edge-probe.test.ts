@@ -36,7 +36,7 @@ describe('certstatus probe', () => {
     assert.ok(stdout !== '', stderr);
     return { code, report: (JSON.parse(stdout) as [ProbeReport])[0] };
   };
-  const about = (certificate: string): string[] => ['--issuer', service.demo.ca, '--cert', certificate];
+  const about = (certificate: string): string[] => ['--ca', service.demo.ca, '--cert', certificate];
 
   /** The same without a process of its own, and without waiting for anything to age. */
   const look = (
@@ -89,7 +89,7 @@ describe('certstatus probe', () => {
     const { code, stdout } = await service.run(
       'probe',
       service.url('/OcspServer', 'origin'),
-      '--issuer',
+      '--ca',
       service.demo.ca,
     );
     assert.equal(code, 1);

@@ -74,7 +74,9 @@ async function list(options: { issuer: string; shard?: string; journal: boolean 
         value: options.shard ?? options.issuer,
       },
     );
-  const journalled = options.journal ? await journalledCrls(command, auditDir(config), tag) : new Map<string, JournalledCrl[]>();
+  const journalled = options.journal
+    ? await journalledCrls(command, auditDir(config), tag)
+    : new Map<string, JournalledCrl[]>();
   const listed: ListedScope[] = [];
   for (const scope of scopes) {
     const records: CrlRecord[] = [];

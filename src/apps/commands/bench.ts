@@ -19,6 +19,7 @@ import { writeRequest } from '../../core/ocsp/request-writer.ts';
 import { Problem } from '../../core/problem.ts';
 import { type Serial, serialBytes, serialFromHex } from '../../core/serial.ts';
 import { SECOND } from '../../core/time.ts';
+import { fileProblem } from '../errors.ts';
 import { print, progressOf, table } from './context.ts';
 import { countTo } from './options.ts';
 
@@ -260,7 +261,7 @@ function readInput(field: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: file });
+    throw new Problem('invalid', fileProblem(error), { field, value: file });
   }
 }
 

@@ -35,7 +35,7 @@ export async function withApi<T>(command: Command, run: (api: Api, loaded: Loade
   try {
     return await run(api, loaded);
   } catch (error) {
-    throw withKnownIssuers(error, loaded);
+    throw inWordsOf(command, error, loaded);
   } finally {
     await api.close();
   }
@@ -48,10 +48,26 @@ export function setupOf(loaded: Loaded, id: string): IssuerSetup {
   return setup;
 }
 
-/** What the service has said of an unknown issuer, with the names that it could have been. */
-function withKnownIssuers(error: unknown, loaded: Loaded): unknown {
-  if (!(error instanceof Problem) || error.code !== 'not-found' || !error.message.startsWith('no such issuer')) return error;
-  return noSuchIssuer(error.value ?? '', loaded);
+/**
+ * What the service has said, in the words of who typed the command: the option in place of the member of the request, and the issuers
+ * there are.
+ */
+function inWordsOf(command: Command, error: unknown, loaded: Loaded): unknown {
+  if (!(error instanceof Problem)) return error;
+  if (error.code === 'not-found' && error.message.startsWith('no such issuer'))
+    return noSuchIssuer(error.value ?? '', loaded);
+  const { code, message, field, value, rule } = error;
+  const name = field
+    ?.split('/')
+    .at(-1)
+    ?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const option = command.options.find(({ long }) => long === `--${name}`)?.long;
+  if (option === undefined || option === null) return error;
+  return new Problem(code, message, {
+    field: option,
+    ...(value !== undefined && { value }),
+    ...(rule !== undefined && { rule }),
+  });
 }
 
 function noSuchIssuer(id: string, { issuers }: Loaded): Problem {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
+import { fileProblem } from '../errors.ts';
 import type { ExplainedCrl } from '../../flows/crl/explain-crl.ts';
 import { print, table, whileWaiting, withApi } from './context.ts';
 import { addCrlImport } from './crl-import.ts';
@@ -95,7 +96,7 @@ function showFile(file: string, options: ShowOptions, command: Command): void {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: 'file', value: file });
+    throw new Problem('invalid', fileProblem(error), { field: 'file', value: file });
   }
   const view = readCrl(crlFromFile(bytes));
   const entries = [...view.entries()];
@@ -138,7 +139,10 @@ async function showPublished({ issuer, shard, why }: ShowOptions, command: Comma
 
 const NO_CRL = 'no CRL was ever published; certstatus crl publish, or crl import, makes the first';
 
-function whyText({ issuer, shard, url, current, signing }: ExplainedCrl & { readonly issuer: string }, why: boolean): string {
+function whyText(
+  { issuer, shard, url, current, signing }: ExplainedCrl & { readonly issuer: string },
+  why: boolean,
+): string {
   const line = (name: string, value: string): string => `${name.padEnd(13)}${value}`;
   const failure = signing?.lastFailure;
   const named = failure?.number === undefined ? '' : `CRL ${failure.number}: `;

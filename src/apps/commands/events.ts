@@ -64,9 +64,10 @@ export function eventCommands(program: Command): void {
     .option('--wait', 'return when OCSP and CRL say so')
     .action(async (options: RevokeOptions, command: Command) => {
       await withApi(command, async (api) => {
-        const { issuer, wait, cert: _, ...fields } = options;
+        const { issuer, wait, reason, revokedAt, clause, awareAt, requestedBy } = options;
+        const serial = serialOf(options, command);
         const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/revocations`, {
-          revocations: [{ ...fields, serial: serialOf(options, command) }],
+          revocations: [{ serial, reason, revokedAt, clause, awareAt, requestedBy }],
         })) as Acknowledged;
         await acknowledge(command, api, answer, wait === true);
       });

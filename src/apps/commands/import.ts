@@ -65,9 +65,11 @@ function subcommand(
   description: string,
   open: (path: string | string[], issuer: Issuer) => Promise<ImportFile>,
 ): void {
+  const [name = '', argument = ''] = usage.split(' ');
   parent
-    .command(usage)
-    .description(`${description}; - reads standard input`)
+    .command(name)
+    .description(description)
+    .argument(argument, 'or - for standard input')
     .requiredOption('--issuer <id>', 'issuer')
     .option('--all-rejected', 'print every rejected row')
     .action(async (path: string | string[], options: { issuer: string; allRejected?: boolean }, command: Command) => {

@@ -67,7 +67,11 @@ export function issuerCommands(program: Command): void {
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
     .option('--crl-period <duration>', 'between scheduled CRLs')
     .option('--crl-validity <duration>', 'life of a CRL')
-    .option('--crl-shards <count>', 'shards over which new certificates are spread; with --crl-shard-url', countTo(99_999))
+    .option(
+      '--crl-shards <count>',
+      'shards over which new certificates are spread; with --crl-shard-url',
+      countTo(99_999),
+    )
     .option(
       '--crl-shard-url <url>',
       'http URL of a shard as certificates have it, with {shard} where its number stands',

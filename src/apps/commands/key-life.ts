@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
+import { fileProblem } from '../errors.ts';
 import type { Installed, Retired } from '../../flows/sign/change-responder.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { absolute } from '../issuer-files.ts';
@@ -95,6 +96,6 @@ function read(file: string): string {
     const bytes = readFileSync(file);
     return bytes.includes('-----BEGIN') ? bytes.toString('latin1') : bytes.toString('base64');
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: '--cert', value: file });
+    throw new Problem('invalid', fileProblem(error), { field: '--cert', value: file });
   }
 }

@@ -15,6 +15,7 @@ import { decodeResponse } from '../../core/ocsp/response-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { loadResponderCertificate } from '../../core/responder-certificate.ts';
 import type { EpochMs } from '../../core/time.ts';
+import { fileProblem } from '../errors.ts';
 import type { ProgressLine } from '../progress.ts';
 import { print, progressOf, table } from './context.ts';
 
@@ -208,7 +209,7 @@ function read(file: string | 0, field: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: String(file) });
+    throw new Problem('invalid', fileProblem(error), { field, value: String(file) });
   }
 }
 

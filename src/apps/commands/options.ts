@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { certificatesFromFile, readCertificate } from '../../core/certificate-reader.ts';
 import { Problem } from '../../core/problem.ts';
+import { fileProblem } from '../errors.ts';
 import { askName } from '../pin-sources.ts';
 
 /** For options that may be given again. */
@@ -61,7 +62,7 @@ export function readCertificates(file: string): readonly Buffer[] {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: '--cert', value: file });
+    throw new Problem('invalid', fileProblem(error), { field: '--cert', value: file });
   }
   return certificatesFromFile(bytes, file);
 }

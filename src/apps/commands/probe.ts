@@ -16,6 +16,7 @@ import { isSignedBy, loadIssuer, type Issuer } from '../../core/issuer.ts';
 import { NOBODY, type ProbeSubject } from '../../core/probe/question.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex, type Serial } from '../../core/serial.ts';
+import { fileProblem } from '../errors.ts';
 import { probe, type ProbeReport } from '../../flows/monitor/probe.ts';
 import { isCrlUrl, probeCrl, type CrlProbeTarget } from '../../flows/monitor/probe-crl.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
@@ -50,7 +51,8 @@ export function probeCommand(program: Command): void {
       'CRLs: the URL is that of one (one that ends in .crl is anyhow); with --cert those of its crlDistributionPoints, else every CRL of --issuer',
     )
     .action(async (url: string | undefined, options: ProbeOptions, command: Command) => {
-      const setup = options.issuer === undefined ? undefined : setupOf(loadConfig(loadOptions(command)), options.issuer);
+      const setup =
+        options.issuer === undefined ? undefined : setupOf(loadConfig(loadOptions(command)), options.issuer);
       const issuer = options.ca === undefined ? setup?.issuer : loadIssuer(read('--ca', options.ca), '--ca');
       const { subject, aia } = subjectOf(options, issuer);
       const crls = crlTargets(url, options, issuer, setup);
@@ -153,7 +155,7 @@ function read(field: string, file: string): readonly Buffer[] {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: file });
+    throw new Problem('invalid', fileProblem(error), { field, value: file });
   }
   return certificatesFromFile(bytes, field);
 }

@@ -351,7 +351,8 @@ export function openApi(): object {
           requestBody: body(sampleRequest),
           responses: {
             '200': {
-              description: '`looked`: how far it is; `drawn`: seed and population; `certificate`: one; `problem`: the end',
+              description:
+                '`looked`: how far it is; `drawn`: seed and population; `certificate`: one; `problem`: the end',
               content: { 'application/x-ndjson': {} },
             },
             ...problems,

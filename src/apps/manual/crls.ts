@@ -52,7 +52,10 @@ export const CRL_LESSONS: Lessons = {
     about:
       'Prints the CRL URLs that unexpired certificates name, as the CCADB wants them, and what has changed since somebody acknowledged. With --acknowledge it notes that the CCADB has them.',
     when: 'Use it when the status page says that URLs are not acknowledged.',
-    examples: [{ run: 'certstatus crl urls --issuer demo' }, { run: 'certstatus crl urls --issuer demo --acknowledge' }],
+    examples: [
+      { run: 'certstatus crl urls --issuer demo' },
+      { run: 'certstatus crl urls --issuer demo --acknowledge' },
+    ],
     prints: 'the two JSON arrays to paste, and each open change with its date',
     more: CRLS,
   },

@@ -37,7 +37,7 @@ export const EVENT_LESSONS: Lessons = {
   },
   'import index': {
     about:
-      "Loads the records of a CA from the index.txt of OpenSSL: V, R and E rows. Good rows go in, bad ones are reported with line and reason; run again, it skips what is known.",
+      'Loads the records of a CA from the index.txt of OpenSSL: V, R and E rows. Good rows go in, bad ones are reported with line and reason; run again, it skips what is known.',
     when: 'Use it to take over a CA that openssl ca keeps; with the service running or stopped.',
     examples: [{ run: 'certstatus import index --issuer demo index.txt' }],
     prints: 'rows accepted, known already and rejected; progress on standard error',

@@ -6,7 +6,8 @@ const README = 'README.md, Keys in an HSM';
 
 export const KEY_LESSONS: Lessons = {
   'key list': {
-    about: 'Lists tokens (HSM partitions) with their state, the keys in them, and what each key is used for. The running service answers.',
+    about:
+      'Lists tokens (HSM partitions) with their state, the keys in them, and what each key is used for. The running service answers.',
     when: 'Use it after a start, to see what waits for activation, and after a change of keys.',
     examples: [{ run: 'certstatus key list' }],
     prints: 'one block per token; "no token is configured" when keys are in files',
@@ -21,18 +22,22 @@ export const KEY_LESSONS: Lessons = {
     more: README,
   },
   'key deactivate': {
-    about: 'Asks for the end of an activation; as many persons must ask as have activated the token. Until then it signs on.',
+    about:
+      'Asks for the end of an activation; as many persons must ask as have activated the token. Until then it signs on.',
     when: 'Use it before maintenance of an HSM, and when its keys may be misused.',
     examples: [{ run: 'certstatus key deactivate --token ocsp --cert alice.pem --key alice.key', apart: `${HSM}, and further persons` }], // prettier-ignore
     prints: 'who has asked and how many more must, or the state of the token',
     more: README,
   },
   'key split': {
-    about: 'Makes shares of a PIN, one for each person; any threshold of them activate the token. It needs no service and keeps nothing.',
+    about:
+      'Makes shares of a PIN, one for each person; any threshold of them activate the token. It needs no service and keeps nothing.',
     when: 'Use it once for each token, with all persons in one room.',
     examples: [
       { run: 'certstatus key split --token ocsp --shares 5 --threshold 3', does: 'asks for the PIN, shows one share at a time', apart: 'asks for a PIN on the terminal' }, // prettier-ignore
-      { run: 'head -c 12 /dev/urandom | base64 | certstatus key split --token trial --shares 3 --threshold 2 --out shares' },
+      {
+        run: 'head -c 12 /dev/urandom | base64 | certstatus key split --token trial --shares 3 --threshold 2 --out shares',
+      },
     ],
     prints: 'the shares, or the files that hold one each (mode 600)',
     more: README,

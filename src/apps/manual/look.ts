@@ -11,7 +11,8 @@ export const LOOK_LESSONS: Lessons = {
     more: 'deploy/README.md',
   },
   status: {
-    about: 'Says what is recorded and published about one certificate: status, revision, the OCSP answer and the CRL. It asks the ledger, not the public port.',
+    about:
+      'Says what is recorded and published about one certificate: status, revision, the OCSP answer and the CRL. It asks the ledger, not the public port.',
     when: 'Use it when somebody says that a certificate is answered wrongly; then explain.',
     examples: [
       { run: 'certstatus status --issuer demo --cert data/issuers/demo/samples/valid.pem' },
@@ -21,7 +22,8 @@ export const LOOK_LESSONS: Lessons = {
     exits: '0 it is recorded, 1 it was never issued here, 2 wrong usage',
   },
   explain: {
-    about: 'Walks one OCSP request through every decision of the responder and names the rule of each. Nothing is sent to the public port.',
+    about:
+      'Walks one OCSP request through every decision of the responder and names the rule of each. Nothing is sent to the public port.',
     when: 'Use it when a client gets unauthorized, malformedRequest or tryLater.',
     examples: [
       {

@@ -17,7 +17,8 @@ export const MASS_LESSONS: Lessons = {
     more: GUIDE,
   },
   'mass list': {
-    about: 'Lists the plans of mass revocations, newest first. It says of each whether it was started and how it ended.',
+    about:
+      'Lists the plans of mass revocations, newest first. It says of each whether it was started and how it ended.',
     when: 'Use it to find the id that the other mass commands want.',
     examples: [{ run: 'certstatus mass list' }],
     prints: 'id, instant, person, number of certificates and state of each',

@@ -58,7 +58,8 @@ export const PROOF_LESSONS: Lessons = {
     more: GUIDE,
   },
   lint: {
-    about: 'Checks CRLs, OCSP responses and responder certificates, DER or PEM, against every rule that their octets can show. It asks nobody.',
+    about:
+      'Checks CRLs, OCSP responses and responder certificates, DER or PEM, against every rule that their octets can show. It asks nobody.',
     when: "Use it on anybody's files; what is published here is linted by itself.",
     examples: [
       { run: 'certstatus lint current.crl --ca data/issuers/demo/ca.pem' },

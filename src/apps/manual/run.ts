@@ -33,7 +33,7 @@ export const RUN_LESSONS: Lessons = {
     when: 'Use it for each CA that is to be served; a running service takes it in at its next start.',
     examples: [
       {
-        run: 'certstatus --data elsewhere issuer add copy --ca data/issuers/demo/ca.pem --crl-key data/issuers/demo/ca.key --responder-cert data/issuers/demo/ocsp.pem --responder-key data/issuers/demo/ocsp.key --ocsp-path /ocsp --crl-path /copy.crl --ca-path /copy.crt',
+        run: 'certstatus --data elsewhere issuer add copy --ca data/issuers/demo/ca.pem --crl-key data/issuers/demo/ca.key --responder-cert data/issuers/demo/responder.pem --responder-key data/issuers/demo/responder.key --ocsp-path /ocsp --crl-path /copy.crl --ca-path /copy.crt',
         does: 'the files of the demo CA, once more, under another name',
       },
     ],

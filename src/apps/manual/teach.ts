@@ -60,7 +60,10 @@ export function teach(program: Command): void {
       .showHelpAfterError(json ? false : `Try: certstatus ${path}${path === '' ? '' : ' '}--help`)
       .configureOutput({
         outputError: (text, write) => {
-          const message = text.replace(/^error: /, '').trimEnd().replaceAll('\n', ' ');
+          const message = text
+            .replace(/^error: /, '')
+            .trimEnd()
+            .replaceAll('\n', ' ');
           write(json ? `${JSON.stringify({ code: 'usage', message })}\n` : `certstatus: ${message}\n`);
         },
       });
