@@ -104,7 +104,9 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** The public URLs were looked at as an outsider sees them: `detail.urls`, each with findings and the slowest answer (CT-4.10.2-a, CT-9.9.2-2). */
+  | 'monitor.probed';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;
