@@ -45,7 +45,6 @@ export interface Journalled {
 
 export class CrlHistory {
   readonly #from: EpochMs;
-  readonly #to: EpochMs;
   readonly #current = new Map<string, CrlPublished>();
   readonly #journalled = new Map<string, Journalled[]>();
   readonly #actors = new Set<string>();
@@ -59,16 +58,15 @@ export class CrlHistory {
   readonly #entries = new Extremum('greatest');
   readonly #bytes = new Extremum('greatest');
 
-  constructor(from: EpochMs, to: EpochMs) {
+  constructor(from: EpochMs) {
     this.#from = from;
-    this.#to = to;
   }
 
   published(crl: CrlPublished, bytes: number): void {
     const { shard, number, thisUpdate, nextUpdate, at, sha256, entries, actor } = crl;
     this.#note(shard, { number, sha256, kind: 'published' });
     const before = this.#current.get(shard);
-    if (before !== undefined) this.#end(before, at);
+    if (before !== undefined) this.#end(before, at, 'when it was replaced');
     const name = nameOf(crl);
     if (before !== undefined && number <= before.number)
       this.#notGreater.push(`${name} of ${rfc3339(at)} follows number ${before.number}`);
@@ -88,8 +86,9 @@ export class CrlHistory {
     if (Date.parse(record.at) >= this.#from) this.#refused += 1;
   }
 
-  finish(): CrlFigures {
-    for (const crl of this.#current.values()) this.#end(crl, this.#to);
+  /** @param to not later than what the log covers. */
+  finish(to: EpochMs): CrlFigures {
+    for (const crl of this.#current.values()) this.#end(crl, to, 'at the end of the period');
     return {
       published: this.#published,
       refused: this.#refused,
@@ -112,11 +111,9 @@ export class CrlHistory {
     else known.push(crl);
   }
 
-  #end(crl: CrlPublished, until: EpochMs): void {
-    const stop = Math.min(until, this.#to);
+  #end(crl: CrlPublished, stop: EpochMs, how: string): void {
     if (stop <= Math.max(crl.at, this.#from)) return;
     const name = nameOf(crl);
-    const how = until >= this.#to ? 'at the end of the period' : 'when it was replaced';
     this.#age.add(stop - crl.thisUpdate, () => `${name} of ${rfc3339(crl.thisUpdate)} ${how}, ${rfc3339(stop)}`);
     const gapFrom = Math.max(crl.nextUpdate, this.#from);
     if (stop > gapFrom)

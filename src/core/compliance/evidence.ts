@@ -52,7 +52,7 @@ export class WholeReading {
   constructor(subject: Subject) {
     this.#subject = subject;
     this.#log = new LogHistory(subject.issuer, subject.journals, subject.from);
-    this.#crls = new CrlHistory(subject.from, subject.to);
+    this.#crls = new CrlHistory(subject.from);
     this.#signatures = new SignatureHistory(subject.from);
     this.#issued = new IssuedHistory(subject.from);
   }
@@ -84,10 +84,11 @@ export class WholeReading {
     this.#log.broken(journal, problem);
   }
 
-  finish(): Pick<Evidence, 'log' | 'crls' | 'signatures' | 'issued'> {
+  /** @param to not later than what the logs cover. */
+  finish(to: EpochMs): Pick<Evidence, 'log' | 'crls' | 'signatures' | 'issued'> {
     return {
-      log: this.#log.finish(this.#subject.to),
-      crls: this.#crls.finish(),
+      log: this.#log.finish(to),
+      crls: this.#crls.finish(to),
       signatures: this.#signatures.finish(),
       issued: this.#issued.finish(),
     };

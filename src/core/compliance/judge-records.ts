@@ -49,17 +49,20 @@ export const RECORDS: Readonly<Record<RecordsCheck, Judge>> = {
   'log-security': ({ evidence }) => {
     const { starts, stops, crashes, denied, tokenTrouble, down } = evidence.log;
     const trouble = crashes.last ?? tokenTrouble.last;
-    return met('starts with the version that runs, stops, crashes, denied access and failures of tokens are on record', {
-      ...(trouble !== undefined && { worst: `${trouble.at}: ${trouble.description}` }),
-      figures: [
-        ['starts, stops, crashes', `${starts.count}, ${stops.count}, ${crashes.count}`],
-        ...(starts.last === undefined ? [] : [['last start', `${starts.last.at}, ${starts.last.description}`] as const]), // prettier-ignore
-        ['denied accesses', number(denied.count)],
-        ['failures of tokens', number(tokenTrouble.count)],
-        ...(down.found === undefined ? [] : [['longest time down', `${duration(down.found.value)}, ${down.found.what}`] as const]), // prettier-ignore
-      ],
-      look: 'certstatus audit export --type service.started',
-    });
+    return met(
+      'starts with the version that runs, stops, crashes, denied access and failures of tokens are on record',
+      {
+        ...(trouble !== undefined && { worst: `${trouble.at}: ${trouble.description}` }),
+        figures: [
+          ['starts, stops, crashes', `${starts.count}, ${stops.count}, ${crashes.count}`],
+          ...(starts.last === undefined ? [] : [['last start', `${starts.last.at}, ${starts.last.description}`] as const]), // prettier-ignore
+          ['denied accesses', number(denied.count)],
+          ['failures of tokens', number(tokenTrouble.count)],
+          ...(down.found === undefined ? [] : [['longest time down', `${duration(down.found.value)}, ${down.found.what}`] as const]), // prettier-ignore
+        ],
+        look: 'certstatus audit export --type service.started',
+      },
+    );
   },
 
   'log-age': ({ evidence }) => {

@@ -114,12 +114,13 @@ export const REVOCATIONS: Readonly<Record<RevocationCheck, Judge>> = {
 /** One of the sixteen grounds. */
 export function judgeClause(id: string, { issuer, evidence }: Context): Judged {
   const figures = evidence.revocations.byClause.get(id);
-  if (figures?.margin.found === undefined) return notApplicable('no revocation with this clause in the period');
+  const least = figures?.margin.found;
+  if (figures === undefined || least === undefined) return notApplicable('no revocation with this clause in the period'); // prettier-ignore
   const { withinMs = 0 } = parseClause(id);
-  const { revocations, late, open, margin } = figures;
+  const { revocations, late, open } = figures;
   const more = {
     limit: `${duration(withinMs)} from awareness to OCSP and CRL (004 §4.9.1.1; BR 4.9.1.1, 4.9.5)`,
-    worst: `margin ${duration(margin.found.value)}, ${margin.found.what}`,
+    worst: `margin ${duration(least.value)}, ${least.what}`,
     figures: [['revocations', number(revocations)], ['late', number(late)], ['open', number(open)]] as const, // prettier-ignore
     look: `certstatus report revocations --issuer ${issuer.id}`,
   };

@@ -300,4 +300,3 @@ function ofCrls(judge: Judge): Judge {
       ? notApplicable('CRLs of this issuer are signed and published elsewhere')
       : judge(context);
 }
-

@@ -32,7 +32,11 @@ export interface IssuerFacts {
   readonly name: string;
   readonly keyType: string;
   /** SHA-256 in upper case without colons (SR-8.6-a). */
-  readonly certificates: readonly { readonly fingerprint: string; readonly notBefore: EpochMs; readonly notAfter: EpochMs }[];
+  readonly certificates: readonly {
+    readonly fingerprint: string;
+    readonly notBefore: EpochMs;
+    readonly notAfter: EpochMs;
+  }[];
   readonly profile: Profile;
   readonly ocspSignedBy: 'responder' | 'ca';
   /** Ids of the configured responder certificates. */

@@ -212,7 +212,12 @@ export class LogHistory {
     }
     if (type === 'archive.verified') {
       const { crls, problems, copies } = detail as { crls: number; problems: readonly { repaired: boolean }[]; copies?: number }; // prettier-ignore
-      keepLast(this.#verifications, { at, crls, problems: problems.filter(({ repaired }) => !repaired).length, copies });
+      keepLast(this.#verifications, {
+        at,
+        crls,
+        problems: problems.filter(({ repaired }) => !repaired).length,
+        copies,
+      });
     }
     if (type === 'token.activated') keepLast(this.#activated, activation(record));
   }

@@ -72,7 +72,12 @@ export const OCSP: Chapter = {
       'nginx, Apache and HAProxy staple them',
       'README.md, the table of clients',
     ),
-    evidence('CT-4.9.6 CT-9.6.4-4', '004 §4.9.6', 'Who checks by CRL and who checks by OCSP learns the same.', 'agreement'),
+    evidence(
+      'CT-4.9.6 CT-9.6.4-4',
+      '004 §4.9.6',
+      'Who checks by CRL and who checks by OCSP learns the same.',
+      'agreement',
+    ),
     enforced(
       'CT-4.10',
       '004 §4.10',
