@@ -13,7 +13,7 @@ import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
-import type { Freshness, Relay, Store } from '../ports/store.ts';
+import type { Freshness, Relay, Store, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import type { RedisConfig } from './store-config.ts';
 
@@ -24,6 +24,9 @@ export interface OpenedStore {
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
+  readonly health: StoreHealth;
+  /** Of a store that lies on this machine's disk. */
+  readonly directory: string | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   close(): Promise<void>;
@@ -50,6 +53,8 @@ async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
     relay: store,
     archive,
     freshness,
+    health: { roundTripMs: undefined, bytes: undefined, clockAheadMs: undefined, feedLagMs: 0 },
+    directory: join(dataDir, 'store'),
     countFreshness: () => (counting = freshness.load()),
     async close() {
       freshness.stop();
@@ -107,6 +112,8 @@ async function openShared(
       relay: undefined,
       archive,
       freshness: store.freshness,
+      health: store.health,
+      directory: undefined,
       countFreshness: () => Promise.resolve(),
       close: () => inReverse(undo),
     };

@@ -105,7 +105,11 @@ export type JournalEntryType =
   | 'archive.verified'
   | 'archive.pruned'
   | 'archive.restored'
-  /** The public URLs were looked at as an outsider sees them: `detail.urls`, each with findings and the slowest answer (CT-4.10.2-a, CT-9.9.2-2). */
+  /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
+  | 'clock.stepped'
+  | 'clock.off'
+  | 'clock.right'
+  /** What was asked for from outside within an hour, and what came of it: `detail` is counts and worst cases (CT-4.10.2-a, CT-9.9.2-2). */
   | 'monitor.probed';
 
 export interface JournalRecord extends JournalEntry {

@@ -104,9 +104,9 @@ export const RECORDS: Readonly<Record<RecordsCheck, Judge>> = {
   },
 
   clock: ({ evidence }) => {
-    const { clockBack } = evidence.log;
+    const { clockBack, clockTrouble } = evidence.log;
     const more = {
-      figures: [['steps back', number(clockBack.count)]] as const,
+      figures: [['steps back within the log', number(clockBack.count)], ['set, or found off', number(clockTrouble.count)]] as const, // prettier-ignore
       look: 'certstatus_clock_offset_seconds on /metrics; chronyc tracking',
     };
     return clockBack.found !== undefined && clockBack.found.value > SECOND
@@ -114,7 +114,12 @@ export const RECORDS: Readonly<Record<RecordsCheck, Judge>> = {
           ...more,
           worst: `${duration(clockBack.found.value)}, ${clockBack.found.what}`,
         })
-      : met('records are in the order of their instants; that the clock follows NTP, the operator shows', more);
+      : clockTrouble.last !== undefined
+        ? notMet('the clock was set or was off', {
+            ...more,
+            worst: `${clockTrouble.last.at}, ${clockTrouble.last.description}`,
+          })
+        : met('records are in the order of their instants; that the clock follows NTP, the operator shows', more);
   },
 
   denials: ({ evidence }) => {

@@ -150,39 +150,37 @@ export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
       : notMet('ledger, OCSP answers and CRLs did not say the same', { ...more, worst: worst ?? '' });
   },
 
-  availability: ({ issuer, evidence }) => {
+  availability: ({ evidence }) => {
     const { probes, starts, stops, crashes, down } = evidence.log;
     const figures = [
-      ['looks at the public URLs', number(probes.rounds)],
-      ['with a finding', number(probes.failed)],
+      ['questions from outside', number(probes.asked)],
+      ['without an answer', number(probes.unanswered)],
+      ['certificates of random samples', `${number(probes.sampled)}, ${number(probes.wrong)} of them wrong`],
+      ['looks at public URLs', `${number(probes.looks)}, ${plural(probes.findings, 'finding')}`],
       ['starts, stops, crashes', `${starts.count}, ${stops.count}, ${crashes.count}`],
       ...(down.found === undefined ? [] : [['longest time down', `${duration(down.found.value)}, ${down.found.what}`] as const]), // prettier-ignore
     ] as const;
     const more = { figures, look: 'certstatus audit export --type monitor.probed' };
-    if (probes.rounds === 0)
-      return notShown(
-        issuer.probed
-          ? 'the audit log has no look at a public URL: responders and monitors with an audit log record them'
-          : 'no public URL is looked at from outside: set probe.urls',
-        more,
-      );
-    return probes.failed === 0
-      ? met('the public URLs answered whenever they were looked at from outside', more)
-      : notMet('a public URL did not answer as it must', { ...more, worst: probes.worst ?? '' });
+    if (probes.asked + probes.looks === 0)
+      return notShown('nobody asked from outside: give a process the monitor role, or set probe.urls', more);
+    if (probes.unanswered + probes.wrong + probes.findings > 0)
+      return notMet('what was asked for from outside was not always answered as it must be', { ...more, worst: probes.worst ?? '' }); // prettier-ignore
+    return met('whatever was asked for from outside was answered', more);
   },
 
   latency: ({ evidence }) => {
     const { slowest } = evidence.log.probes;
-    if (slowest.found === undefined) return notShown('no answer was timed from outside: set probe.urls');
+    if (slowest.found === undefined)
+      return notShown('no answer was timed from outside: give a process the monitor role');
     const more = {
       limit: `${LATENCY_SECONDS} s (004 §4.10.2)`,
       worst: `${slowest.found.value.toFixed(3)} s, ${slowest.found.what}`,
-      figures: [['looks', number(slowest.count)]] as const,
-      look: 'certstatus probe URL; histograms on /metrics',
+      figures: [['questions', number(evidence.log.probes.asked)]] as const,
+      look: 'certstatus audit export --type monitor.probed; certstatus_probe_seconds on /metrics',
     };
     return slowest.found.value > LATENCY_SECONDS
       ? notMet('an answer took longer', more)
-      : met('the slowest answer of each look was in time', more);
+      : met('the slowest answer to a question from outside was in time', more);
   },
 
   'answers-checked': ({ evidence }) => {

@@ -66,12 +66,39 @@ export interface LogFigures {
   readonly keysGenerated: Listed;
   readonly responderChanges: Listed;
   readonly keyProofs: Listed;
+  /** The clock was set, or too far off. */
+  readonly clockTrouble: Listed;
   /** Ever up to the end of the period, because they are asked for once a year or a quarter. */
   readonly lastDrill: Happened | undefined;
   readonly samples: readonly { readonly at: string; readonly percent: number; readonly sampled: number; readonly population: number; readonly quarter: string }[]; // prettier-ignore
   readonly verifications: readonly { readonly at: string; readonly crls: number; readonly problems: number; readonly copies: number | undefined }[]; // prettier-ignore
   readonly reconciled: { readonly count: number; readonly differences: number; readonly worst: string | undefined; readonly last: string | undefined; readonly answerable: number | undefined }; // prettier-ignore
-  readonly probes: { readonly rounds: number; readonly failed: number; readonly findings: number; readonly worst: string | undefined; readonly slowest: Extremum }; // prettier-ignore
+  readonly probes: ProbeFigures;
+}
+
+/** Of `monitor.probed`. */
+export interface ProbeFigures {
+  readonly asked: number;
+  readonly unanswered: number;
+  /** Looks at public URLs in every spelling, and certificates of random samples, with what was wrong. */
+  readonly looks: number;
+  readonly findings: number;
+  readonly sampled: number;
+  readonly wrong: number;
+  /** The first record with something wrong. */
+  readonly worst: string | undefined;
+  /** Seconds. */
+  readonly slowest: Extremum;
+}
+
+interface Probed {
+  readonly asked: number;
+  readonly unanswered: number;
+  readonly slowestMs: number;
+  readonly slowestAt: string;
+  readonly slowest: string;
+  readonly urls: readonly { readonly looks: number; readonly findings: number }[];
+  readonly samples: readonly { readonly issuer: string; readonly certificates: number; readonly wrong: number }[];
 }
 
 interface JournalState {
@@ -113,6 +140,7 @@ export class LogHistory {
     keysGenerated: new Listing(),
     responderChanges: new Listing(),
     keyProofs: new Listing(),
+    clockTrouble: new Listing(),
   };
   readonly #clock = new Extremum('greatest');
   readonly #down = new Extremum('greatest');
@@ -123,7 +151,7 @@ export class LogHistory {
   readonly #samples: LogFigures['samples'][number][] = [];
   readonly #verifications: LogFigures['verifications'][number][] = [];
   readonly #reconciled = { count: 0, differences: 0, worst: undefined as string | undefined, last: undefined as string | undefined, answerable: undefined as number | undefined }; // prettier-ignore
-  readonly #probes = { rounds: 0, failed: 0, findings: 0, worst: undefined as string | undefined, slowest: new Extremum('greatest') }; // prettier-ignore
+  readonly #probes = { asked: 0, unanswered: 0, looks: 0, findings: 0, sampled: 0, wrong: 0, worst: undefined as string | undefined, slowest: new Extremum('greatest') }; // prettier-ignore
 
   /** @param journals their names, in the order in which records name them. */
   constructor(issuer: string, journals: readonly string[], from: EpochMs) {
@@ -223,7 +251,7 @@ export class LogHistory {
   }
 
   #withinPeriod(record: JournalRecord): void {
-    const { at, type, issuer = this.#issuer } = record;
+    const { type, issuer = this.#issuer } = record;
     const own = issuer === this.#issuer;
     const lists = this.#lists;
     if (type === 'access.denied') lists.denied.add(record);
@@ -233,7 +261,8 @@ export class LogHistory {
     if (own && type.startsWith('responder.')) lists.responderChanges.add(record);
     if (own && type === 'key.compromised') lists.keyProofs.add(record);
     if (type === 'status.reconciled') this.#reconciliation(record);
-    if (type === 'monitor.probed') this.#probed(record, at);
+    if (type === 'monitor.probed') this.#probed(record);
+    if (type === 'clock.stepped' || type === 'clock.off') lists.clockTrouble.add(record);
   }
 
   #reconciliation({ at, description, detail }: JournalRecord): void {
@@ -251,17 +280,22 @@ export class LogHistory {
     this.#reconciled.worst ??= description;
   }
 
-  #probed({ detail, description }: JournalRecord, at: string): void {
-    const { urls } = detail as { urls: readonly { url: string; findings: number; slowestMs?: number }[] };
-    const findings = urls.reduce((sum, url) => sum + url.findings, 0);
-    this.#probes.rounds += 1;
-    this.#probes.findings += findings;
-    if (findings > 0) {
-      this.#probes.failed += 1;
-      this.#probes.worst ??= `${at}: ${description}`;
+  #probed({ at, detail, description }: JournalRecord): void {
+    const { asked, unanswered, slowestMs, slowestAt, slowest, urls, samples } = detail as unknown as Probed;
+    const sum = this.#probes;
+    sum.asked += asked;
+    sum.unanswered += unanswered;
+    for (const { looks, findings } of urls) {
+      sum.looks += looks;
+      sum.findings += findings;
     }
-    for (const { url, slowestMs } of urls)
-      if (slowestMs !== undefined) this.#probes.slowest.add(slowestMs / SECOND, () => `${url}, ${at}`);
+    for (const { issuer, certificates, wrong } of samples) {
+      if (issuer !== this.#issuer) continue;
+      sum.sampled += certificates;
+      sum.wrong += wrong;
+    }
+    if (unanswered + sum.findings + sum.wrong > 0) sum.worst ??= `${at}: ${description}`;
+    if (asked > 0) sum.slowest.add(slowestMs / SECOND, () => `${slowestAt}, ${slowest}`);
   }
 
   /** @param to end of the period. */

@@ -72,6 +72,18 @@ export function refreshLateAt(profile: Profile, thisUpdate: EpochMs): EpochMs {
 }
 
 /**
+ * Whichever answer has an earlier thisUpdate than this is late (refreshLateAt), or stale: past its deadline. For answers of full
+ * length: one that ends with its responder certificate is due sooner, and its successor's alarm comes long before (T-17).
+ */
+export function latestLate(profile: Profile, nowMs: EpochMs): EpochMs {
+  return nowMs - refreshLateAt(profile, 0);
+}
+
+export function latestStale(profile: Profile, nowMs: EpochMs): EpochMs {
+  return nowMs - refreshDeadline(0, profile.ocsp.validityMs - SECOND);
+}
+
+/**
  * How long a due refresh may stand behind a mass revocation, from its planned instant on: half of what is left before it counts
  * as late. Of an answer as short as can be (MIN_VALIDITY_MS, at the end of a responder certificate), because the queue knows
  * when an item is due and not how long its answer lasts. Waiting costs nothing in the end: the work is the same.
