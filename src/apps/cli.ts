@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { Problem } from '../core/problem.ts';
 import { archiveCommands } from './commands/archive.ts';
 import { auditCommands } from './commands/audit.ts';
+import { backupCommands } from './commands/backup.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { crlCommands } from './commands/crl.ts';
@@ -24,6 +25,7 @@ import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
+import { signInCommand } from './commands/sign-in.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('certstatus')
@@ -45,6 +47,7 @@ const program = new Command('certstatus')
 
 for (const add of [
   serveCommand,
+  signInCommand,
   initCommand,
   issuerCommands,
   importCommands,
@@ -65,6 +68,7 @@ for (const add of [
   sampleCommand,
   checkConfigCommand,
   auditCommands,
+  backupCommands,
   benchCommand,
 ]) {
   add(program);
