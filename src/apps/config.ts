@@ -198,14 +198,15 @@ export function checkConfig(
 ): readonly Finding[] {
   const { loaded, problems, warnings } = review(options);
   return [
-    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(
-      (problem): Finding => {
-        const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
-        return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
-      },
-    ),
+    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(findingOf),
     ...warnings,
   ];
+}
+
+/** A problem as check-config lists it. */
+export function findingOf(problem: Problem): Finding {
+  const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
+  return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
 }
 
 /** The data directory of a configuration that is yet to be written: flag, then environment, then `./data`. */

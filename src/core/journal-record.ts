@@ -128,7 +128,9 @@ export type JournalEntryType =
   /** Somebody read the audit log: which part of it (CT-5.4.4). */
   | 'audit.read'
   /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
-  | 'crl.requested';
+  | 'crl.requested'
+  /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
+  | 'mass.discarded';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -14,6 +14,8 @@ packages=(
   'varnishd varnish'
   'vfychain libnss3-tools'
   'javac default-jdk-headless'
+  'zsh zsh'
+  'fish fish'
   'softhsm2-util softhsm2'
   'pkcs11-tool opensc'
   'redis-server redis-server'

@@ -22,13 +22,11 @@ export function backupCommands(program: Command): void {
     .command('create')
     .description('takes one, while the service runs or is stopped, on the machine of the service')
     .requiredOption('--out <directory>', 'where it goes; a directory that is not there yet')
-    .addHelpText('after', '\nExample:\n  certstatus backup create --out /srv/backup/$(date +%F)')
     .action(create);
   backup
     .command('check')
     .description('reads it all again: every digest, the chain of the audit log; exit 1 when anything is wrong')
     .argument('<directory>', 'a backup')
-    .addHelpText('after', '\nExample:\n  certstatus backup check /srv/backup/2026-11-21')
     .action(check);
   backup
     .command('restore')
@@ -37,7 +35,6 @@ export function backupCommands(program: Command): void {
     )
     .argument('<directory>', 'a backup')
     .requiredOption('--into <directory>', 'the data directory that it becomes; empty or not there yet')
-    .addHelpText('after', '\nExample:\n  certstatus backup restore /srv/backup/2026-11-21 --into /srv/certstatus')
     .action(restore);
   backup
     .command('drill')
@@ -47,7 +44,6 @@ export function backupCommands(program: Command): void {
     .option('--from <directory>', 'a backup that is there already')
     .option('--certificates <count>', 'asked for, of each issuer', count, 200)
     .option('--out <file>', 'the report as Markdown, beside what is printed')
-    .addHelpText('after', '\nExample:\n  certstatus backup drill --out drill.md')
     .action(drill);
 }
 

@@ -8,13 +8,6 @@ export function signInCommand(program: Command): void {
   program
     .command('sign-in')
     .description('prints a link that signs you in to the status page: good for 5 minutes, and for one time')
-    .addHelpText(
-      'after',
-      `
-It must run on the service's machine as the service's user, because the link is made from a secret in the data directory.
-Whoever signs in with it may view, operate and audit; to enter a share of a PIN sign in with a client certificate.
-From another machine, first: ssh -L 9090:127.0.0.1:9090 <machine>`,
-    )
     .action((_options: object, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
       const link = signInLink(config.dataDir, adminBase(config));

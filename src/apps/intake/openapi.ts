@@ -90,6 +90,7 @@ export function openApi(): object {
     '/v1/mass/plans/{plan}/pause': move('Record nothing more until it is resumed'),
     '/v1/mass/plans/{plan}/resume': move('Go on'),
     '/v1/mass/plans/{plan}/abort': move('End it; what was revoked stays revoked'),
+    '/v1/mass/plans/{plan}/discard': move('Remove a plan that was never started'),
     '/v1/mass/plans/{plan}/drill': {
       get: {
         summary: 'The newest drill of the plan',
@@ -360,10 +361,17 @@ export function openApi(): object {
       ...massPaths(),
       '/v1/issuers/{issuer}/samples': {
         post: {
-          summary: 'Draw a random sample of the certificates of a quarter',
+          summary: 'Draw a random sample of the certificates of a quarter; one JSON object to a line',
           parameters: [issuer],
           requestBody: body(sampleRequest),
-          responses: { '200': json('Seed, population, and the certificates as the ledger has them'), ...problems },
+          responses: {
+            '200': {
+              description:
+                '`looked`: how far it is; `drawn`: seed and population; `certificate`: one; `problem`: the end',
+              content: { 'application/x-ndjson': {} },
+            },
+            ...problems,
+          },
         },
       },
       '/v1/reconciliations': {
