@@ -116,7 +116,7 @@ export function issuerStatus(
       '0.99': age('0.99'),
       '1': age('1') ?? (oldestThisUpdate === undefined ? undefined : (now - oldestThisUpdate) / SECOND),
     },
-    ageLimitSeconds: dueAt(0) / SECOND,
+    ageLimitSeconds: ageLimitMs(issuer) / SECOND,
     answersDueAt: issuer.offline?.ocsp === true || oldestThisUpdate === undefined ? undefined : rfc3339(dueAt(oldestThisUpdate)), // prettier-ignore
     crl: crl && {
       number: crl.number.toString(),
@@ -139,6 +139,11 @@ export function issuerStatus(
     })),
     successorDueAt: optional(successorDue(profile, signing, now)?.dueAt),
   };
+}
+
+/** How old an answer may become before it must have been signed anew (BR 4.9.9, P-16). */
+export function ageLimitMs({ profile }: ServedIssuer): number {
+  return refreshDeadline(0, profile.ocsp.validityMs - SECOND);
 }
 
 interface Ranked {
