@@ -41,7 +41,9 @@ export interface Column {
 /** Cells are HTML; the first of each row is its header. On a phone each row of a wide one is a block, and each cell says what it is. */
 export function table(caption: string, columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const kindOf = ({ number, fixed }: Partial<Column>): string =>
-    number === true ? ' class="number"' : fixed === true ? ' class="fixed"' : '';
+    number === true || fixed === true
+      ? ` class="${[number === true ? 'number' : '', fixed === true ? 'fixed' : ''].join(' ').trim()}"`
+      : '';
   const head = columns.map((column) => `<th scope="col"${kindOf(column)}>${escape(column.name)}</th>`);
   const body = rows.map((cells) => {
     const each = cells.map((cell, i) => {

@@ -100,13 +100,14 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; } caption { t
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; vertical-align: baseline; font-weight: 400; }
 tr > :last-child { padding-right: 0; } tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--quiet); font-size: .82rem; border-bottom-color: var(--control); }
 td small, th small { display: block; } .number { text-align: right; } .fixed { white-space: nowrap; width: 1%; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem 1rem; } .facts dd { font-variant-numeric: tabular-nums; font-size: 1.05rem; } .facts dd small { display: block; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 23%), 1fr)); gap: .8rem 1rem; } .facts dd { font-variant-numeric: tabular-nums; font-size: 1.05rem; } .facts dd small { display: block; }
 .list { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; font-size: .92rem; } .list dt { color: var(--quiet); } .list dd { font-variant-numeric: tabular-nums; min-width: 0; }
 details.issuer > summary { padding: .2rem 0; } details.issuer > summary h3 { display: inline; } details.issuer { margin-bottom: .7rem; }
 details.issuer[open] > summary { border-bottom: 1px solid var(--line); padding-bottom: .6rem; margin-bottom: .9rem; }
-.split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.4rem; margin-top: 1.3rem; } .split > * { min-width: 0; } .split h4 { margin-top: 0; } .split td:nth-child(2) { width: 65%; } .split .chart { border: 0; padding: 0; background: none; }
+.split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.4rem; margin-top: 1.3rem; } .split > * { min-width: 0; } .split h4 { margin-top: 0; } .split .chart { border: 0; padding: 0; background: none; max-width: 26rem; }
 .span { display: block; width: 100%; height: 26px; overflow: visible; } .span rect.all { fill: var(--line); } .span rect.left { fill: var(--s0); } .span rect.old { fill: var(--control); } .span line { stroke: var(--ink); stroke-width: 2; }
 progress { width: 100%; height: 1rem; accent-color: var(--s0); }
+.tokens > li + li { margin-top: .9rem; padding-top: .9rem; border-top: 1px solid var(--line); } .tokens small { display: block; }
 form { display: inline-flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem .8rem 0 0; }
 button { font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--control); padding: .3rem .8rem; border-radius: 6px; cursor: pointer; } button:hover { background: var(--paper); }
 input, select, textarea { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--control); padding: .3rem .5rem; border-radius: 6px; }
