@@ -161,6 +161,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     offline,
     mass: () => mass?.runs.active,
     lanes: signing?.lanes,
+    clocks,
     tls: tlsEnds(config),
     clock,
   };

@@ -107,6 +107,12 @@ export function statusOf(sources: GaugeSources, archive?: ArchiveView): Status {
       'Free space on, or repair, the disk of the data directory; signing resumes by itself.',
     );
   }
+  const clockFault = sources.clocks?.fault;
+  if (clockFault !== undefined)
+    fail(
+      `No answer and no CRL is signed: ${clockFault}.`,
+      'Check the time service of this machine (chronyc tracking, timedatectl); signing resumes by itself.',
+    );
   const storeFailure = sources.store.failure;
   if (storeFailure !== undefined) {
     fail(
