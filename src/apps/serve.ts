@@ -241,7 +241,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
 
-  clocks.start();
+  // Before anything is signed. Clients are being answered meanwhile.
+  await clocks.start();
   machine.start();
   undo.push(() => Promise.resolve(machine.stop()));
   keeper?.start();

@@ -47,7 +47,7 @@ class Watched {
       log: { debug: line, info: line, warn: line, error: line },
       ...given,
     });
-    this.watch.start();
+    void this.watch.start();
   }
 
   get types(): readonly string[] {
