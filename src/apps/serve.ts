@@ -167,6 +167,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     offline,
     mass: () => mass?.runs.active,
     lanes: signing?.lanes,
+    clocks,
     tls: tlsEnds(config),
     clock,
   };
@@ -282,7 +283,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   book?.start();
   undo.push(async () => book?.stop());
 
-  clocks.start();
+  // Before anything is signed. Clients are being answered meanwhile.
+  await clocks.start();
   machine.start();
   undo.push(() => Promise.resolve(machine.stop()));
   keeper?.start();

@@ -22,17 +22,25 @@ const MINUTES = HOUR / MINUTE;
 export class MinuteCounts implements Spread {
   readonly #hours = new Map<number, Hour>();
   #total = 0;
+  /** The hours in their order, until one comes or goes. */
+  #order: Float64Array | undefined;
 
   /** @param by a count may be taken back before it was given: the change feed may be ahead of the scan. */
   add(instant: EpochMs, by: 1 | -1): void {
     const number = Math.floor(instant / HOUR);
     let hour = this.#hours.get(number);
-    if (hour === undefined) this.#hours.set(number, (hour = { total: 0, minutes: new Int32Array(MINUTES) }));
+    if (hour === undefined) {
+      hour = { total: 0, minutes: new Int32Array(MINUTES) };
+      this.#hours.set(number, hour);
+      this.#order = undefined;
+    }
     const minute = Math.floor((instant - number * HOUR) / MINUTE);
     hour.minutes[minute] = (hour.minutes[minute] as number) + by;
     hour.total += by;
     this.#total += by;
-    if (hour.total === 0 && hour.minutes.every((count) => count === 0)) this.#hours.delete(number);
+    if (hour.total !== 0 || hour.minutes.some((count) => count !== 0)) return;
+    this.#hours.delete(number);
+    this.#order = undefined;
   }
 
   get total(): number {
@@ -41,7 +49,8 @@ export class MinuteCounts implements Spread {
 
   at(share: number): EpochMs | undefined {
     let left = Math.max(1, Math.ceil(share * this.#total));
-    for (const number of this.#inOrder()) {
+    this.#order ??= Float64Array.from(this.#hours.keys()).sort();
+    for (const number of this.#order) {
       const { total, minutes } = this.#hours.get(number) as Hour;
       if (total < left) {
         left -= total;
@@ -62,9 +71,5 @@ export class MinuteCounts implements Spread {
     const minutes = this.#hours.get(last)?.minutes.subarray(0, Math.floor((instant - last * HOUR) / MINUTE)) ?? [];
     for (const count of minutes) sum += count;
     return sum;
-  }
-
-  #inOrder(): Float64Array {
-    return Float64Array.from(this.#hours.keys()).sort();
   }
 }

@@ -112,7 +112,7 @@ export function registerFreshnessGauges(
 
   perIssuer(
     'certstatus_published_certificates',
-    'Certificates with a published OCSP answer.',
+    'Number of certificates with a published OCSP answer.',
     ({ tag }) => freshness.of(tag).count,
   );
   perIssuer(

@@ -15,6 +15,7 @@ import { registerFreshnessGauges } from './freshness-gauges.ts';
 import type { ServedIssuer } from './issuer-setup.ts';
 import { registerJournalGauges } from './journal-gauges.ts';
 import type { MassView } from './mass/mass-revocation.ts';
+import type { ClockWatch } from './monitor/clock-watch.ts';
 import type { OfflineWatch } from './offline/offline-watch.ts';
 import type { MissBudget } from './serve/miss-budget.ts';
 import type { PublicFiles } from './serve/public-files.ts';
@@ -45,6 +46,8 @@ export interface GaugeSources {
   readonly signsWith?: (issuer: IssuerTag) => string | undefined;
   /** How fast the lanes drain; undefined in a process that does not sign. */
   readonly lanes?: LaneRates | undefined;
+  /** Whether the machine's clock is right. */
+  readonly clocks?: Pick<ClockWatch, 'fault' | 'offsets'> | undefined;
   /** The service's own TLS certificates. */
   readonly tls?: CertificateGaugeSources['tls'];
   /** What this process signs for; nothing where it has no keys. */

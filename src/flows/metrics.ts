@@ -236,7 +236,11 @@ function crlMetrics(set: MetricSet): (issuer: string) => CrlMetrics {
     SECONDS,
   );
   return (issuer) => ({
-    published: set.counter('certstatus_crls_published_total', 'CRLs published.', { issuer }),
+    published: set.counter(
+      'certstatus_crls_published_total',
+      'CRLs published, the scheduled ones and those after a revocation.',
+      { issuer },
+    ),
     failed: set.counter('certstatus_crls_failed_total', 'CRL builds that were not published; the previous CRL stays.', {
       issuer,
     }),

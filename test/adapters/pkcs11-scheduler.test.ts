@@ -13,10 +13,10 @@ import {
   troubleFrame,
 } from '../../src/adapters/pkcs11/wire.ts';
 import { Problem } from '../../src/core/problem.ts';
-import type { SignPriority } from '../../src/ports/key-holder.ts';
+import type { KeyUse, SignPriority, SlotMeter } from '../../src/ports/key-holder.ts';
 
 class TestKey implements ScheduledKey {
-  readonly use = 'ocsp';
+  readonly use: KeyUse = 'ocsp';
   readonly number = 0;
   readonly definition = { spki: '', kind: 'ecdsa', hash: 'sha256', signatureOctets: 1 } as const;
   readonly inputOctets = 1;
@@ -101,6 +101,38 @@ describe('Scheduler', () => {
     while (lane.chunks.length > 0) chunks.push(await lane.answerOne());
     assert.deepEqual(chunks, ['abcde', 'fghij', 'klmn']);
     assert.deepEqual(await Promise.all(calls), ['abcdefghijkl', 'm', 'n']);
+  });
+
+  it('tells its meter of signatures, failures, waits, busy time and sessions', async () => {
+    const told = { signed: 0, failed: 0, waits: [] as number[], busyMs: 0 };
+    const meter: SlotMeter = {
+      sessions: 0,
+      signed: (use, count) => void (use === 'crl' && (told.signed += count)),
+      failed: (count) => void (told.failed += count),
+      waited: (ms) => void told.waits.push(ms),
+      busy: (ms) => void (told.busyMs += ms),
+    };
+    const scheduler = new Scheduler(10_000, () => undefined, meter);
+    const lane = new TestLane();
+    const key = Object.assign(new TestKey(), { use: 'crl' as const });
+    scheduler.attach([lane]);
+    assert.equal(meter.sessions, 1);
+    const sign = (text: string): Promise<unknown> => scheduler.sign(key, Buffer.from(text), text.length, 'bulk');
+    const calls = [sign('abcdefghijkl'), sign('!m')];
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    while (lane.chunks.length > 0) await lane.answerOne();
+    await Promise.all(calls);
+    assert.deepEqual(
+      [told.signed, told.failed, Math.round(told.busyMs)],
+      [13, 1, 14],
+      '1 ms each, as the session says',
+    );
+    assert.equal(told.waits.length, 2, 'one for each call');
+    assert.ok((told.waits[0] as number) < 25 && (told.waits[1] as number) >= 25, `${told.waits} ms`);
+    const late = sign('n');
+    scheduler.detach(new Problem('unavailable', 'gone'));
+    await assert.rejects(late);
+    assert.deepEqual([told.failed, meter.sessions], [2, 0]);
   });
 
   it('learns how long a signature takes', async () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import fc from 'fast-check';
-import { DAY, HOUR, MINUTE } from '../../src/core/time.ts';
+import { refreshDeadline, refreshLateAt } from '../../src/core/policy/freshness.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import { registerGauges } from '../../src/flows/gauges.ts';
 import { FreshnessGauges } from '../../src/flows/freshness-gauges.ts';
 import type { AnswerTimes } from '../../src/ports/store.ts';
 import { settled } from './support-clock.ts';
@@ -102,6 +104,40 @@ it('is not complete before the scan has ended, and right when answers change dur
   await loading;
   assert.equal(gauges.complete, true);
   assert.deepEqual([gauges.of(service.served.tag)], await counted(service));
+});
+
+it('shows percentiles, and counts answers as late and as stale when they are, and not before', async () => {
+  const service = await TestService.open();
+  services.push(service);
+  const { clock, served } = service;
+  const { profile } = served;
+  registerGauges(service.metrics.set, service.sources);
+  service.signer.start();
+  await service.issue(serials(20));
+  await settled();
+  await service.signer.stop();
+  const signedAt = clock.now();
+  const read = (name: string): readonly number[] => {
+    const metric = [...service.metrics.set].find((one) => one.name === name);
+    assert.ok(metric !== undefined && 'read' in metric);
+    return [...metric.read()].map(([, value]) => value);
+  };
+  const late = refreshLateAt(profile, signedAt);
+  const stale = refreshDeadline(signedAt, signedAt + profile.ocsp.validityMs - SECOND);
+  for (const [instant, expected] of [
+    [late - MINUTE, [0, 0]],
+    [late + 2 * MINUTE, [20, 0]],
+    [stale - MINUTE, [20, 0]],
+    [stale + 2 * MINUTE, [20, 20]],
+  ] as const) {
+    await clock.stride(instant - clock.now(), HOUR);
+    assert.deepEqual([...read('certstatus_answers_late'), ...read('certstatus_answers_stale')], expected);
+    const age = (clock.now() - signedAt) / SECOND;
+    const ages = read('certstatus_this_update_age_seconds');
+    assert.equal(ages.length, 4);
+    for (const one of ages) assert.ok(one >= age && one <= age + 60, `${one} s, to the minute, of ${age} s`);
+  }
+  assert.equal(read('certstatus_time_to_next_update_seconds').length, 4);
 });
 
 it('ends a scan that is under way when it is stopped, and is then not complete', async () => {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { JournalRecord } from '../../src/core/journal-record.ts';
 import type { Observation } from '../../src/core/revocation-report.ts';
-import { HOUR, MINUTE, rfc3339, SECOND } from '../../src/core/time.ts';
+import { MetricSet } from '../../src/core/metric.ts';
+import { DAY, HOUR, MINUTE, rfc3339, SECOND } from '../../src/core/time.ts';
 import { RevocationClock } from '../../src/flows/monitor/revocation-clock.ts';
+import { registerRevocationDeadlines } from '../../src/flows/monitor/revocation-deadline.ts';
 import type { Wire } from '../../src/ports/wire.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { PROFILE } from '../core/sample-pki.ts';
@@ -64,6 +66,15 @@ async function records(): Promise<JournalRecord[]> {
 const seen = (found: readonly JournalRecord[]): readonly Observation[] =>
   found.flatMap(({ detail }) => (detail as { observed: readonly Observation[] }).observed);
 
+/** Seconds left, by limit. */
+function deadlines(): Readonly<Record<string, number>> {
+  const set = new MetricSet();
+  registerRevocationDeadlines(set, { unpublished: () => [], watched: () => watch.deadlines, clock: service.clock });
+  const [metric] = set;
+  assert.ok(metric?.kind === 'gauge');
+  return Object.fromEntries([...metric.read()].map(([{ limit }, value]) => [limit, value]));
+}
+
 function gauge(name: string): number {
   for (const metric of service.metrics.set)
     if (metric.kind === 'gauge' && metric.name === name)
@@ -120,9 +131,26 @@ describe('the clock of a revocation', () => {
     await service.clock.advance(10 * MINUTE);
     assert.equal(gauge('certstatus_revocation_least_margin_seconds'), 50 * 60);
     assert.equal(gauge('certstatus_revocation_unseen'), 2);
+    assert.deepEqual(deadlines(), { '24h': 50 * 60 });
     down = false;
     await service.clock.advance(MINUTE);
     assert.equal(seen(await records()).length, 1, 'seen when somebody answers again');
+  });
+
+  it('shows the open revocation nearest to its limit, by limit, and nothing when none is open', async () => {
+    assert.deepEqual(deadlines(), {});
+    const [a, b] = serials(2);
+    down = true;
+    const now = service.clock.now();
+    // Aware three days ago: of the five days of clause 6 two are left.
+    const about = { clause: '4.9.1.1-6', deadline: rfc3339(now + 2 * DAY) };
+    const event = (serial: unknown) => ({ serial: serial as never, reason: undefined, revokedAt: undefined });
+    await service.recorder.revoke(service.served, [{ ...event(a), about }, event(b)], 'test');
+    await service.clock.advance(HOUR);
+    assert.deepEqual(deadlines(), { '24h': 23 * 3600, '5d': 47 * 3600 });
+    down = false;
+    await service.clock.advance(MINUTE);
+    assert.deepEqual(deadlines(), {});
   });
 
   it('records with the next round what the audit log could not take', async () => {

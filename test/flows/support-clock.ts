@@ -20,6 +20,10 @@ export class FakeClock implements Clock {
     return this.#wall + this.#monotonic;
   }
 
+  steadyMs(): number {
+    return this.#monotonic;
+  }
+
   after(delayMs: number, run: () => void): Timer {
     const timer = { at: this.#monotonic + Math.max(0, delayMs), run };
     this.#timers.push(timer);

@@ -25,7 +25,7 @@ export class Gauges {
     readonly leastNextUpdate: EpochMs | undefined;
   } = { count: 0, oldestThisUpdate: undefined, leastNextUpdate: undefined };
 
-  /** Undefined before its first reading. */
+  /** Undefined before its first reading, which is rarer than that of the rest. */
   spread: PublishedSpread | undefined;
 
   async read(redis: Connection, meta: string): Promise<void> {

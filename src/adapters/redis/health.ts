@@ -4,6 +4,7 @@ import type { Connection } from './scripts.ts';
 
 /** The longest of this span and of the one before is told. */
 const SPAN_MS = 60_000;
+const CLOCK_SPAN_MS = 10_000;
 const MEMORY_EVERY_MS = 30_000;
 
 export class RoundTrips {
@@ -11,14 +12,27 @@ export class RoundTrips {
   #longest: number | undefined;
   #longestBefore: number | undefined;
 
-  /** @param nowMs monotonic. */
-  took(ms: number, nowMs: number): void {
+  /** Of the shortest round trip of the last ten seconds: the clocks are known to half of it. */
+  #clocks: { readonly aheadMs: number; readonly tookMs: number; readonly at: number } | undefined;
+
+  /**
+   * @param nowMs monotonic.
+   * @param aheadMs how much this process's clock is ahead of the server's, as this round trip has it.
+   */
+  took(ms: number, nowMs: number, aheadMs: number): void {
+    const clocks = this.#clocks;
+    if (clocks === undefined || ms <= clocks.tookMs || nowMs - clocks.at > CLOCK_SPAN_MS)
+      this.#clocks = { aheadMs, tookMs: ms, at: nowMs };
     if (nowMs - this.#since > SPAN_MS) {
       this.#longestBefore = this.#longest;
       this.#longest = undefined;
       this.#since = nowMs;
     }
     this.#longest = Math.max(ms, this.#longest ?? 0);
+  }
+
+  get aheadMs(): number | undefined {
+    return this.#clocks?.aheadMs;
   }
 
   get longestMs(): number | undefined {

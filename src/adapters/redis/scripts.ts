@@ -77,6 +77,7 @@ export const scripts = {
   reserve: load('reserve'),
   retireResponder: load('retire-responder'),
   settle: load('settle'),
+  spread: load('spread', true),
   take: load('take'),
   vouch: load('vouch'),
 } as const;

@@ -625,7 +625,7 @@ function healthOf(parts: ReadonlyMap<IssuerTag, IssuerParts>, memory: RedisMemor
       return memory.bytes;
     },
     get clockAheadMs() {
-      return known(watches().map(({ aheadMs }) => aheadMs))[0];
+      return known(watches().map(({ roundTrips }) => roundTrips.aheadMs))[0];
     },
     get feedLagMs() {
       return Math.max(0, ...watches().map((watch) => watch.lagMs()));

@@ -21,6 +21,7 @@ import { Gauges } from './gauges.ts';
 import { RoundTrips } from './health.ts';
 import { Keys, LAYOUT_VERSION } from './keys.ts';
 import { run, scripts, type Connection, type Returned } from './scripts.ts';
+import { readSpread } from './spread.ts';
 
 const POLL_MS = 40;
 /** Entries per look: what is left is read at once. */
@@ -33,6 +34,8 @@ const BEAT_MS = SECOND;
 /** An older sign of life proves nothing: three were missed. */
 const LIVELY_MS = 3 * SECOND;
 const GAUGES_MS = SECOND;
+/** As often as it is scraped. */
+const SPREAD_MS = 15 * SECOND;
 /** After own changes: soon, but a busy process does not spend itself on looking. */
 const SOON_MS = 10;
 const GAUGES_SOON_MS = 100;
@@ -94,8 +97,6 @@ export class IssuerWatch {
   readonly keys: Keys;
   readonly gauges = new Gauges();
   readonly roundTrips = new RoundTrips();
-  /** How much this process's clock is ahead of the server's, give or take half a round trip. */
-  aheadMs: number | undefined;
   readonly #parts: WatchParts;
   #seen: Seen | undefined;
   /** Monotonic: when the last look that was answered had been sent. -Infinity: nothing is known. */
@@ -114,6 +115,7 @@ export class IssuerWatch {
   #beatAt = -Infinity;
   #mayBeat: boolean;
   #gaugesAt = -Infinity;
+  #spreadAt = -Infinity;
   /** The instance whose feed is followed, and the last entry that was told. */
   #followed: string | undefined;
   #told = 0;
@@ -278,8 +280,7 @@ export class IssuerWatch {
     if (order < this.#newest) return seen;
     this.#newest = order;
     const tookMs = performance.now() - sentAt;
-    this.roundTrips.took(tookMs, sentAt);
-    this.aheadMs = Date.now() - tookMs / 2 - Number(serverMs);
+    this.roundTrips.took(tookMs, sentAt, Date.now() - tookMs / 2 - Number(serverMs));
     this.#trouble = undefined;
     this.#seenAt = sentAt;
     this.#seen = seen;
@@ -391,6 +392,9 @@ export class IssuerWatch {
     this.#gaugesAt = performance.now();
     this.#gaugesChanged = false;
     await this.gauges.read(this.#parts.redis, this.keys.meta);
+    if (this.#gaugesAt - this.#spreadAt < SPREAD_MS) return;
+    this.#spreadAt = this.#gaugesAt;
+    this.gauges.spread = await readSpread(this.#parts.redis, this.keys.meta);
   }
 }
 

@@ -40,6 +40,15 @@ export const REVOCATION_WARNING_MS = 5 * MINUTE;
 /** From the record of a revocation to OCSP and CRL (B-14, CT-4.9.7-b). */
 export const REVOCATION_LIMIT_MS = 24 * HOUR;
 
+/** While one of these lasts nothing is signed, or recorded: others follow from it, and end with it. */
+const CAUSES: ReadonlySet<Alert> = new Set([
+  'AuditLogUnwritable',
+  'StoreUnusable',
+  'ClockOff',
+  'TokenUnusable',
+  'KeyUnusable',
+]);
+
 export class Problems {
   readonly #found: ProblemStatus[] = [];
   readonly #since: (key: string) => EpochMs | undefined;
@@ -61,9 +70,10 @@ export class Problems {
     return this.#found.some((one) => one.alert === alert && (subject === undefined || one.subject === subject));
   }
 
-  /** What is failing first, and of those what breaks a promise soonest; the rest as it was found. */
+  /** What is failing first: causes before what follows from them, and of those what breaks a promise soonest; the rest as it was found. */
   sorted(): readonly ProblemStatus[] {
-    const rank = ({ severity }: ProblemStatus): number => (severity === 'failing' ? 0 : 1);
+    const rank = ({ severity, alert }: ProblemStatus): number =>
+      severity === 'warning' ? 2 : CAUSES.has(alert) ? 0 : 1;
     const breaks = ({ promise }: ProblemStatus): number => (promise === undefined ? Infinity : Date.parse(promise.breaksAt)); // prettier-ignore
     return [...this.#found].sort((a, b) => rank(a) - rank(b) || (breaks(a) === breaks(b) ? 0 : breaks(a) - breaks(b)));
   }
@@ -126,6 +136,15 @@ export function processProblems(
       means: 'Clients are answered from what is in memory; a good that may be outdated becomes tryLater.',
       breaks: ['P4', firstBreak(issuers, sources)],
       todo: 'Bring back what is missing; it is used again by itself.',
+    });
+  }
+  const clockFault = sources.clocks?.fault;
+  if (clockFault !== undefined) {
+    found.fail('ClockOff', {
+      what: `No answer and no CRL is signed: ${clockFault}.`,
+      means: 'What is published is served until it runs out; a revocation waits.',
+      breaks: ['P4', firstBreak(issuers, sources)],
+      todo: 'Check the time service of this machine (chronyc tracking, timedatectl); signing resumes by itself.',
     });
   }
   const refusedAt = sources.misses?.refusedAt;

@@ -9,6 +9,7 @@ import type { IssuerTag } from '../../core/certificate.ts';
 import { MetricSum } from '../../core/metric-changes.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { LiveSource } from '../../flows/serve/live.ts';
+import { processEnds } from '../../flows/serve/serving-gauges.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import type { ProcessView } from '../../ports/processes.ts';
 import type { Config } from '../config.ts';
@@ -60,12 +61,6 @@ export async function openResponderProcesses(
   }
   const byTag = new Map([...core.issuers.values()].map((issuer) => [issuer.tag, issuer]));
   const sum = new MetricSum(metrics.set);
-  const ends = (reason: string) =>
-    metrics.set.counter(
-      'certstatus_responder_process_ends_total',
-      'Responder processes that ended and were started again. stalled: killed, because they did not answer.',
-      { reason },
-    );
   const supervisor = new Supervisor({
     program: new URL('responder-main.js', import.meta.url),
     env: environment(process.env),
@@ -89,7 +84,7 @@ export async function openResponderProcesses(
         live: (question) => live?.ask(question),
       }),
     onTold: ({ changes }) => sum.add(changes),
-    ends: { ended: ends('ended'), stalled: ends('stalled'), start: ends('start') },
+    ends: processEnds(metrics.set),
     log,
   });
   // Before the first of them can ask for anything.

@@ -11,6 +11,7 @@ import { probeUrl } from '../../flows/monitor/probe.ts';
 import type { Reconciliations } from '../../flows/monitor/reconciliations.ts';
 import { RevocationClock, type WatchedIssuer } from '../../flows/monitor/revocation-clock.ts';
 import { probeSeconds, timedWire } from '../../flows/monitor/timed-wire.ts';
+import { ServiceProbe } from '../../flows/monitor/service-probe.ts';
 import { SampleWatch } from '../../flows/monitor/sample-watch.ts';
 import type { Core } from '../core.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
@@ -60,15 +61,18 @@ export function openMonitor(
     share: reconcileShare,
     noted: (...sample) => book?.sampled(...sample),
   });
+  const probe = new ServiceProbe({ issuers: watched, ledger: store, wire, clock, log });
   return {
     revocations,
     start() {
       reconciliations.start(reconcileEveryMs);
       sample.start(reconcileEveryMs);
+      probe.start();
     },
     async stop() {
       await revocations.stop();
       await sample.stop();
+      await probe.stop();
     },
   };
 }

@@ -75,7 +75,7 @@ export class ArchiveCopier {
       'Since the oldest CRL that is not in the second place yet was published; 0 when all are there (SR-5.5.4).',
       () => [[{}, this.view.oldest === undefined ? 0 : Math.max(0, clock.now() - this.view.oldest) / SECOND]],
     );
-    set.gauge('certstatus_archive_copies_waiting', 'CRLs that are not in the second place yet.', () =>
+    set.gauge('certstatus_archive_copies_waiting', 'Number of CRLs that are not in the second place yet.', () =>
       this.view.waiting === undefined ? [] : [[{}, this.view.waiting]],
     );
     feed.follow((event) => {

@@ -77,7 +77,7 @@ export class ArchiveKeeper {
     );
     set.gauge(
       'certstatus_archive_problems',
-      'What the last verification of the archive has found and not mended.',
+      'Number of problems that the last verification of the archive has found and not mended.',
       () => (this.#report === undefined ? [] : [[{}, unmended(this.#report)]]),
     );
     store.follow((event) => {

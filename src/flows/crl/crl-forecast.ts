@@ -89,7 +89,7 @@ export function registerForecastGauges(
   );
   each(
     'certstatus_crl_shards_over_limit',
-    'CRLs that would have 10 MB or more, were every certificate in them revoked.',
+    'Number of CRLs that would have 10 MB or more, were every certificate in them revoked.',
     (issuer) => recent(issuer)?.scopes.filter(({ overLimit }) => overLimit).length,
   );
   each(

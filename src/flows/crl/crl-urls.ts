@@ -155,7 +155,7 @@ export class CrlUrls {
 export function registerUrlGauges(set: MetricSet, urls: CrlUrls, issuers: readonly ServedIssuer[], clock: Clock): void {
   set.gauge(
     'certstatus_crl_urls_unacknowledged',
-    'CRL URLs that certificates name, or name no longer, and that nobody has said are in the CCADB (crl urls --acknowledge).',
+    'Number of CRL URLs that certificates name, or name no longer, and that nobody has said are in the CCADB (crl urls --acknowledge).',
     function* () {
       for (const issuer of issuers) {
         const open = urls.openOf(issuer);

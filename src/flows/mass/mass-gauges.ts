@@ -10,7 +10,7 @@ export function registerMassGauges(set: MetricSet, runs: Pick<MassRevocations, '
     });
   each(
     'certstatus_mass_certificates',
-    'Certificates of the mass revocation under way: listed in its plan; recorded, so on the next CRL; waiting for the OCSP answer that says so.',
+    'Number of certificates of the mass revocation under way: listed in its plan; recorded, so on the next CRL; waiting for the OCSP answer that says so.',
     ({ plan, run, waiting }) => [
       // prettier-ignore
       [{ state: 'listed' }, plan.counts.selected],

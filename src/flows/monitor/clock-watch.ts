@@ -89,8 +89,10 @@ export class ClockWatch {
     this.#listeners.push(listener);
   }
 
-  start(): void {
+  /** Resolves when the server has been asked once: nothing need be signed before. Never rejects. */
+  async start(): Promise<void> {
     this.#tick();
+    await this.#asking;
   }
 
   /** Resolves when nobody is being asked. */

@@ -74,7 +74,7 @@ export class Reconciliations {
       set.gauge(name, help, () => (this.#last === undefined ? [] : [[{}, read(this.#last)] as const]));
     ofLast(
       'certstatus_reconcile_differences',
-      'Where ledger, OCSP and CRLs did not say the same when they were last compared. Limit 0 (SR-2.2-a).',
+      'Number of places where ledger, OCSP and CRLs did not say the same when they were last compared. Limit 0 (SR-2.2-a).',
       ({ report }) => report.differences,
     );
     ofLast(
@@ -94,7 +94,7 @@ export class Reconciliations {
     );
     set.gauge(
       'certstatus_reconcile_pending',
-      'Of the last comparison: recorded, and within the permitted time not published yet, by channel.',
+      'Number of changes that were recorded and, within the permitted time, not published yet at the last comparison, by channel.',
       () =>
         this.#last === undefined
           ? []

@@ -162,7 +162,7 @@ export class RevocationClock {
       [...this.#open.values()].filter((one) => one[seen[channel]] === undefined);
     metrics.gauge(
       'certstatus_revocation_unseen',
-      'Revocations that the monitor waits to see from outside, by channel.',
+      'Number of revocations that the monitor waits to see from outside, by channel.',
       () => (['ocsp', 'crl'] as const).map((channel) => [{ channel }, waiting(channel).length] as const),
     );
     metrics.gauge(
@@ -184,7 +184,7 @@ export class RevocationClock {
     );
     metrics.gauge(
       'certstatus_revocation_unwatched',
-      'Revocations since the start that were not watched, because too many came at once.',
+      'Number of revocations since the start that were not watched, because too many came at once.',
       () => [...this.#unwatchedTotal].map(([issuer, count]) => [{ issuer }, count] as const),
     );
   }

@@ -47,7 +47,7 @@ export class SampleWatch {
     const { metrics, clock } = parts;
     metrics.gauge(
       'certstatus_sample_wrong',
-      'Of the last random sample of what is served, certificates with a finding; the log names each.',
+      'Number of certificates with a finding in the last random sample of what is served; the log names each.',
       () => [...this.#last].map(([issuer, { wrong }]) => [{ issuer }, wrong] as const),
     );
     metrics.gauge('certstatus_sample_age_seconds', 'Since the last random sample was looked at.', () =>

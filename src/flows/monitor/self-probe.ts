@@ -52,7 +52,7 @@ export class SelfProbe {
     this.#log = log;
     metrics.gauge(
       'certstatus_probe_findings',
-      'What is wrong with the public URL as an outsider sees it, proxies in front included; the log names each.',
+      'Number of things that are wrong with the public URL as an outsider sees it, proxies in front included; the log names each.',
       () => [...this.#found].map(([url, { findings }]) => [{ url }, findings] as const),
     );
     metrics.gauge(

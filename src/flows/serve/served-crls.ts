@@ -1,6 +1,6 @@
 /** What is served of an issuer's CRLs, all of its scopes together: one that fails counts for all, because CRLite then drops the issuer (T-39). */
-import { COMPLETE, type CrlRecord } from '../../core/certificate.ts';
-import { scopesOf } from '../../core/crl/shards.ts';
+import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
+import { scopesOf, type CrlLayout } from '../../core/crl/shards.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
 import type { PublicFiles } from './public-files.ts';
@@ -20,34 +20,53 @@ export interface ServedCrls {
 }
 
 export function servedCrls({ tag, crls }: ServedIssuer, files: Pick<PublicFiles, 'crl'>, nowMs: EpochMs): ServedCrls {
-  const scopes = scopesOf(crls, tag);
+  const scopes = knownScopes(crls, tag);
   const missing: string[] = [];
   const expired: string[] = [];
-  const records: CrlRecord[] = [];
+  let complete: CrlRecord | undefined;
+  let found = 0;
+  const least = { thisUpdate: Infinity, scheduledAt: Infinity, nextUpdate: Infinity };
+  let entries = 0;
+  let bytes = 0;
+  // In one go: a scrape of a hundred issuers passes ten thousand shards.
   for (const scope of scopes) {
     const record = files.crl(scope);
-    if (record === undefined) missing.push(scope.shard);
-    else records.push(record);
-    if (record !== undefined && nowMs > record.nextUpdate) expired.push(scope.shard);
+    if (record === undefined) {
+      missing.push(scope.shard);
+      continue;
+    }
+    found += 1;
+    if (record.shard === COMPLETE) complete = record;
+    if (nowMs > record.nextUpdate) expired.push(scope.shard);
+    least.thisUpdate = Math.min(least.thisUpdate, record.thisUpdate);
+    least.scheduledAt = Math.min(least.scheduledAt, record.scheduledAt);
+    least.nextUpdate = Math.min(least.nextUpdate, record.nextUpdate);
+    entries += record.entries;
+    bytes = Math.max(bytes, record.bytes);
   }
-  const extreme = (choose: (a: number, b: number) => number, of: (record: CrlRecord) => number): number | undefined =>
-    records.length === 0 ? undefined : records.map(of).reduce((a, b) => choose(a, b));
-  const complete = records.find(({ shard }) => shard === COMPLETE);
+  const known = (value: number): number | undefined => (found === 0 ? undefined : value);
   return {
     scopes: scopes.length,
     missing,
     expired,
-    oldestThisUpdate: extreme(Math.min, ({ thisUpdate }) => thisUpdate),
-    oldestScheduledAt: extreme(Math.min, ({ scheduledAt }) => scheduledAt),
-    leastNextUpdate: extreme(Math.min, ({ nextUpdate }) => nextUpdate),
-    entries:
-      complete?.entries ??
-      extreme(
-        (a, b) => a + b,
-        ({ entries }) => entries,
-      ),
-    bytes: extreme(Math.max, ({ bytes }) => bytes),
+    oldestThisUpdate: known(least.thisUpdate),
+    oldestScheduledAt: known(least.scheduledAt),
+    leastNextUpdate: known(least.nextUpdate),
+    entries: complete?.entries ?? known(entries),
+    bytes: known(bytes),
   };
+}
+
+/** A layout is replaced as a whole when it changes. */
+const scopesByLayout = new WeakMap<CrlLayout, readonly CrlScope[]>();
+
+function knownScopes(layout: CrlLayout, issuer: IssuerTag): readonly CrlScope[] {
+  let scopes = scopesByLayout.get(layout);
+  if (scopes === undefined || scopes[0]?.issuer !== issuer) {
+    scopes = scopesOf(layout, issuer);
+    scopesByLayout.set(layout, scopes);
+  }
+  return scopes;
 }
 
 /** For people: the names of a few. */

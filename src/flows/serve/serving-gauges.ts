@@ -1,5 +1,5 @@
 /** What every process that serves shows of itself, and the processes beside this one. */
-import type { MetricSet, Sample } from '../../core/metric.ts';
+import type { MetricSet, Sample, Slot } from '../../core/metric.ts';
 import { SECOND } from '../../core/time.ts';
 import type { ProcessTold, ProcessView } from '../../ports/processes.ts';
 import type { Reliance } from '../../ports/store.ts';
@@ -45,7 +45,7 @@ export function registerServingGauges(
   );
   each(
     'certstatus_response_table_entries',
-    'OCSP answers held in memory by this process.',
+    'Number of OCSP answers held in memory by this process.',
     table && one(() => table.size),
   );
   each(
@@ -55,18 +55,18 @@ export function registerServingGauges(
   );
   each(
     'certstatus_issued_filter_serials',
-    'Serials that this process knows to be issued, and looks up before others when look-ups are short.',
+    'Number of serials that this process knows to be issued, and looks up before others when look-ups are short.',
     misses && one(() => misses.known.count),
   );
   each('certstatus_issued_filter_bytes', 'Memory that these serials take.', misses && one(() => misses.known.bytes));
   each(
     'certstatus_connections',
-    'Connections that a listener holds.',
+    'Number of connections that a listener holds.',
     connections && (() => [...connections()].map(([listener, count]): Sample => [{ listener }, count])),
   );
   each(
     'certstatus_downloads',
-    `Large CRLs on their way to somebody. At ${DOWNLOAD_BOUNDS.places} in a process the next one gets 503.`,
+    `Number of large CRLs on their way to somebody. At ${DOWNLOAD_BOUNDS.places} in a process the next one gets 503.`,
     downloads && one(() => downloads.count),
   );
   each(
@@ -78,11 +78,15 @@ export function registerServingGauges(
 
 /** The processes themselves. */
 export function registerProcessGauges(set: MetricSet, processes: () => readonly ProcessView[]): void {
-  set.gauge('certstatus_responder_processes', 'Responder processes, by state; all of them should serve.', function* () {
-    const views = processes();
-    for (const state of ['serving', 'starting', 'waiting'] as const)
-      yield [{ state }, views.filter((view) => view.state === state).length] as const;
-  });
+  set.gauge(
+    'certstatus_responder_processes',
+    'Number of responder processes, by state; all of them should serve.',
+    function* () {
+      const views = processes();
+      for (const state of ['serving', 'starting', 'waiting'] as const)
+        yield [{ state }, views.filter((view) => view.state === state).length] as const;
+    },
+  );
   const each = (name: string, help: string, read: (told: ProcessTold) => number): void =>
     set.gauge(name, help, function* () {
       for (const { index, told } of processes())
@@ -98,4 +102,15 @@ export function registerProcessGauges(set: MetricSet, processes: () => readonly 
     'CPU time of a responder process since it was started.',
     ({ cpuSeconds }) => cpuSeconds,
   );
+}
+
+/** Responder processes that ended, by why. */
+export function processEnds(set: MetricSet): Readonly<Record<'ended' | 'stalled' | 'start', Slot>> {
+  const ends = (reason: string): Slot =>
+    set.counter(
+      'certstatus_responder_process_ends_total',
+      'Responder processes that ended and were started again. stalled: killed, because they did not answer.',
+      { reason },
+    );
+  return { ended: ends('ended'), stalled: ends('stalled'), start: ends('start') };
 }
