@@ -24,7 +24,10 @@ import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
+import { keepFilesPrivate } from './private-process.ts';
 import { VERSION } from './version.ts';
+
+keepFilesPrivate();
 
 const program = new Command('certstatus')
   .description('OCSP and CRL status responder that signs ahead of time')
