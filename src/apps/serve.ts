@@ -324,6 +324,7 @@ function openIntake(
       key: readFileOr('intake.key', intake.key),
       cert: readFileOr('intake.certificate', intake.certificate),
       ca: readFileOr('intake.clientCa', intake.clientCa),
+      crl: intake.clientCrl === undefined ? undefined : readFileOr('intake.clientCrl', intake.clientCrl),
     },
     maxConnections,
   });

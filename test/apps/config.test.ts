@@ -101,6 +101,7 @@ describe('certstatus.yaml', () => {
       certificate: join(directory, 'a'),
       key: '/abs/b',
       clientCa: join(root, 'c'),
+      clientCrl: undefined,
       clients: [],
     });
     assert.equal(config.cli?.ca, join(directory, 'f'));

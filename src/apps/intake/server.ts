@@ -66,9 +66,17 @@ export interface IntakeParts {
   readonly tokens: TokenParts | undefined;
   /** Of a process that records events. */
   readonly mass: MassRole | undefined;
-  readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
+  readonly tls: TlsFiles | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
+}
+
+/** PEM. */
+export interface TlsFiles {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+  readonly ca: Buffer;
+  readonly crl?: Buffer | undefined;
 }
 
 export function makeIntake(parts: IntakeParts): FastifyInstance {
