@@ -9,10 +9,13 @@ export interface AdminConfig {
   readonly metricsTokenFile: string | undefined;
 }
 
-interface TlsFiles {
+/** PEM files of a listener for people and systems with client certificates. */
+export interface TlsFiles {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string;
+  /** CRLs of those CAs; a certificate on one of them gets in nowhere. */
+  readonly clientCrl?: string | undefined;
 }
 
 const tls = z
@@ -22,6 +25,7 @@ const tls = z
       certificate: z.string().describe('server certificate and chain, PEM'),
       key: z.string().describe('its private key, PEM'),
       clientCa: z.string().describe('CA certificates that client certificates must come from, PEM'),
+      clientCrl: z.string().optional().describe('as under intake'),
     }),
   ])
   .default(false)
@@ -56,7 +60,12 @@ export function adminOf(
     });
   }
   return {
-    tls: files && { certificate: beside(files.certificate), key: beside(files.key), clientCa: beside(files.clientCa) },
+    tls: files && {
+      certificate: beside(files.certificate),
+      key: beside(files.key),
+      clientCa: beside(files.clientCa),
+      ...(files.clientCrl !== undefined && { clientCrl: beside(files.clientCrl) }),
+    },
     metricsTokenFile: value.metricsToken && beside(value.metricsToken.file),
   };
 }

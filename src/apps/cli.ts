@@ -5,7 +5,10 @@
  */
 import { CommanderError } from 'commander';
 import { errorJson, errorText } from './errors.ts';
+import { keepFilesPrivate } from './private-process.ts';
 import { makeProgram } from './program.ts';
+
+keepFilesPrivate();
 
 // `certstatus audit export | head`: whoever reads has what he wanted.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -55,6 +55,8 @@ export interface IntakeConfig {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string;
+  /** CRLs of those CAs. */
+  readonly clientCrl: string | undefined;
   readonly clients: readonly IntakeClient[];
   readonly separation: Separation;
 }
@@ -104,6 +106,12 @@ export const configSchema = z.strictObject({
       certificate: z.string().describe('server certificate and chain, PEM'),
       key: z.string().describe('its private key, PEM'),
       clientCa: z.string().describe('CA certificates that client certificates must come from, PEM'),
+      clientCrl: z
+        .string()
+        .optional()
+        .describe(
+          'PEM file with a current CRL of each of those CAs; read at start, and past its nextUpdate it refuses everybody',
+        ),
       clients: z
         .array(
           z.strictObject({
@@ -320,6 +328,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
       certificate: beside(value.intake.certificate),
       key: beside(value.intake.key),
       clientCa: beside(value.intake.clientCa),
+      clientCrl: value.intake.clientCrl === undefined ? undefined : beside(value.intake.clientCrl),
       clients: value.intake.clients,
       separation: value.intake.separation,
     },

@@ -25,8 +25,8 @@ export function makeDirectory<T>(target: string, fill: (draft: DirectoryDraft) =
   mkdirSync(parent, { recursive: true });
   const path = mkdtempSync(join(parent, `.${basename(target)}-`));
   try {
-    // mkdtemp makes it for its owner alone, but the responder role may run as another user: keys have their own mode (P7).
-    chmodSync(path, 0o755);
+    // mkdtemp makes it for its owner alone, but the responder role may run as another user of its group: keys have their own mode (P7).
+    chmodSync(path, 0o750);
     const result = fill({
       path,
       write: (name, contents, mode = 0o644) => {

@@ -4,6 +4,15 @@
  */
 import type { FastifyInstance } from 'fastify';
 
+/** What is read of the PEM files of a private port. */
+export interface ListenerTls {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+  readonly ca: Buffer;
+  /** CRLs of the client CAs; undefined: their certificates are taken until they end. */
+  readonly crl: Buffer | undefined;
+}
+
 /** For Fastify's factory; milliseconds. */
 export const PRIVATE_PORT = {
   /** For a request to arrive. Those of a CA are at most some megabytes, on its own network. */

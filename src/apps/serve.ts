@@ -40,6 +40,8 @@ import type { Front } from '../ports/front.ts';
 import { digest } from './admin/access.ts';
 import { Acting } from './admin/acting.ts';
 import { openLocalSecret } from './admin/local-secret.ts';
+import type { TlsFiles } from './admin-config.ts';
+import type { ListenerTls } from './private-port.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusPage } from './admin/page.ts';
 import { StatusWatch } from './admin/watch.ts';
@@ -408,13 +410,12 @@ function metricsDigest(file: string | undefined): Buffer | undefined {
   throw new Problem('config', 'is empty', { field: 'listen.admin.metricsToken.file', value: file });
 }
 
-type TlsFiles = Record<'key' | 'certificate' | 'clientCa', string>;
-
-function tlsOf(field: string, { key, certificate, clientCa }: TlsFiles): { key: Buffer; cert: Buffer; ca: Buffer } {
+function tlsOf(field: string, { key, certificate, clientCa, clientCrl }: TlsFiles): ListenerTls {
   return {
     key: readFileOr(`${field}.key`, key),
     cert: readFileOr(`${field}.certificate`, certificate),
     ca: readFileOr(`${field}.clientCa`, clientCa),
+    crl: clientCrl === undefined ? undefined : readFileOr(`${field}.clientCrl`, clientCrl),
   };
 }
 

@@ -101,6 +101,7 @@ describe('certstatus.yaml', () => {
       certificate: join(directory, 'a'),
       key: '/abs/b',
       clientCa: join(root, 'c'),
+      clientCrl: undefined,
       clients: [],
       separation: 'strict',
     });
@@ -258,7 +259,7 @@ describe('deploy/certstatus.example.yaml', () => {
     const named = (key: string): boolean => new RegExp(`\\b${key.split('.').at(-1)}:`).test(`${apart}${text}`);
     const missing = all.filter(
       (key) =>
-        !(/^(store|tokens|archive\.copies|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)) &&
+        !(/^(store|tokens|archive\.copies|intake\.clientCrl|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)) &&
         key
           .split('.')
           .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], example) ===

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import {
   checkIdentity,
   compareFingerprints,
+  deployFile,
   leftToOperator,
   loadPreset,
   presetIds,
@@ -17,6 +18,7 @@ import { type Issuer, loadIssuer } from '../../src/core/issuer.ts';
 import { checkProfile } from '../../src/core/policy/limits.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { DAY } from '../../src/core/time.ts';
+import { presetsPage } from '../support/presets-page.ts';
 import { CA_NAME, caCertificate, ecKey, rsaKey } from '../core/sample-pki.ts';
 
 const none = { ocsp: {}, crl: {} };
@@ -216,6 +218,12 @@ describe('the identity in a preset', () => {
       checkIdentity(loadPreset('baseline', 'preset'), issuerOf(write.writeName([['CN', 'x']]), '01'), 'ca'),
       [],
     );
+  });
+});
+
+describe('deploy/guide/presets.md', () => {
+  it('is what the presets say; node dist/test/support/write-presets-page.js writes it anew', () => {
+    assert.equal(readFileSync(deployFile('guide', 'presets.md'), 'utf8'), presetsPage());
   });
 });
 

@@ -26,7 +26,8 @@ let opened: OpenedModule | undefined;
 /** Open while the login is held. */
 let loginSession: Handle | undefined;
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+// SIGUSR1 would open Node's inspector.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => undefined);
 new Worker(new URL('lifeline.js', import.meta.url), { workerData: { fd: LIFELINE_FD } });
 // Threads that block in the module would keep process.exit() waiting.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));

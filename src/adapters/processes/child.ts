@@ -28,7 +28,7 @@ export interface ChildLink {
 /** @param program is to have read everything that the first request needs when it resolves. */
 export function runChild(program: (link: ChildLink) => Promise<ChildProgram>): void {
   // The terminal and the service manager signal every process; who drains whom is the first one's to say.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => undefined);
   // Without the first process no revocation reaches this one: not another answer.
   process.once('disconnect', () => process.exit(1));
 

@@ -8,7 +8,7 @@ import type { MetricSet } from '../../core/metric.ts';
 import { Problem } from '../../core/problem.ts';
 import type { IntakeClient } from '../config.ts';
 import type { Core } from '../core.ts';
-import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
+import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
 import { Access, SignedOut, type RouteNeeds } from './access.ts';
 import { addActions } from './actions.ts';
 import type { Acting } from './acting.ts';
@@ -38,7 +38,7 @@ export interface AdminParts {
   readonly secret: Buffer | undefined;
   readonly clients: readonly IntakeClient[];
   readonly metricsDigest: Buffer | undefined;
-  readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
+  readonly tls: ListenerTls | undefined;
   /** At once. */
   readonly maxConnections: number;
 }

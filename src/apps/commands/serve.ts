@@ -4,6 +4,7 @@ import { serviceManager } from '../../adapters/system/service-manager.ts';
 import { createDemoIfNew, announceDemo } from '../demo-start.ts';
 import { loadConfig, ROLES, type Role } from '../config.ts';
 import { makeLog } from '../log.ts';
+import { refuseInspector, waysOutOfMemory } from '../private-process.ts';
 import { startService } from '../serve.ts';
 import { loadOptions } from './context.ts';
 
@@ -22,9 +23,13 @@ export function serveCommand(program: Command): void {
       const usual = loadOptions(command);
       const asked = { ...usual, overrides: { ...usual.overrides, roles: options.roles } };
       if (options.demo) await createDemoIfNew(asked);
+      refuseInspector();
       const loaded = loadConfig(asked);
       const log = makeLog(loaded.config.logLevel);
       for (const { rule, message } of loaded.warnings) log.warn({ rule }, message);
+      // A token's PIN passes through a signer alone (CT-6.2.2).
+      if (loaded.config.roles.has('signer') && loaded.config.tokens.length > 0)
+        for (const way of waysOutOfMemory()) log.warn({ rule: 'CT-6.2.2' }, way);
       const ended = ENDED[process.versions.node.split('.')[0] ?? ''];
       if (ended !== undefined)
         log.warn(

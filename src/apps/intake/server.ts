@@ -34,7 +34,7 @@ import { addOfflineRoutes } from './offline-routes.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
 import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
-import { boundConnections, PRIVATE_PORT } from '../private-port.ts';
+import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
 
@@ -67,7 +67,7 @@ export interface IntakeParts {
   readonly tokens: TokenParts | undefined;
   /** Of a process that records events. */
   readonly mass: MassRole | undefined;
-  readonly tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: Buffer } | undefined;
+  readonly tls: ListenerTls | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
 }
