@@ -13,7 +13,7 @@ import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
-import type { Freshness, Relay, Store, StoreHealth } from '../ports/store.ts';
+import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import type { RedisConfig } from './store-config.ts';
 
@@ -21,6 +21,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** Undefined for a shared one, which every process opens itself. */
   readonly relay: Relay | undefined;
+  /** Likewise. */
+  readonly copies: StoreCopies | undefined;
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
@@ -51,6 +53,7 @@ async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
   return {
     store,
     relay: store,
+    copies: store,
     archive,
     freshness,
     health: { roundTripMs: undefined, bytes: undefined, clockAheadMs: undefined, feedLagMs: 0 },
@@ -110,6 +113,7 @@ async function openShared(
     return {
       store,
       relay: undefined,
+      copies: undefined,
       archive,
       freshness: store.freshness,
       health: store.health,

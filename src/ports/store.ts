@@ -311,6 +311,19 @@ export interface Relay {
   relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void;
 }
 
+/** A store of one process that can be copied while it is written. */
+export interface StoreCopies {
+  /**
+   * As of one moment, into a directory that is not there yet; opened from it, it is that store.
+   * @param breathe after each page, with the entries so far.
+   * @throws Error of the disk; the directory is removed then.
+   */
+  copyTo(
+    directory: string,
+    breathe: (entries: number) => Promise<void>,
+  ): Promise<{ readonly entries: number; readonly appliedSeq: number }>;
+}
+
 /** All that a process with the responder role needs. It writes nothing (P7). */
 export type ResponderStore = ResponseSource &
   IssuedSerials &
