@@ -19,6 +19,7 @@ import { probeSeconds } from '../../src/flows/monitor/timed-wire.ts';
 import { registerOfflineGauges } from '../../src/flows/offline/offline-watch.ts';
 import { processEnds, registerProcessGauges } from '../../src/flows/serve/serving-gauges.ts';
 import { slotMeters } from '../../src/flows/sign/slot-metrics.ts';
+import { addSignIn } from '../../src/apps/admin/sign-in.ts';
 import { deployFile } from '../../src/apps/presets.ts';
 import { METRIC_ROWS } from './metrics-table.ts';
 
@@ -28,6 +29,10 @@ const nothing: never = new Proxy(() => undefined, {
     name === Symbol.iterator ? [][Symbol.iterator].bind([]) : name === Symbol.toPrimitive ? () => 0 : nothing,
   apply: () => nothing,
 }) as never;
+
+/** This, and otherwise whatever is asked of it. */
+const having = (given: object): never =>
+  new Proxy(given, { get: (target, name): unknown => Reflect.get(target, name) ?? nothing }) as never;
 
 /** Every metric that a process can have, by name. */
 export function allMetrics(): readonly Metric[] {
@@ -58,6 +63,7 @@ export function allMetrics(): readonly Metric[] {
   new Reconciliations(nothing).registerGauges(set);
   new SelfProbe([], 0, nothing, nothing, nothing, set);
   new ArchiveKeeper(nothing, set);
+  addSignIn(nothing, having({ metrics: set }));
   return [...set].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

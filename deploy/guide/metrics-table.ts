@@ -15,6 +15,8 @@ const row = (labels: string, shows: string): MetricRow => ({
 });
 
 export const METRIC_ROWS: Readonly<Record<string, MetricRow>> = {
+  certstatus_admin_sessions: row('', 'CT-5.4.1-c'),
+  certstatus_admin_sign_ins_total: row('outcome', 'CT-5.4.1-c'),
   certstatus_answers_late: row('issuer', 'P4'),
   certstatus_answers_stale: row('issuer', 'P4, CT-4.9.10-c, CT-4.9.10-d, P-16'),
   certstatus_answers_total: row('certid_hash http_version method outcome', 'CT-4.9.9-a, CT-9.6.1-6'),

@@ -5,9 +5,10 @@ import type { CertificateGaugeSources } from '../flows/certificate-gauges.ts';
 import type { Config } from './config.ts';
 
 /** What cannot be read is left out: whoever uses it says why. */
-export function tlsEnds({ intake, store }: Config): NonNullable<CertificateGaugeSources['tls']> {
+export function tlsEnds({ intake, admin, store }: Config): NonNullable<CertificateGaugeSources['tls']> {
   const files = [
     { use: 'intake', file: intake?.certificate },
+    { use: 'admin', file: admin.tls?.certificate },
     { use: 'redis', file: store.kind === 'redis' ? store.tls?.certificate : undefined },
   ] as const;
   return files.flatMap(({ use, file }) => {

@@ -55,7 +55,7 @@ const VALUES: Readonly<Record<string, RegExp>> = {
     'over-budget',
     'late',
     'not-signed',
-    'overtaken',
+    'overtaken', 'opened', 'refused', 'limited',
   ),
   quantile: /^(?:0|0\.\d+|1)$/,
   reason: /^[a-z]+(?:-[a-z]+){0,5}$/,

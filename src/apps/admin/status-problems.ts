@@ -121,7 +121,7 @@ export function processProblems(
   archive: ArchiveView | undefined,
   now: EpochMs,
 ): void {
-  const { journal, store, issuers } = sources;
+  const { journal, store, issuers, clocks } = sources;
   if (journal?.failure !== undefined) {
     found.fail('AuditLogUnwritable', {
       what: `The audit log cannot be written: ${journal.failure}. No event is taken and nothing is signed.`,
@@ -138,13 +138,13 @@ export function processProblems(
       todo: 'Bring back what is missing; it is used again by itself.',
     });
   }
-  const clockFault = sources.clocks?.fault;
-  if (clockFault !== undefined) {
+  if (clocks?.fault !== undefined) {
     found.fail('ClockOff', {
-      what: `No answer and no CRL is signed: ${clockFault}.`,
-      means: 'What is published is served until it runs out; a revocation waits.',
+      what: `No answer and no CRL is signed: ${clocks.fault}.`,
+      means: 'What is published is served until it runs out; events are taken, and take effect when signing resumes.',
+      subject: 'signing',
       breaks: ['P4', firstBreak(issuers, sources)],
-      todo: 'Check the time service of this machine (chronyc tracking, timedatectl); signing resumes by itself.',
+      todo: 'See why NTP does not keep it (timedatectl, chronyc tracking); signing resumes by itself.',
     });
   }
   const refusedAt = sources.misses?.refusedAt;
