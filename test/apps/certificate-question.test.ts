@@ -28,7 +28,13 @@ describe('what somebody pastes', () => {
     const pem = readFileSync(one.file, 'utf8');
     const chain = `subject=x\n${pem}\n${readFileSync(ca.certificateFile, 'utf8')}`;
     const der = execFileSync('openssl', ['x509', '-in', one.file, '-outform', 'DER']);
-    for (const [text, more] of [[pem, 0], [chain, 1], [der.toString('base64'), 0], [der.toString('base64').replace(/.{64}/g, '$&\n '), 0]] as const) { // prettier-ignore
+    for (const [text, more] of [
+      [pem, 0],
+      [chain, 1],
+      [der.toString('base64'), 0],
+      [der.toString('base64').replace(/.{64}/g, '$&\n '), 0],
+    ] as const) {
+      // prettier-ignore
       const question = readQuestion(text);
       assert.ok(question.kind === 'certificate');
       assert.deepEqual(question.certificate.der, der);

@@ -222,7 +222,11 @@ describe('the rights of one person', () => {
     for (const lax of ['', ', separation: lax']) {
       assert.ok(refused(config(client('operate', 'activate', 'audit'), lax)));
       assert.ok(refused(config(client('activate', 'audit'), lax)));
-      for (const fine of [['view', 'audit'], ['view', 'operate', 'activate'], ['issue', 'revoke', 'read', 'keys', 'operate']])
+      for (const fine of [
+        ['view', 'audit'],
+        ['view', 'operate', 'activate'],
+        ['issue', 'revoke', 'read', 'keys', 'operate'],
+      ])
         assert.equal(refused(config(client(...fine), lax)), undefined, fine.join());
     }
   });
@@ -230,7 +234,10 @@ describe('the rights of one person', () => {
   it('are operating and auditing only where that is chosen, and then there is a warning', () => {
     assert.ok(refused(config(client('operate', 'audit'))));
     const { warnings } = load(place({ 'certstatus.yaml': config(client('operate', 'audit'), ', separation: lax') }));
-    assert.deepEqual(warnings.map(({ rule }) => rule), ['SJ-5.2.4']);
+    assert.deepEqual(
+      warnings.map(({ rule }) => rule),
+      ['SJ-5.2.4'],
+    );
   });
 
   it('may stand with several persons', () => {
