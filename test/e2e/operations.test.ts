@@ -165,7 +165,7 @@ describe('a running service', () => {
     );
     const page = await (await AdminClient.signedIn(service.data, service.ports.admin)).get('/');
     assert.match(page.headers['content-type'] ?? '', /^text\/html/);
-    assert.match(page.body.toString(), /All promises kept/);
+    assert.match(page.body.toString(), /All is well/);
     assert.notEqual((await service.get('/metrics', 'admin')).status, 404);
   });
 
