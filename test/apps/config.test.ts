@@ -11,7 +11,7 @@ import { type NewIssuer, writeIssuer } from '../../src/apps/issuer-files.ts';
 import { checkKeys } from '../../src/apps/issuer-keys.ts';
 import { deployFile } from '../../src/apps/presets.ts';
 import * as write from '../../src/core/certificate-writer.ts';
-import type { Problem } from '../../src/core/problem.ts';
+import { Problem } from '../../src/core/problem.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import {
   caCertificate,
@@ -201,6 +201,65 @@ describe('certstatus.yaml', () => {
       place({ 'certstatus.yaml': `intake: { certificate: a, key: b, clientCa: c, ${clients} }` }),
     );
     assert.match(warnings.map(({ message }) => message).join(), /x names twp/);
+  });
+});
+
+describe('the rights of one person', () => {
+  const config = (clients: string, more = ''): string =>
+    `intake: { certificate: a, key: b, clientCa: c, clients: [${clients}]${more} }`;
+  const client = (...may: string[]): string => `{ name: alice, issuers: ['*'], may: [${may.join(', ')}] }`;
+  const refused = (yaml: string): RegExp | undefined => {
+    try {
+      load(place({ 'certstatus.yaml': yaml }));
+      return undefined;
+    } catch (error) {
+      assert.ok(error instanceof Problem);
+      assert.match(error.rule ?? '', /SR-5\.2\.4/);
+      return new RegExp(error.message);
+    }
+  };
+
+  it('are never operating, activating and auditing together (SR-5.2.4, SJ-5.2.4)', () => {
+    for (const lax of ['', ', separation: lax']) {
+      assert.ok(refused(config(client('operate', 'activate', 'audit'), lax)));
+      assert.ok(refused(config(client('activate', 'audit'), lax)));
+      for (const fine of [
+        ['view', 'audit'],
+        ['view', 'operate', 'activate'],
+        ['issue', 'revoke', 'read', 'keys', 'operate'],
+      ])
+        assert.equal(refused(config(client(...fine), lax)), undefined, fine.join());
+    }
+  });
+
+  it('are operating and auditing only where that is chosen, and then there is a warning', () => {
+    assert.ok(refused(config(client('operate', 'audit'))));
+    const { warnings } = load(place({ 'certstatus.yaml': config(client('operate', 'audit'), ', separation: lax') }));
+    assert.deepEqual(
+      warnings.map(({ rule }) => rule),
+      ['SJ-5.2.4'],
+    );
+  });
+
+  it('may stand with several persons', () => {
+    const apart = [client('operate'), client('audit').replace('alice', 'bob')].join(', ');
+    assert.equal(refused(config(apart)), undefined);
+  });
+
+  it('are asked over TLS with the files of the intake, or with its own; without either it is refused', () => {
+    const intake = 'intake: { certificate: a, key: b, clientCa: /c }';
+    const directory = place({ 'certstatus.yaml': `listen: { admin: { tls: true } }\n${intake}` });
+    assert.deepEqual(load(directory).config.admin.tls, {
+      certificate: join(directory, 'a'),
+      key: join(directory, 'b'),
+      clientCa: '/c',
+    });
+    const own = place({ 'certstatus.yaml': 'listen: { admin: { tls: { certificate: x, key: y, clientCa: z }, metricsToken: { file: t } } }' }); // prettier-ignore
+    assert.deepEqual(load(own).config.admin, {
+      tls: { certificate: join(own, 'x'), key: join(own, 'y'), clientCa: join(own, 'z') },
+      metricsTokenFile: join(own, 't'),
+    });
+    assert.throws(() => load(place({ 'certstatus.yaml': 'listen: { admin: { tls: true } }' })), /no intake section/);
   });
 });
 

@@ -6,6 +6,7 @@ import { request } from 'node:http';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AdminClient } from '../support/admin-client.ts';
 import { exchange, rawExchange } from '../support/http.ts';
 import { ask, getPath, ocspRequest, readCrl } from '../support/ocsp-client.ts';
 import { RawConnection } from '../support/raw-connection.ts';
@@ -162,9 +163,9 @@ describe('a running service', () => {
         (JSON.parse((await service.get('/status.json', 'admin')).body.toString()) as { verdict: string }).verdict ===
         'ok',
     );
-    const page = await service.get('/', 'admin');
+    const page = await (await AdminClient.signedIn(service.data, service.ports.admin)).get('/');
     assert.match(page.headers['content-type'] ?? '', /^text\/html/);
-    assert.match(page.body.toString(), /All promises kept/);
+    assert.match(page.body.toString(), /All is well/);
     assert.notEqual((await service.get('/metrics', 'admin')).status, 404);
   });
 

@@ -10,6 +10,7 @@ packages=(
   'apache2 apache2-bin'
   'gnutls-cli gnutls-bin'
   'curl curl'
+  'chromium chromium'
   'haproxy haproxy'
   'varnishd varnish'
   'vfychain libnss3-tools'

@@ -238,9 +238,9 @@ function sameText(given: string, own: string): boolean {
   return timingSafeEqual(digest(given), digest(own));
 }
 
-/** Without the query, where somebody may have put a secret. */
-export function pathOf(request: FastifyRequest): string {
-  return request.url.split('?')[0] ?? '';
+/** As the route is written: without what a client has put into it. */
+function pathOf(request: FastifyRequest): string {
+  return request.routeOptions.url ?? '';
 }
 
 function needsOf(config: unknown): RouteNeeds | undefined {

@@ -28,8 +28,10 @@ export class Acting {
     body?: object,
   ): Promise<unknown> {
     const client: Client = { name, actor, issuers, may };
-    const { statusCode, payload } = await this.#client.run(client, () =>
-      this.#routes.inject({ method, url: path, ...(body !== undefined && { payload: body }) }),
+    // Awaited within: what inject returns begins with its first `then`.
+    const { statusCode, payload } = await this.#client.run(
+      client,
+      async () => await this.#routes.inject({ method, url: path, ...(body !== undefined && { payload: body }) }),
     );
     return new Promise((resolve, reject) => settle(statusCode, payload, resolve, reject));
   }

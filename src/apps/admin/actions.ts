@@ -33,28 +33,30 @@ ${await massForms(acting, operator, core, viewer)}
     return send(reply, 'Actions', viewer, body);
   });
 
-  app.post('/operate/crl', { config: { needs: 'operate' } }, async (request, reply) => {
+  app.post('/issuers/:issuer/crl/publish', { config: { needs: 'operate' } }, async (request, reply) => {
     const { operator, viewer } = access.askerOf(request);
-    const [issuer, shard] = [field(request, 'issuer'), field(request, 'shard').trim()];
+    const { issuer } = request.params as { issuer: string };
+    const shard = field(request, 'shard').trim();
     const path = `/v1/issuers/${encodeURIComponent(issuer)}/crls?shard=${encodeURIComponent(shard)}`;
     const { number, thisUpdate, entries } = (await acting.call(operator, ['revoke'], 'POST', path)) as Published;
     const of = shard === '' ? issuer : `${issuer}, shard ${shard},`;
     return done(reply, viewer, `CRL ${number} of ${of} is published: thisUpdate ${thisUpdate}, ${entries} entries.`);
   });
 
-  app.post('/operate/mass', { config: { needs: 'operate' } }, async (request, reply) => {
-    const { operator, viewer } = access.askerOf(request);
-    const [plan, change] = [field(request, 'plan'), field(request, 'change')];
-    if (change !== 'pause' && change !== 'resume')
-      throw new Problem('invalid', 'pause or resume', { field: 'change', value: change });
-    await acting.call(operator, ['revoke'], 'POST', `/v1/mass/plans/${encodeURIComponent(plan)}/${change}`);
-    const said =
-      change === 'pause'
-        ? 'is paused: what was revoked stays revoked and is signed; nothing more is recorded until somebody resumes it'
-        : 'goes on';
-    return done(reply, viewer, `Mass revocation ${plan} ${said}.`);
-  });
+  for (const change of ['pause', 'resume'] as const) {
+    app.post(`/mass/:plan/${change}`, { config: { needs: 'operate' } }, async (request, reply) => {
+      const { operator, viewer } = access.askerOf(request);
+      const { plan } = request.params as { plan: string };
+      await acting.call(operator, ['revoke'], 'POST', `/v1/mass/plans/${encodeURIComponent(plan)}/${change}`);
+      return done(reply, viewer, `Mass revocation ${plan} ${SAID[change]}.`);
+    });
+  }
 }
+
+const SAID = {
+  pause: 'is paused: what was revoked stays revoked and is signed; nothing more is recorded until somebody resumes it',
+  resume: 'goes on',
+} as const;
 
 interface Published {
   readonly number: string;
@@ -80,10 +82,10 @@ function crlForm(id: string, crl: ExplainedCrl | undefined, viewer: Viewer): str
   const next = signing?.scheduled === undefined ? '' : ` The next is scheduled for ${signing.scheduled}.`;
   const failed = signing?.lastFailure === undefined ? '' : ` Last failure: ${signing.lastFailure.message}.`;
   if (crl !== undefined && signing === undefined)
-    return `<article><h3>${escape(id)}</h3><p>${escape(now)} It is signed by another process: use that one’s page, or certstatus crl publish --issuer ${escape(id)}.</p></article>`;
+    return `<article class="card"><h3>${escape(id)}</h3><p>${escape(now)} It is signed by another process: use that one’s page, or certstatus crl publish --issuer ${escape(id)}.</p></article>`;
   const field = `shard-${id}`;
-  return `<article><h3>${escape(id)}</h3><p>${escape(now + next + failed)}</p>
-<form method="post" action="/operate/crl">${hidden({ csrf: viewer.csrf, issuer: id })}
+  return `<article class="card"><h3>${escape(id)}</h3><p>${escape(now + next + failed)}</p>
+<form method="post" action="/issuers/${encodeURIComponent(id)}/crl/publish">${hidden({ csrf: viewer.csrf })}
 <p><label for="${escape(field)}">Shard (empty: the complete CRL)</label> <input id="${escape(field)}" name="shard" size="8" autocomplete="off" pattern="[a-z0-9]{0,16}">
 <button type="submit">Publish a CRL of ${escape(id)} now</button></p></form></article>`;
 }
@@ -105,15 +107,15 @@ async function massForms(
   if (core.recorder === undefined)
     return '<p>This process records no events: mass revocations are on the pages of the intakes.</p>';
   const { plans } = (await acting.call(operator, ['read'], 'GET', '/v1/mass/plans')) as { plans: readonly PlanView[] };
-  const open = plans.filter(({ state }) => state === 'running' || state === 'paused');
+  const open = plans.filter(({ state }) => state === 'recording' || state === 'paused');
   if (open.length === 0)
     return '<p>None is under way. One is planned and started with <code>certstatus revoke-many</code> and <code>certstatus mass start</code>.</p>';
   return open
     .map(({ id, createdBy, state, counts }) => {
       const change = state === 'paused' ? 'resume' : 'pause';
       const label = change === 'pause' ? 'Pause' : 'Resume';
-      return `<article><h3>${escape(id)}</h3><p>${escape(`${state}: ${counts.selected.toLocaleString('en')} certificates, planned by ${createdBy}`)}</p>
-<form method="post" action="/operate/mass">${hidden({ csrf: viewer.csrf, plan: id, change })}<p><button type="submit">${label} ${escape(id)}</button></p></form></article>`;
+      return `<article class="card"><h3>${escape(id)}</h3><p>${escape(`${state}: ${counts.selected.toLocaleString('en')} certificates, planned by ${createdBy}`)}</p>
+<form method="post" action="/mass/${encodeURIComponent(id)}/${change}">${hidden({ csrf: viewer.csrf })}<p><button type="submit">${label} ${escape(id)}</button></p></form></article>`;
     })
     .join('\n');
 }

@@ -52,7 +52,7 @@ export function addActivate(app: FastifyInstance, { access, acting }: ActivatePa
       ({ name, state, describe }) =>
         `<tr><th scope="row"><a href="/activate/${encodeURIComponent(name)}">${escape(name)}</a></th><td><strong>${escape(state)}</strong><small>${escape(describe)}</small></td></tr>`,
     );
-    const list = `<table><tbody>\n${rows.join('\n')}\n</tbody></table>`;
+    const list = `<div class="card"><table class="stack pairs"><tbody>\n${rows.join('\n')}\n</tbody></table></div>`;
     const none = '<p>This process has no token: keys are activated on the page of each signer.</p>';
     return send(reply, 'Keys', asker.viewer, `<header><h1>Keys</h1></header>\n${rows.length > 0 ? list : none}`, HERE);
   });
@@ -81,16 +81,20 @@ export function addActivate(app: FastifyInstance, { access, acting }: ActivatePa
     return done(reply, viewer, `${said}.`, `${HERE}/${encodeURIComponent(name)}`);
   });
 
-  app.post('/activate/:token/end', { config: { needs: 'activate' }, bodyLimit: BODY_LIMIT }, async (request, reply) => {
-    const { operator, viewer } = access.askerOf(request);
-    const after = (await acting.call(operator, ['activate'], 'POST', pathOf(request, 'deactivations'))) as TokenView;
-    const { name, deactivation, threshold = 1 } = after;
-    const said =
-      deactivation === undefined
-        ? `Token ${name} is deactivated: nothing is signed with its keys`
-        : `${deactivation.persons.length} of ${threshold} persons ask for the end of the activation of ${name}; the others have until ${deactivation.until}`;
-    return done(reply, viewer, `${said}.`, `${HERE}/${encodeURIComponent(name)}`);
-  });
+  app.post(
+    '/tokens/:token/deactivate',
+    { config: { needs: 'activate' }, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { operator, viewer } = access.askerOf(request);
+      const after = (await acting.call(operator, ['activate'], 'POST', pathOf(request, 'deactivations'))) as TokenView;
+      const { name, deactivation, threshold = 1 } = after;
+      const said =
+        deactivation === undefined
+          ? `Token ${name} is deactivated: nothing is signed with its keys`
+          : `${deactivation.persons.length} of ${threshold} persons ask for the end of the activation of ${name}; the others have until ${deactivation.until}`;
+      return done(reply, viewer, `${said}.`, `${HERE}/${encodeURIComponent(name)}`);
+    },
+  );
 }
 
 const HERE = '/activate';
@@ -109,11 +113,11 @@ function tokenPage(token: TokenView, viewer: Viewer): string {
   const rows = facts.map(([what, is]) => `<tr><th scope="row">${what}</th><td>${escape(is)}</td></tr>`).join('\n');
   const at = `${HERE}/${encodeURIComponent(name)}`;
   return `<header><h1>Token ${escape(name)}</h1></header>
-<table><tbody>
+<div class="card"><table class="stack pairs"><tbody>
 ${rows}
-</tbody></table>
+</tbody></table></div>
 ${state === 'active' ? '' : enter(at, source, threshold, name, viewer)}
-${state === 'inactive' ? '' : end(at, threshold, viewer)}`;
+${state === 'inactive' ? '' : end(name, threshold, viewer)}`;
 }
 
 function enter(at: string, source: string, threshold: number | undefined, name: string, viewer: Viewer): string {
@@ -122,15 +126,15 @@ function enter(at: string, source: string, threshold: number | undefined, name: 
       ? `<p>One person enters its PIN, from a shell: <code>certstatus key activate --token ${escape(name)}</code>.</p>`
       : `<p>It takes its PIN from the ${escape(source)} when the service starts; the log says why it could not.</p>`;
   return `<h2>Enter your share</h2>
-<form method="post" action="${escape(at)}" autocomplete="off">${hidden({ csrf: viewer.csrf })}
+<form class="tall" method="post" action="${escape(at)}" autocomplete="off">${hidden({ csrf: viewer.csrf })}
 <p><label for="share">Share, as certstatus key split has printed it (certstatus-share:1:…)</label><br>
 <input id="share" name="share" type="password" required autocomplete="off" autocapitalize="off" spellcheck="false" maxlength="${MAX_SHARE_CHARACTERS}" size="60"></p>
 <p><button type="submit">Enter it as ${escape(viewer.name)}</button></p></form>`;
 }
 
-function end(at: string, threshold: number | undefined, viewer: Viewer): string {
+function end(name: string, threshold: number | undefined, viewer: Viewer): string {
   const several = threshold === undefined ? '' : ` ${threshold} persons must ask for it within 15 minutes.`;
   return `<h2>End the activation</h2>
 <p>Nothing is signed with its keys then; what is published is served as long as it lasts.${several}</p>
-<form method="post" action="${escape(at)}/end">${hidden({ csrf: viewer.csrf })}<p><button type="submit">Deactivate, as ${escape(viewer.name)}</button></p></form>`;
+<form method="post" action="/tokens/${encodeURIComponent(name)}/deactivate">${hidden({ csrf: viewer.csrf })}<p><button type="submit">Deactivate, as ${escape(viewer.name)}</button></p></form>`;
 }

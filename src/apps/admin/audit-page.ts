@@ -57,12 +57,12 @@ export function addAuditPage(app: FastifyInstance, { access, core, records }: Au
     );
     const { head, failure } = journal;
     const state = failure === undefined ? 'can be written' : `CANNOT be written: ${failure}`;
-    const body = `${title}<table><tbody>
+    const body = `${title}<div class="card"><table class="stack pairs"><tbody>
 <tr><th scope="row">Head of the chain</th><td>record ${head.seq.toLocaleString('en')}<small>${head.hash}</small></td></tr>
 <tr><th scope="row">Log of process ${escape(config.name)}</th><td>${escape(state)}</td></tr>
 <tr><th scope="row">Prove it</th><td><code>certstatus audit verify</code><small>reads every record of the chain, and holds its end against the ledger</small></td></tr>
 <tr><th scope="row">Take it along</th><td><code>certstatus audit export --from … --to … --type …</code><small>JSON lines, with the chain</small></td></tr>
-</tbody></table>
+</tbody></table></div>
 ${form(filter)}
 ${listOf(found)}
 ${older(found, filter)}`;
@@ -109,7 +109,7 @@ function listOf({ records }: Found): string {
       : '<strong class="failing" role="alert">does not match its hash: run certstatus audit verify</strong>';
     return `<tr><th scope="row"><time>${escape(at)}</time><small>#${seq}</small></th><td><strong>${escape(type)}</strong>${issuer === undefined ? '' : ` ${escape(issuer)}`}${mark}<br>${escape(description)}<small>by ${escape(actor)}</small><details><summary>Record ${seq}</summary><pre>${escape(shown)}</pre></details></td></tr>`;
   });
-  return `<table><thead><tr><th scope="col">When, record</th><th scope="col">What, by whom</th></tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>`;
+  return `<table class="stack pairs"><thead><tr><th scope="col">When, record</th><th scope="col">What, by whom</th></tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>`;
 }
 
 /** Its own hash; whether it follows the one before it is `audit verify`'s question. JSON.stringify gives back the octets that were written. */

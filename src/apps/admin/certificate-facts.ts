@@ -164,6 +164,8 @@ function compare(
   for (const { shard, record, entry, problem } of crls) {
     if (record === undefined || problem !== undefined) continue;
     const name = `CRL ${record.number}${shard === COMPLETE ? '' : ` of shard ${shard}`}`;
+    // Recorded after the CRL was made: the next one has it.
+    if (record.asOfSeq < found.certificate.recordedSeq) continue;
     // An entry may leave after the certificate has expired (C-22).
     if (entry === undefined && revocation !== undefined && notAfter !== undefined && notAfter < at) continue;
     const listed = said(entry?.revocationDate, entry?.reason);

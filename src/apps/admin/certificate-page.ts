@@ -179,7 +179,7 @@ function form(issuers: readonly ServedIssuer[], viewer: Viewer, text: string, ch
     ({ id, issuer }) =>
       `<option value="${escape(id)}"${id === chosen ? ' selected' : ''}>${escape(`${id}: ${issuer.name}`)}</option>`,
   );
-  return `<form method="post" action="${HERE}">${hidden({ csrf: viewer.csrf })}
+  return `<form class="tall" method="post" action="${HERE}">${hidden({ csrf: viewer.csrf })}
 <p><label for="certificate">Certificate (PEM, or base64 of its DER), or its serial number (hexadecimal, or decimal)</label><br>
 <textarea id="certificate" name="certificate" rows="6" required spellcheck="false" autocomplete="off" placeholder="${escape(PLACEHOLDER)}">${escape(text)}</textarea></p>
 <p><label for="issuer">Issuer of a serial number</label> <select id="issuer" name="issuer"><option value="">any</option>${options.join('')}</select>

@@ -22,25 +22,25 @@ export function certificateSections(
   const { answers, crls, asked } = facts;
   return [
     verdict(facts),
-    section('certificate-facts', 'The certificate', table(certificateRows(facts))),
-    section('why', 'Status, and why', `${table(statusRows(facts, history))}\n${steps(facts)}`),
+    section('certificate-facts', 'The certificate', card(table(certificateRows(facts)))),
+    section('why', 'Status, and why', card(`${table(statusRows(facts, history))}\n${steps(facts)}`)),
     section('ocsp', 'What OCSP says', `${answers.map((answer) => answerArticle(answer, facts)).join('\n') || noAnswer(facts)}\n${checks(asked, facts)}`), // prettier-ignore
     crls.length === 0 ? '' : section('crl', 'What its CRL says', crls.map((crl) => crlArticle(crl, facts)).join('\n')),
-    section('history', 'History', historyTable(history, withheld)),
+    section('history', 'History', card(historyTable(history, withheld))),
   ].join('\n');
 }
 
-function verdict({ found, explanation, disagreements, answers, at }: CertificateFacts): string {
+function verdict({ found, receipt, explanation, disagreements, answers, at }: CertificateFacts): string {
   const agree =
     found.kind === 'unknown'
       ? ''
       : disagreements.length === 0
-        ? '<p class="ok">Ledger, OCSP and CRL agree.</p>'
+        ? `<p class="ok">${receipt?.state === 'visible' ? 'Ledger, OCSP and CRL agree.' : 'Nothing that is published contradicts the ledger; not everything says it yet.'}</p>`
         : `<div class="failing" role="alert"><p>Ledger, OCSP and CRL do not agree:</p><ul>${disagreements.map((one) => `<li>${escape(one)}</li>`).join('')}</ul></div>`;
   const [tone, text] = verdictText(found, explanation.answer);
   const bad = answers.filter((one) => !one.verified || one.findings.some(({ severity }) => severity === 'error'));
   const broken = bad.map(({ hash }) => `<p class="failing" role="alert">The answer for ${hash} CertIDs does not stand up to a check: see below.</p>`); // prettier-ignore
-  return `<p class="verdict ${tone}" role="status">${escape(text)}</p>\n<p class="at">as of <time>${rfc3339(wholeSecond(at))}</time></p>\n${agree}${broken.join('')}`;
+  return `<div class="verdict ${tone}" role="status"><p class="said">${escape(text)}</p><p class="at">as of <time>${rfc3339(wholeSecond(at))}</time></p></div>\n${agree}${broken.join('')}`;
 }
 
 function verdictText(found: CertificateFacts['found'], answer: string): readonly [tone: string, text: string] {
@@ -152,7 +152,7 @@ function answerArticle(answer: CurrentAnswer, { found, issuer, at }: Certificate
       'every rule of the authorities that bind this CA',
     ],
   ];
-  return `<article><h3>Answer for ${hash === 'sha1' ? 'SHA-1' : 'SHA-256'} CertIDs</h3>${table(rows)}
+  return `<article class="card"><h3>Answer for ${hash === 'sha1' ? 'SHA-1' : 'SHA-256'} CertIDs</h3>${table(rows)}
 <details><summary>Its octets</summary>
 <p><label>Base64<br><textarea readonly rows="6">${der.toString('base64')}</textarea></label></p>
 <p><label>Hexadecimal<br><textarea readonly rows="6">${der.toString('hex')}</textarea></label></p>
@@ -180,7 +180,7 @@ function checks(asked: readonly Asked[], { serial }: CertificateFacts): string {
 
 function crlArticle({ shard, url, record, entry, problem, why }: CrlFacts, { found, at }: CertificateFacts): string {
   const title = shard === '' ? 'Complete CRL' : `CRL of shard ${shard}`;
-  if (record === undefined) return `<article><h3>${escape(title)}</h3><p>None is published.</p></article>`;
+  if (record === undefined) return `<article class="card"><h3>${escape(title)}</h3><p>None is published.</p></article>`;
   const revoked = found.kind !== 'unknown' && found.certificate.revocation !== undefined;
   const listed =
     problem !== undefined
@@ -201,7 +201,7 @@ function crlArticle({ shard, url, record, entry, problem, why }: CrlFacts, { fou
     ['nextUpdate', instant(record.nextUpdate, at), at > record.nextUpdate ? 'it has run out' : ''],
     ...(signing === undefined ? [] : ([['Next', `scheduled ${signing.scheduled ?? 'at once'}; ${signing.waiting} changes wait`, signing.lastFailure === undefined ? '' : `last failure ${signing.lastFailure.at}: ${signing.lastFailure.message}`]] satisfies Row[])), // prettier-ignore
   ];
-  return `<article><h3>${escape(title)}</h3>${table(rows)}</article>`;
+  return `<article class="card"><h3>${escape(title)}</h3>${table(rows)}</article>`;
 }
 
 function historyTable(history: History | undefined, withheld: string | undefined): string {
@@ -212,19 +212,21 @@ function historyTable(history: History | undefined, withheld: string | undefined
   );
   const rest = history.rest === undefined ? '' : `<p>${escape(history.rest)}</p>`;
   if (rows.length === 0) return `<p>The audit log of this process says nothing of it.</p>${rest}`;
-  return `<table><thead><tr><th scope="col">When, record</th><th scope="col">What, by whom</th></tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>${rest}`;
+  return `<table class="stack pairs"><thead><tr><th scope="col">When, record</th><th scope="col">What, by whom</th></tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>${rest}`;
 }
 
 function section(id: string, title: string, body: string): string {
   return `<section aria-labelledby="${id}"><h2 id="${id}">${escape(title)}</h2>\n${body}</section>`;
 }
 
+const card = (body: string): string => `<div class="card">${body}</div>`;
+
 function table(rows: readonly Row[]): string {
   const lines = rows.map(
     ([name, value, meaning]) =>
       `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}${meaning ? `<small>${escape(meaning)}</small>` : ''}</td></tr>`,
   );
-  return `<table><tbody>\n${lines.join('\n')}\n</tbody></table>`;
+  return `<table class="stack pairs"><tbody>\n${lines.join('\n')}\n</tbody></table>`;
 }
 
 /** An SRE should not have to subtract. */

@@ -39,7 +39,9 @@ const WITHOUT_SCRIPT_SECONDS = 30;
 
 const NAVIGATION: readonly (readonly [path: string, name: string, right: AdminRight])[] = [
   ['/', 'Status', 'view'],
-  ['/certificate', 'Certificate', 'audit'],
+  ['/certificate', 'Certificate', 'view'],
+  ['/operate', 'Actions', 'operate'],
+  ['/activate', 'Keys', 'activate'],
   ['/audit', 'Audit log', 'audit'],
 ];
 
@@ -72,7 +74,7 @@ function navigation(viewer: Viewer, path: string): string {
   const links = NAVIGATION.filter(([, , right]) => viewer.may.includes(right)).map(
     ([to, name]) => `<a href="${to}"${to === path ? ' aria-current="page"' : ''}>${name}</a>`,
   );
-  return `<nav aria-label="Pages"><span class="brand">certstatus</span>${links.join('')}<span class="viewer">${escape(viewer.name)}</span></nav>`;
+  return `<nav aria-label="Pages"><span class="brand">certstatus</span>${links.join('')}<form class="viewer" method="post" action="/sign-out"><input type="hidden" name="csrf" value="${escape(viewer.csrf)}">${escape(viewer.name)} <button type="submit">Sign out</button></form></nav>`;
 }
 
 export function escape(text: string): string {

@@ -12,8 +12,8 @@ export class AccessRecords {
   readonly #journal: Journal | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
-  #first: { readonly who: string; readonly what: string } | undefined;
-  #more = 0;
+  /** By who and what: how often again. */
+  readonly #more = new Map<string, number>();
 
   /** @param journal undefined in a process that has none: then it is in its log alone. */
   constructor(journal: Journal | undefined, clock: Clock, log: Log) {
@@ -22,20 +22,22 @@ export class AccessRecords {
     this.#log = log;
   }
 
-  /** The first of a burst at once, the rest as a count. */
+  /** Each kind once at once, and how many more there were within ten seconds. @param what not of a client's choosing. */
   denied(who: string, what: string): void {
-    if (this.#first !== undefined) {
-      this.#more += 1;
+    const kind = `${who}\n${what}`;
+    const more = this.#more.get(kind);
+    if (more !== undefined) {
+      this.#more.set(kind, more + 1);
       return;
     }
-    this.#first = { who, what };
-    void this.write({ type: 'access.denied', actor: who, description: `admin port: ${what}` });
+    this.#more.set(kind, 0);
+    const description = `admin port: ${what}`;
+    void this.write({ type: 'access.denied', actor: who, description });
     this.#clock.after(BURST_MS, () => {
-      const more = this.#more;
-      this.#first = undefined;
-      this.#more = 0;
-      if (more > 0)
-        void this.write({ type: 'access.denied', actor: 'unknown', description: `admin port: ${more} more were denied within ${BURST_MS / SECOND} s` }); // prettier-ignore
+      const again = this.#more.get(kind) ?? 0;
+      this.#more.delete(kind);
+      if (again > 0)
+        void this.write({ type: 'access.denied', actor: who, description: `${description} (${again} times more within ${BURST_MS / SECOND} s)` }); // prettier-ignore
     });
   }
 

@@ -48,7 +48,7 @@ const BODY_LIMIT = 64 << 10;
 
 export function makeAdmin(parts: AdminParts): FastifyInstance {
   const { core } = parts;
-  const { clock, log, journal, config } = core;
+  const { clock, log, journal } = core;
   const app = Fastify({
     ...PRIVATE_PORT,
     bodyLimit: BODY_LIMIT,
@@ -78,7 +78,6 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
   access.guard(app);
   addSignIn(app, {
     ...{ access, sessions, clock, denied, secret: parts.secret, metrics: parts.metrics },
-    command: `certstatus --config ${config.file} sign-in`,
     granted: ({ actor, may }) =>
       records.write({ type: 'access.granted', actor, description: `signed in on the admin port: ${may.join(', ')}` }),
     ended: ({ actor }) => records.write({ type: 'access.ended', actor, description: 'signed out of the admin port' }),

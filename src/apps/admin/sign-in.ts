@@ -18,8 +18,6 @@ export interface SignInParts {
   readonly secret: Buffer | undefined;
   readonly clock: Clock;
   readonly metrics: MetricSet;
-  /** The command of this process, e.g. `certstatus --data /srv/certstatus sign-in`. */
-  readonly command: string;
   /** CT-5.4.1-c. None rejects. */
   readonly granted: (operator: Operator) => Promise<void>;
   readonly ended: (operator: Operator) => Promise<void>;
@@ -30,7 +28,7 @@ export interface SignInParts {
 const MAX_USED = 10_000;
 
 export function addSignIn(app: FastifyInstance, parts: SignInParts): void {
-  const { access, sessions, secret, clock, metrics, command } = parts;
+  const { access, sessions, secret, clock, metrics } = parts;
   const startedAt = clock.now();
   const failures = new Failures(clock);
   /** By nonce: when it was made. */
@@ -61,7 +59,7 @@ export function addSignIn(app: FastifyInstance, parts: SignInParts): void {
     if (failures.count()) {
       counts.refused.value += 1;
       parts.denied('unknown', `sign-in: ${problem.message}`);
-      return page(reply.code(403), howTo(command, secret !== undefined, problem.message));
+      return page(reply.code(403), howTo(secret !== undefined, problem.message));
     }
     counts.limited.value += 1;
     return reply
@@ -84,7 +82,7 @@ export function addSignIn(app: FastifyInstance, parts: SignInParts): void {
     }
     const person = access.personOf(request);
     const own = person === undefined ? '' : confirm(`Sign in as ${person.name}`, 'with', 'certificate');
-    return page(reply, `${own}${howTo(command, secret !== undefined, undefined)}`);
+    return page(reply, `${own}${howTo(secret !== undefined, undefined)}`);
   });
 
   app.post('/sign-in', { config: { needs: 'nobody' } }, async (request, reply) => {
@@ -128,13 +126,13 @@ function confirm(label: string, name: string, value: string): string {
 <p><button type="submit" autofocus>${escape(label)}</button></p></form>\n`;
 }
 
-function howTo(command: string, byLink: boolean, problem: string | undefined): string {
+function howTo(byLink: boolean, problem: string | undefined): string {
   const why = problem === undefined ? '' : `<p class="failing" role="alert">Not signed in: ${escape(problem)}.</p>\n`;
   const link = byLink
-    ? `<li>From a shell of this machine, as the user of the service: <code>${escape(command)}</code> prints a link, good for 5 minutes and one time.</li>`
+    ? `<li>From a shell of this machine, as the user of the service: <code>certstatus sign-in</code>, with the <code>--config</code> or <code>--data</code> of the service, prints a link, good for 5 minutes and one time.</li>`
     : '<li>There are no links from this machine’s shell: the log says why the secret for them cannot be kept.</li>';
   return `${why}<h2>How to sign in</h2>
-<ul>
+<ul class="bullets">
 ${link}
 <li>With a client certificate, where <code>listen.admin.tls</code> is set: its common name stands under <code>intake.clients</code>, with <code>view</code>, <code>operate</code>, <code>activate</code> or <code>audit</code>.</li>
 </ul>

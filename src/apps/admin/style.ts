@@ -110,6 +110,8 @@ progress { width: 100%; height: 1rem; accent-color: var(--s0); }
 .tokens > li + li { margin-top: .9rem; padding-top: .9rem; border-top: 1px solid var(--line); } .tokens small { display: block; }
 form { display: inline-flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem .8rem 0 0; }
 button { font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--control); padding: .3rem .8rem; border-radius: 6px; cursor: pointer; } button:hover { background: var(--paper); }
+label { color: var(--quiet); font-size: .9rem; } form.tall { display: block; } form.tall p { margin: .6rem 0; } textarea { width: 100%; font: .87rem/1.4 ui-monospace, "DejaVu Sans Mono", monospace; } pre { white-space: pre-wrap; font-size: .82rem; margin: .3rem 0; }
+nav form { margin: 0; } details summary { padding: .3rem 0; } details ol, details ul { padding-left: 1.2rem; } details ol li { list-style: decimal; } details ul li { list-style: disc; } article.card { margin-bottom: .7rem; } select { max-width: 100%; } main > header { margin: .7rem 0; } .pairs tbody th { width: 13rem; } .bullets li { list-style: disc; margin-left: 1.2rem; }
 input, select, textarea { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--control); padding: .3rem .5rem; border-radius: 6px; }
 .events time { color: var(--quiet); white-space: nowrap; } .ranges { display: inline-flex; gap: .9rem; font-size: .9rem; font-weight: 400; margin-left: .8rem; } .ranges [aria-current] { color: inherit; font-weight: 600; text-decoration: none; }
 footer { margin-top: 2.4rem; color: var(--quiet); font-size: .9rem; display: flex; flex-wrap: wrap; gap: 0 1.4rem; }
