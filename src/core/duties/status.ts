@@ -34,13 +34,13 @@ export const OCSP: Chapter = {
     ),
     evidence(
       'CT-4.9.10-b MZ-11-b',
-      '004 §4.9.10; 002 11)',
+      '004 §4.9.10; 002, item 11',
       'An answer is valid for 8 hours at least and 10 days at most.',
       'answer-validity',
     ),
     evidence(
       'CT-4.9.10-c MZ-11-a',
-      '004 §4.9.10; 002 11)',
+      '004 §4.9.10; 002, item 11',
       'The answer about each certificate is renewed every 4 days at least.',
       'answer-age',
     ),
