@@ -81,7 +81,7 @@ function retold(name: string, change: (record: JournalRecord) => void): string {
     .map((line) => {
       const record = JSON.parse(line) as JournalRecord;
       change(record);
-      const { seq, at, prev: _, hash: __, ...entry } = record;
+      const { seq, at, prev: _prev, hash: _hash, ...entry } = record;
       const sealed = sealRecord(entry, seq, at, prev);
       prev = sealed.hash;
       return sealed.line;

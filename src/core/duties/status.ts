@@ -44,7 +44,7 @@ export const OCSP: Chapter = {
       'The answer about each certificate is renewed every 4 days at least.',
       'answer-age',
     ),
-    evidence('CT-4.9.10-d', '004 §4.9.10', 'It is renewed 8 hours or more before it ends.', 'answer-remaining'),
+    evidence('CT-4.9.10-d', '004 §4.9.10', 'An answer is renewed 8 hours or more before it ends.', 'answer-remaining'),
     evidence(
       'CT-4.9.10-e',
       '004 §4.9.10',
