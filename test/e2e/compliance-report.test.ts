@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { ComplianceReport, ReportedDuty } from '../../src/core/compliance/report.ts';
-import { GENESIS_HASH, sealRecord, type JournalRecord } from '../../src/core/journal-record.ts';
+import { GENESIS_HASH, sealRecord, type JournalEntry, type JournalRecord } from '../../src/core/journal-record.ts';
 import { DAY, HOUR, rfc3339 } from '../../src/core/time.ts';
 import { ISSUER, simulate, type DayResult } from '../flows/support-day.ts';
 
@@ -81,8 +81,9 @@ function retold(name: string, change: (record: JournalRecord) => void): string {
     .map((line) => {
       const record = JSON.parse(line) as JournalRecord;
       change(record);
-      const { seq, at, prev: _prev, hash: _hash, ...entry } = record;
-      const sealed = sealRecord(entry, seq, at, prev);
+      const { seq, at, ...rest } = record;
+      const entry = Object.fromEntries(Object.entries(rest).filter(([name]) => name !== 'prev' && name !== 'hash'));
+      const sealed = sealRecord(entry as unknown as JournalEntry, seq, at, prev);
       prev = sealed.hash;
       return sealed.line;
     });
