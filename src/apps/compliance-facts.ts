@@ -43,7 +43,6 @@ export function issuerFacts(config: Config, setup: IssuerSetup): IssuerFacts {
     urls: { ocsp: urls.ocsp.map(urlText), crl: urls.crl.map(urlText), caCertificate: urls.caCertificate.map(urlText) },
     copies: copies && `${copies.bucket} at ${copies.endpoint ?? copies.region}`,
     verifyEveryMs,
-    probed: config.probe.urls.length > 0,
   };
 }
 
@@ -91,7 +90,7 @@ async function readScope(
   for (const number of await archive.numbers(scope)) {
     try {
       const record = await archive.record(scope, number);
-      if (record.publishedAt >= to) continue;
+      if (record.publishedAt > to) continue;
       records.push(record);
       if (record.publishedAt < from || (await archive.dropped(record)) !== undefined) continue;
       const file = await archive.open(record);

@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { CLAUSES } from '../../src/core/policy/clause.ts';
 import { CATALOGUE } from '../../src/core/duties/catalogue.ts';
+import { PROMISES } from '../../src/core/duties/promises.ts';
 
 const FIXTURE = resolve(import.meta.dirname, '../../../test/fixtures/duty-ids.txt');
 const wanted = readFileSync(FIXTURE, 'utf8').trim().split('\n');
@@ -33,6 +34,17 @@ describe('the catalogue of duties', () => {
   it('has a duty for each ground of revocation', () => {
     const clauses = duties.flatMap(({ shown }) => (shown.how === 'evidence' ? (shown.clause ?? []) : []));
     assert.deepEqual(clauses, CLAUSES.filter(({ withinMs }) => withinMs !== undefined).map(({ id }) => id)); // prettier-ignore
+  });
+
+  it('has the duties by which the promises are shown', () => {
+    assert.deepEqual(
+      PROMISES.flatMap(({ shownBy }) => shownBy).filter((id) => !ids.includes(id)),
+      [],
+    );
+    assert.deepEqual(
+      PROMISES.map(({ id }) => id),
+      ['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7', 'P8'],
+    );
   });
 
   it('says of each in one sentence what is asked, and by which document', () => {

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { ComplianceReport, ReportedDuty } from '../../src/core/compliance/report.ts';
-import { GENESIS_HASH, sealRecord, type JournalRecord } from '../../src/core/journal-record.ts';
+import { GENESIS_HASH, sealRecord, type JournalEntry, type JournalRecord } from '../../src/core/journal-record.ts';
 import { DAY, HOUR, rfc3339 } from '../../src/core/time.ts';
 import { ISSUER, simulate, type DayResult } from '../flows/support-day.ts';
 
@@ -81,8 +81,9 @@ function retold(name: string, change: (record: JournalRecord) => void): string {
     .map((line) => {
       const record = JSON.parse(line) as JournalRecord;
       change(record);
-      const { seq, at, prev: _, hash: __, ...entry } = record;
-      const sealed = sealRecord(entry, seq, at, prev);
+      const { seq, at, ...rest } = record;
+      const entry = Object.fromEntries(Object.entries(rest).filter(([name]) => name !== 'prev' && name !== 'hash'));
+      const sealed = sealRecord(entry as unknown as JournalEntry, seq, at, prev);
       prev = sealed.hash;
       return sealed.line;
     });
@@ -103,7 +104,11 @@ describe('the compliance report', () => {
     assert.equal(code, 0);
     assert.deepEqual(ids(of(duties, 'not shown')).toSorted(), Object.keys(NOT_SHOWN).toSorted());
     for (const duty of of(duties, 'not shown')) assert.match(duty.reason, NOT_SHOWN[duty.ids[0] as string] as RegExp);
-    for (const { ids: [id], reason } of duties) assert.ok(reason.length > 3, `${id} has no reason`);
+    for (const {
+      ids: [id],
+      reason,
+    } of duties)
+      assert.ok(reason.length > 3, `${id} has no reason`);
     assert.equal(Object.values(made.summary).reduce((sum, count) => sum + count, 0), duties.length); // prettier-ignore
     assert.match(made.issuer.fingerprints.join(), /^[0-9A-F]{64}$/, 'SR-8.6-a');
     assert.match(named(duties, 'CT-5.4.6').reason, /its end is the one that the ledger knows/);
@@ -113,7 +118,7 @@ describe('the compliance report', () => {
     const { duties } = await report(day.data, []);
     const figure = (id: string, name: string): string | undefined =>
       named(duties, id).figures?.find(([is]) => is === name)?.[1];
-    assert.equal(figure('CT-4.9.10-e', 'certificates recorded'), '220');
+    assert.equal(figure('CT-4.9.10-e', 'certificates recorded'), '100');
     assert.equal(figure('CT-4.9.7-b', 'revocations'), '16');
     assert.equal(figure('CT-4.9.7-b', 'seen from outside by the monitor'), '16');
     for (let clause = 1; clause <= 16; clause++)

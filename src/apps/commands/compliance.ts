@@ -67,7 +67,7 @@ async function compliance(
   const { config } = loaded;
   const own = auditDir(config);
   // Asked first: records that are added meanwhile only make the log longer.
-  const expected = options.offline ? undefined : await lastRecord(loaded).catch(notAsked);
+  const expected = options.offline ? undefined : await expectedEnd(loaded);
   const { answerAgeMs: ageMs, answerRemainingMs: remainingMs } = limitsOf(setup.profile);
   const progress = startProgress('report', 'records');
   let collected: Collected;
@@ -82,7 +82,7 @@ async function compliance(
       },
       [own, ...(options.audit ?? [])].map((name) => ({ name, read: () => readJournal(name, 0) })),
       {
-        wanted: expected?.seq,
+        wanted: expected !== undefined && 'seq' in expected ? expected.seq : undefined,
         progress: (records) => progress.update({ items: records, done: records, total: undefined }),
       },
     );
@@ -102,15 +102,23 @@ async function compliance(
 }
 
 /** The chain cannot show that its end was cut off; ledger or service, which remember the last record, can. */
-function headProblem(expected: { seq: number; hash: string }, { ends, wantedHash }: Collected): string | undefined {
+function headProblem(expected: ExpectedEnd, { ends, wantedHash }: Collected): string | undefined {
+  if ('problem' in expected) return expected.problem;
   const last = ends[0]?.seq ?? 0;
   if (last < expected.seq) return `the log ends at record ${last}, but record ${expected.seq} was written`;
   return wantedHash === expected.hash ? undefined : `record ${expected.seq} is not the one that was written`;
 }
 
-/** A service that cannot be asked is a remark in the report, and no reason to make none. */
-function notAsked(error: unknown): undefined {
-  if (!(error instanceof Problem)) throw error;
+type ExpectedEnd = { readonly seq: number; readonly hash: string } | { readonly problem: string };
+
+/** A service that cannot be asked is a remark in the report, and no reason to make none. A ledger that is ahead of its log is a finding. */
+async function expectedEnd(loaded: Loaded): Promise<ExpectedEnd | undefined> {
+  try {
+    return await lastRecord(loaded);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return error.code === 'corrupt' ? { problem: error.line } : undefined;
+  }
 }
 
 function issuerOf({ issuers }: Loaded, id: string | undefined): IssuerSetup {

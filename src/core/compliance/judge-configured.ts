@@ -4,7 +4,7 @@ import { DAY, formatDuration, rfc3339 } from '../time.ts';
 import { validityMs } from './answer-history.ts';
 import { duration, type Context, type Judge, met, notApplicable, notMet, notShown, type TokenFacts } from './judged.ts';
 
-const LOOK = 'certstatus check-config; certstatus issuer show ID';
+const LOOK = 'certstatus check-config; certstatus issuer list';
 /** 120 months; 25 years of a root, 20 of any other CA. */
 const MONTHS_120 = 3653 * DAY;
 const YEARS_25 = 9132 * DAY;

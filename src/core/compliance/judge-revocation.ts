@@ -94,7 +94,7 @@ export const REVOCATIONS: Readonly<Record<RevocationCheck, Judge>> = {
         ['with words of who asked', number(withRequester)],
         ['clients', [...byActor.keys()].slice(0, 10).join('; ')],
       ],
-      look: 'certstatus audit show --serial SERIAL',
+      look: 'certstatus audit export --type certificates.revoked',
     });
   },
 

@@ -6,6 +6,7 @@ import {
   duration,
   type Context,
   type Judge,
+  type IssuerFacts,
   type Judged,
   limitsOf,
   met,
@@ -15,6 +16,7 @@ import {
   number,
   plural,
 } from './judged.ts';
+import type { Extreme } from './worst.ts';
 
 type StatusCheck = Extract<
   EvidenceCheck,
@@ -40,7 +42,12 @@ const CRL_DELAY_OFFLINE_MS = DAY;
 /** CT-4.10.2-a. */
 const LATENCY_SECONDS = 10;
 
-const SHOW = 'certstatus audit show --serial SERIAL';
+/** Everything that is on record about the certificate of a worst case. */
+function show({ id }: IssuerFacts, { what }: Extreme): string {
+  const serial = /^serial ([0-9a-f]+):/.exec(what)?.[1] ?? 'SERIAL';
+  return `certstatus audit show --issuer ${id} --serial ${serial}`;
+}
+
 const CRLS = 'certstatus archive list --issuer';
 
 export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
@@ -68,7 +75,7 @@ export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
       limit: `${duration(answerAgeMs)} (${source})`,
       worst: `${duration(age.found.value)}, ${age.found.what}`,
       figures: [['answers', number(age.count)], ['too old', number(tooOld)]] as const, // prettier-ignore
-      look: SHOW,
+      look: show(context.issuer, age.found),
     };
     return tooOld > 0
       ? notMet(`${plural(tooOld, 'answer was', 'answers were')} older than the limit before being replaced`, more)
@@ -83,14 +90,14 @@ export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
       limit: `${duration(answerRemainingMs)} before nextUpdate (${source})`,
       worst: `${duration(remaining.found.value)} left, ${remaining.found.what}`,
       figures: [['answers', number(remaining.count)], ['too late', number(tooLittle)]] as const, // prettier-ignore
-      look: SHOW,
+      look: show(context.issuer, remaining.found),
     };
     return tooLittle > 0
       ? notMet(`${plural(tooLittle, 'answer was', 'answers were')} closer to the end than the limit permits`, more)
       : met('every answer was replaced while enough of it was left', more);
   }),
 
-  'first-answer': ofOcsp(({ evidence }) => {
+  'first-answer': ofOcsp(({ issuer, evidence }) => {
     const { first, firstLate } = evidence.answers;
     const { issued, precertificates, imported } = evidence.issued;
     if (first.found === undefined)
@@ -105,7 +112,7 @@ export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
         ['of them precertificates', number(precertificates)],
         ['late', number(firstLate)],
       ] as const,
-      look: SHOW,
+      look: show(issuer, first.found),
     };
     return firstLate > 0
       ? notMet(`${plural(firstLate, 'certificate')} waited longer for a first answer`, more)

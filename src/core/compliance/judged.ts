@@ -53,7 +53,6 @@ export interface IssuerFacts {
   readonly urls: Readonly<Record<'ocsp' | 'crl' | 'caCertificate', readonly string[]>>;
   readonly copies: string | undefined;
   readonly verifyEveryMs: number;
-  readonly probed: boolean;
 }
 
 export interface KeyFacts {

@@ -179,9 +179,9 @@ export class LogHistory {
     const of = this.#journals[journal] as JournalState;
     const { at, seq, hash, type } = record;
     const within = Date.parse(at) >= this.#from;
-    const back = of.until === undefined ? 0 : Date.parse(of.until) - Date.parse(at);
-    if (within && back > 0) this.#clock.add(back, () => `record ${seq} of ${at} follows one of ${before}`);
     const before = of.until;
+    const back = before === undefined ? 0 : Date.parse(before) - Date.parse(at);
+    if (within && back > 0) this.#clock.add(back, () => `record ${seq} of ${at} follows one of ${before}`);
     of.records += 1;
     of.from ??= at;
     of.until = at;

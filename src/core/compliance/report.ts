@@ -3,6 +3,7 @@
  * form is this object.
  */
 import { CATALOGUE } from '../duties/catalogue.ts';
+import { PROMISES } from '../duties/promises.ts';
 import type { Binding, Duty, Shown } from '../duties/duty.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import { CONFIGURED } from './judge-configured.ts';
@@ -41,6 +42,12 @@ export interface ComplianceReport {
   /** What whoever reads it must know before the verdicts. */
   readonly remarks: readonly string[];
   readonly summary: Readonly<Record<Verdict, number>>;
+  readonly promises: readonly {
+    readonly id: string;
+    readonly text: string;
+    readonly verdict: Verdict;
+    readonly shownBy: readonly string[];
+  }[];
   readonly chapters: readonly ReportChapter[];
 }
 
@@ -97,8 +104,15 @@ export function makeReport(context: Context, made: Made): ComplianceReport {
     })),
     remarks: remarksOf(context, made),
     summary,
+    promises: PROMISES.map(({ id, text, shownBy }) => ({ id, text, shownBy, verdict: together(shownBy, all) })),
     chapters,
   };
+}
+
+/** The worst of them; what is not applicable says nothing. */
+function together(ids: readonly string[], duties: readonly ReportedDuty[]): Verdict {
+  const verdicts = duties.filter((duty) => duty.ids.some((id) => ids.includes(id))).map(({ verdict }) => verdict);
+  return (['not met', 'not shown', 'met'] as const).find((verdict) => verdicts.includes(verdict)) ?? 'not applicable';
 }
 
 function judged(duty: Duty, context: Context): Judged {

@@ -60,7 +60,7 @@ export const KEYS: Chapter = {
       'SR-6.1.1-w CT-6.1.1-w SJ-6.1.1-w SR-6.1.6-a SJ-6.1.6-a SR-6.1.6-b SJ-6.1.6-b',
       '001, 003 and 004 §6.1.1(5), §6.1.6',
       'Weak keys are not used: Debian, ROCA, close primes, bad exponents, points off the curve.',
-      'responder keys are tested at each start and installation, and a weak one is refused',
+      'responder keys are tested at each start and installation, and a weak one is refused; the lists of Debian keys are not part of it: no key that an HSM made is on them',
       CHECKED_AT_START,
     ),
     configured(

@@ -83,7 +83,7 @@ export const SYSTEMS: Chapter = {
     ),
     tested(
       'SR-6.7 MZ-12',
-      '001 §6.7; 002 12)',
+      '001 §6.7; 002, item 12',
       'Root systems are connected to nothing.',
       'CRLs and answers of an offline root are exported, signed elsewhere, verified and imported',
       'deploy/guide/offline-roots.md',

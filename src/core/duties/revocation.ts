@@ -31,7 +31,7 @@ export const REVOCATION: Chapter = {
     ),
     evidence(
       'CT-4.9.5-b SR-5.7.3-a SJ-5.7.3-a MZ-5',
-      '004 §4.9.5; 001 §5.7.3; 003 §5.7.3; 002 5)',
+      '004 §4.9.5; 001 §5.7.3; 003 §5.7.3; 002, item 5',
       'What is to be revoked is revoked promptly.',
       'revoked-to-ocsp',
     ),

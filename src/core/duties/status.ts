@@ -34,17 +34,17 @@ export const OCSP: Chapter = {
     ),
     evidence(
       'CT-4.9.10-b MZ-11-b',
-      '004 §4.9.10; 002 11)',
+      '004 §4.9.10; 002, item 11',
       'An answer is valid for 8 hours at least and 10 days at most.',
       'answer-validity',
     ),
     evidence(
       'CT-4.9.10-c MZ-11-a',
-      '004 §4.9.10; 002 11)',
+      '004 §4.9.10; 002, item 11',
       'The answer about each certificate is renewed every 4 days at least.',
       'answer-age',
     ),
-    evidence('CT-4.9.10-d', '004 §4.9.10', 'It is renewed 8 hours or more before it ends.', 'answer-remaining'),
+    evidence('CT-4.9.10-d', '004 §4.9.10', 'An answer is renewed 8 hours or more before it ends.', 'answer-remaining'),
     evidence(
       'CT-4.9.10-e',
       '004 §4.9.10',
