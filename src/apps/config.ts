@@ -10,6 +10,7 @@ import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
+import { clockOf, clockSchema, type ClockConfig } from './clock-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
@@ -42,6 +43,7 @@ export interface Config {
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
   readonly archive: ArchiveConfig;
+  readonly clock: ClockConfig;
 }
 
 export interface IntakeConfig {
@@ -145,6 +147,7 @@ export const configSchema = z.strictObject({
   probe: probeSchema(duration),
   monitor: monitorSchema(duration),
   archive: archiveSchema(duration),
+  clock: clockSchema(duration),
 });
 
 export interface LoadOptions {
@@ -318,6 +321,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
     archive: archiveOfSection(value.archive, dirname(file)),
+    clock: clockOf(value.clock),
   };
 }
 

@@ -11,8 +11,8 @@ import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Journal } from '../ports/journal.ts';
-import type { Freshness, Relay, Store } from '../ports/store.ts';
+import type { MeasuredJournal } from '../ports/journal.ts';
+import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
@@ -28,13 +28,17 @@ export interface Core {
   readonly store: Store;
   /** Of a store that only this process may open; undefined for a shared one. */
   readonly relay: Relay | undefined;
+  readonly copies: StoreCopies | undefined;
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
+  readonly health: StoreHealth;
+  /** Of a store that lies on this machine's disk. */
+  readonly directory: string | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   /** Undefined in a process that neither takes events nor signs nor watches. */
-  readonly journal: Journal | undefined;
+  readonly journal: MeasuredJournal | undefined;
   /** Undefined without the intake role. */
   readonly recorder: Recorder | undefined;
   readonly clock: Clock;

@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { archiveCommands } from './commands/archive.ts';
 import { auditCommands } from './commands/audit.ts';
+import { backupCommands } from './commands/backup.ts';
 import { benchCommand } from './commands/bench.ts';
 import { checkConfigCommand } from './commands/check-config.ts';
 import { completionCommand } from './commands/completion.ts';
@@ -57,6 +58,7 @@ export function makeProgram(): Command {
     crlCommands,
     crlBookCommands,
     archiveCommands,
+    backupCommands,
     keyCommands,
     offlineCommands,
     auditCommands,

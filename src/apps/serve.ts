@@ -19,15 +19,12 @@ import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
 import { registerUrlGauges } from '../flows/crl/crl-urls.ts';
 import { Downloads } from '../flows/serve/downloads.ts';
-import {
-  registerGauges,
-  registerProcessGauges,
-  servedUntil,
-  type GaugeSources,
-  type UsedToken,
-} from '../flows/gauges.ts';
+import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import { registerStoreGauges } from '../flows/host-gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
+import { registerRevocationDeadlines } from '../flows/monitor/revocation-deadline.ts';
+import { registerProcessGauges } from '../flows/serve/serving-gauges.ts';
 import { LiveElsewhere } from '../flows/serve/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { registerMassGauges } from '../flows/mass/mass-gauges.ts';
@@ -51,10 +48,12 @@ import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openMass, type MassRole } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
-import { openMonitor } from './roles/monitor.ts';
+import { openMonitor, type MonitorRole } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
+import { openClockWatch, openHostGauges } from './start-watches.ts';
+import { tlsEnds } from './tls-ends.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -106,7 +105,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     recorder === undefined || config.store.kind === 'embedded'
       ? undefined
       : new LedgerKeeper(recorder, store, clock, log);
-  const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
+  const clocks = openClockWatch(core, metrics.set);
+  undo.push(async () => clocks.stop());
+  const signing =
+    roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics, clocks) : undefined;
   undo.push(async () => signing?.stop());
   const mass = openMass(core, signing?.issuers);
   undo.push(async () => mass?.stop());
@@ -158,10 +160,23 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     urls: signing?.books.urls,
     offline,
     mass: () => mass?.runs.active,
+    lanes: signing?.lanes,
+    tls: tlsEnds(config),
     clock,
   };
   if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
   registerGauges(metrics.set, sources);
+  registerStoreGauges(metrics.set, core.health, store);
+  const machine = openHostGauges(core, metrics.set);
+  let monitor: MonitorRole | undefined;
+  registerRevocationDeadlines(metrics.set, {
+    unpublished: () => [
+      store.oldestDue('revocation'),
+      ...[...sources.publishers.values()].map(({ oldestUnlisted }) => oldestUnlisted),
+    ],
+    watched: () => monitor?.revocations.deadlines ?? [],
+    clock,
+  });
   if (signing !== undefined) {
     registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
     registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
@@ -225,6 +240,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
 
+  clocks.start();
+  machine.start();
+  undo.push(() => Promise.resolve(machine.stop()));
   keeper?.start();
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
@@ -234,7 +252,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   await archive?.start(config.archive.verifyEveryMs);
   await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
-  const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
   // Serving does not wait for a person or a device.
@@ -260,6 +278,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         stopping = true;
         responder?.misses.stop();
         selfProbe?.stop();
+        machine.stop();
         offline?.stop();
         await monitor?.stop();
         await reconciliations.stop();
@@ -269,6 +288,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         await signing?.stop();
         await archive?.stop();
         await keeper?.stop();
+        await clocks.stop();
         await journal
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));

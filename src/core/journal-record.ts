@@ -105,6 +105,13 @@ export type JournalEntryType =
   | 'archive.verified'
   | 'archive.pruned'
   | 'archive.restored'
+  /** Backups, and what restoring one as a drill has shown (CT-5.7.1.1-a). */
+  | 'backup.taken'
+  | 'backup.drilled'
+  /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
+  | 'clock.stepped'
+  | 'clock.off'
+  | 'clock.right'
   /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
   | 'mass.discarded';
 

@@ -22,7 +22,7 @@ import { isUtf8 } from 'node:buffer';
 import type { KeyObject } from 'node:crypto';
 import { Problem } from '../../core/problem.ts';
 import type { SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, KeyUse, SignPriority, SignResult, SlotMeter } from '../../ports/key-holder.ts';
 import type { Token, TokenKey, TokenState } from '../../ports/token.ts';
 import { HostLink, OperationLane, PinRefused } from './host-link.ts';
 import { type KeySelector, type KeyToken, Pkcs11Key } from './key.ts';
@@ -57,14 +57,17 @@ export interface TokenOptions {
   readonly deadlineMs?: number;
   /** Of the host process, where a module reads its configuration; that of this process when absent. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Told of every signature. */
+  readonly meter?: SlotMeter;
 }
 
 export interface Pkcs11Token extends Token {
   /**
    * A key of it, known by its certificate; the private key itself is looked for when the token is active.
+   * @param use what it is for, for the meter; `ocsp` when absent.
    * @throws Problem `config` when nothing selects a key.
    */
-  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm): KeyHolder;
+  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm, use?: KeyUse): KeyHolder;
   /** Of the host process, while there is one. */
   readonly hostPid: number | undefined;
 }
@@ -121,7 +124,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     this.#options = options;
     this.#place = { module: options.module, label: options.label, serial: options.serial };
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    this.#scheduler = new Scheduler(this.#deadlineMs, (reason) => this.#lose(reason));
+    this.#scheduler = new Scheduler(this.#deadlineMs, (reason) => this.#lose(reason), options.meter);
     this.#failure = this.#inactive;
   }
 
@@ -152,7 +155,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     return this.#host?.pid;
   }
 
-  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm): KeyHolder {
+  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm, use: KeyUse = 'ocsp'): KeyHolder {
     const { object, id } = selector;
     if (object === undefined && id === undefined)
       throw new Problem('config', 'names no key: give object or id', { field: `tokens.${this.name}` });
@@ -162,7 +165,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
       ...(object === undefined ? [] : [`object=${object}`]),
       ...(id === undefined ? [] : [`id=${id.replace(/../g, '%$&')}`]),
     ];
-    const key = new Pkcs11Key(this, words.join(';'), this.#keyNumber++, selector, publicKey, algorithm);
+    const key = new Pkcs11Key(this, words.join(';'), this.#keyNumber++, selector, publicKey, algorithm, use);
     this.#keys.add(key);
     if (this.#state === 'active') void this.#scheduler.probe(key);
     return key;

@@ -29,6 +29,7 @@ interface AddOptions {
   readonly crlShardUrl?: string;
   readonly crlAuthoritiesUrl?: string;
   readonly completeCrl: boolean;
+  readonly allowHold?: boolean;
   readonly everyCertificateNamesOcsp?: boolean;
 }
 
@@ -82,6 +83,7 @@ export function issuerCommands(program: Command): void {
       '--every-certificate-names-ocsp',
       'all certificates carry an OCSP URL: permits a CRL every 7 days instead of 4 (BR 4.9.7)',
     )
+    .option('--allow-hold', 'certificates may be suspended and released; S/MIME only (S/MIME BR 4.9.13)')
     .action((id: string, options: AddOptions, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
       const { setup, warnings } = writeIssuer(config.dataDir, newIssuer(id, options), Date.now(), checkKeys);
@@ -152,6 +154,7 @@ function newIssuer(id: string, options: AddOptions): NewIssuer {
       shards: shardsOf(options),
       authorities: options.crlAuthoritiesUrl,
     }),
+    ...(options.allowHold && { reasons: { hold: 'allow' } }),
     urls: given({ ocsp: urls(options.ocspPath), crl: urls(options.crlPath), caCertificate: urls(options.caPath) }),
     ...(options.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
   };

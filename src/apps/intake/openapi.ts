@@ -1,6 +1,7 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import { archiveJobRequest } from './archive-schema.ts';
+import { backupNote } from './backup-schema.ts';
 import { acknowledgeRequest } from './crl-books-schema.ts';
 import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
 import { compromiseRequest, drillRequest, listRequest, planRequest, startRequest } from './mass-schema.ts';
@@ -341,6 +342,20 @@ export function openApi(): object {
         get: {
           summary: 'What is being done to the archive, or was done last',
           responses: { '200': json('The job'), ...problems },
+        },
+      },
+      '/v1/backups': {
+        post: {
+          summary: 'Begin to copy the store for a backup, as of this moment',
+          responses: { '200': json('The copy'), ...problems },
+        },
+        get: { summary: 'How far the copy is, and where it lies', responses: { '200': json('The copy'), ...problems } },
+      },
+      '/v1/backups/notes': {
+        post: {
+          summary: 'Record that a backup was taken, or restored as a drill',
+          requestBody: body(backupNote),
+          responses: { '200': json('What was noted'), ...problems },
         },
       },
       ...massPaths(),

@@ -28,6 +28,7 @@ import { issuerCertificateFields } from './certificate.ts';
 import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
 import { addArchiveRoutes } from './archive-routes.ts';
+import { addBackupRoutes } from './backup-routes.ts';
 import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
@@ -109,6 +110,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
   }
   if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
+  addBackupRoutes(app, core, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   const issuers = [...core.issuers.values()];

@@ -1,5 +1,6 @@
 /** Puts the lessons into `--help`: groups by what one wants, what a command is for, examples, what it prints, where to read more. */
 import { Command } from 'commander';
+import { BACKUP_LESSONS } from './backup.ts';
 import { CRL_LESSONS } from './crls.ts';
 import { EVENT_LESSONS } from './events.ts';
 import { KEY_LESSONS } from './keys.ts';
@@ -15,6 +16,7 @@ export const LESSONS: Lessons = {
   ...EVENT_LESSONS,
   ...MASS_LESSONS,
   ...CRL_LESSONS,
+  ...BACKUP_LESSONS,
   ...KEY_LESSONS,
   ...OFFLINE_LESSONS,
   ...PROOF_LESSONS,
@@ -26,6 +28,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Set up and run:': ['serve', 'init', 'issuer', 'check-config', 'completion'],
   'Tell it what the CA does:': ['issue', 'revoke', 'wait', 'import', 'revoke-many', 'mass', 'drill', 'compromised-key'],
   'CRLs:': ['crl', 'archive'],
+  'Backups:': ['backup'],
   'Keys and HSMs:': ['key'],
   'A CA whose key is never online:': ['offline'],
   'Prove:': ['audit', 'report', 'reconcile', 'sample', 'lint'],

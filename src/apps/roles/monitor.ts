@@ -1,5 +1,6 @@
 /** The monitor role: what is really served, seen from outside, and whether ledger, OCSP and CRLs agree. It holds no key. */
 import { tcpWire } from '../../adapters/probe-client/wire.ts';
+import { steadyClock } from '../../adapters/system/clock.ts';
 import type { MetricSet } from '../../core/metric.ts';
 import type { PublicUrl } from '../../core/route.ts';
 import { COMPLETE, type CrlScope } from '../../core/certificate.ts';
@@ -8,12 +9,14 @@ import type { PublicAddress } from '../../flows/monitor/fetch-public.ts';
 import { probeUrl } from '../../flows/monitor/probe.ts';
 import type { Reconciliations } from '../../flows/monitor/reconciliations.ts';
 import { RevocationClock, type WatchedIssuer } from '../../flows/monitor/revocation-clock.ts';
+import { probeSeconds, timedWire } from '../../flows/monitor/timed-wire.ts';
 import { SampleWatch } from '../../flows/monitor/sample-watch.ts';
 import type { Core } from '../core.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import type { Listen } from '../listen-config.ts';
 
 export interface MonitorRole {
+  readonly revocations: RevocationClock;
   start(): void;
   stop(): Promise<void>;
 }
@@ -29,11 +32,12 @@ export function openMonitor(
   const { through, reconcileEveryMs, reconcileShare } = config.monitor;
   const base = through === undefined ? listener && ownAddress(listener) : probeUrl(through);
   const watched = watchedIssuers(core, base);
+  const wire = timedWire(tcpWire, steadyClock, probeSeconds(metrics));
   const revocations = new RevocationClock({
     issuers: watched,
     feed: store,
     journal,
-    wire: tcpWire,
+    wire,
     clock,
     log,
     metrics,
@@ -43,13 +47,14 @@ export function openMonitor(
   const sample = new SampleWatch({
     issuers: watched,
     ledger: store,
-    wire: tcpWire,
+    wire,
     clock,
     log,
     metrics,
     share: reconcileShare,
   });
   return {
+    revocations,
     start() {
       reconciliations.start(reconcileEveryMs);
       sample.start(reconcileEveryMs);

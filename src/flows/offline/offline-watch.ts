@@ -38,7 +38,7 @@ type WatchStore = Ledger & CrlShelf & ChangeFeed & Reliance;
 export class OfflineWatch {
   readonly #issuers: readonly ServedIssuer[];
   readonly #store: WatchStore;
-  readonly #freshness: Freshness;
+  readonly #freshness: Pick<Freshness, 'of'>;
   readonly #clock: Clock;
   readonly #log: Log;
   #crls: readonly WatchedMaterial[] = [];
@@ -53,7 +53,13 @@ export class OfflineWatch {
   #again = false;
   #stopped = true;
 
-  constructor(issuers: readonly ServedIssuer[], store: WatchStore, freshness: Freshness, clock: Clock, log: Log) {
+  constructor(
+    issuers: readonly ServedIssuer[],
+    store: WatchStore,
+    freshness: Pick<Freshness, 'of'>,
+    clock: Clock,
+    log: Log,
+  ) {
     this.#issuers = issuers.filter(({ offline }) => offline?.crl === true || offline?.ocsp === true);
     this.#store = store;
     this.#freshness = freshness;
