@@ -265,7 +265,8 @@ async function* linesOf(status: number, stream: Readable): AsyncGenerator<string
   for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) if (line !== '') yield line;
 }
 
-function settle(
+/** An answer of the intake: its JSON, or the Problem that it says. */
+export function settle(
   status: number,
   payload: string,
   resolve: (value: unknown) => void,

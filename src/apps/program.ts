@@ -25,6 +25,7 @@ import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
+import { signInCommand } from './commands/sign-in.ts';
 import { teach } from './manual/teach.ts';
 import { VERSION } from './version.ts';
 
@@ -67,6 +68,7 @@ export function makeProgram(): Command {
     sampleCommand,
     lintCommand,
     overviewCommand,
+    signInCommand,
     explainCommand,
     probeCommand,
     benchCommand,

@@ -2,19 +2,19 @@
  * `certstatus serve`: the roles of this process, started and stopped in order.
  *
  * Start: an embedded ledger is brought up to date with the journal → nothing is served before. Then the listeners, then signing.
- * Stop: not ready → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
+ * Stop: not ready → each reply is the last of its connection, for responder.drain → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
  */
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { tcpWire } from '../adapters/probe-client/wire.ts';
 import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND } from '../core/time.ts';
-import type { ArchiveKeeper } from '../flows/archive/archive-upkeep.ts';
+import { rfc3339, SECOND, wholeSecond } from '../core/time.ts';
 import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
 import { registerUrlGauges } from '../flows/crl/crl-urls.ts';
@@ -36,17 +36,21 @@ import type { Recorder } from '../flows/record.ts';
 import { ResponderNews } from '../flows/sign/responder-news.ts';
 import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
+import { digest } from './admin/access.ts';
+import { Acting } from './admin/acting.ts';
+import { openLocalSecret } from './admin/local-secret.ts';
 import { makeAdmin } from './admin/server.ts';
-import { statusOf } from './admin/status.ts';
+import { statusPage } from './admin/page.ts';
+import { StatusWatch } from './admin/watch.ts';
 import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
-import { makeIntake } from './intake/server.ts';
+import { makeIntake, type IntakeParts } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
-import { openMass, type MassRole } from './mass.ts';
+import { openMass } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
 import { openMonitor, type MonitorRole } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
@@ -88,6 +92,7 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
 async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, store, journal, recorder, clock, log } = core;
   const { roles } = config;
+  const startedAt = rfc3339(wholeSecond(clock.now()));
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
   if (core.recovered > 0)
@@ -206,17 +211,49 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   });
   undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, archive, tokens, mass, reconciliations, maxConnections);
+  const publishers = new Map(issuers.map(({ id, tag }) => [id, signing?.publishers.get(tag)]));
+  const routes: Omit<IntakeParts, 'identify' | 'tls'> = {
+    core,
+    publisherOf: (id) => publishers.get(id),
+    responders: signing?.changes,
+    reconciliations,
+    archive,
+    books: signing?.books,
+    mass,
+    tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
+  };
+  const intake = openIntake(core, signing, routes, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  // A process that does not tell is not waited for.
+  const counted = async (): Promise<void> => {
+    if (processes === undefined) return;
+    await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+  };
+  const watch = new StatusWatch({
+    sources,
+    metrics: metrics.set,
+    service: { name: config.name, version: VERSION, roles: [...roles], startedAt },
+    archive: () => archive?.view,
+    counted,
+    log,
+  });
+  if (journal !== undefined) watch.follow(journal);
+  const acting = new Acting(routes);
+  undo.push(() => acting.close());
   const admin = makeAdmin({
+    core,
+    metrics: metrics.set,
+    acting,
+    secret: localSecret(config.dataDir, log),
+    clients: config.intake?.clients ?? [],
+    metricsDigest: metricsDigest(config.admin.metricsTokenFile),
+    tls: config.admin.tls && tlsOf('listen.admin.tls', config.admin.tls),
     exporter: new Exporter(metrics.set),
-    // A process that does not tell is not waited for.
-    counted: async () => {
-      if (processes === undefined) return;
-      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
-    },
-    status: () => statusOf(sources, archive?.view),
+    counted,
+    status: () => watch.status(),
+    statusPage: (viewer, query) =>
+      statusPage(watch.status(), { viewer, history: watch.history, runbook: config.runbook, query }),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : processes?.notReady()),
     maxConnections,
@@ -255,6 +292,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
+  watch.start();
+  undo.push(() => Promise.resolve(watch.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -276,6 +315,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        watch.stop();
+        if (fronts.length > 0 || processes !== undefined) {
+          for (const front of fronts) front.drain();
+          processes?.drain();
+          // Whoever looks at /readyz has that long to notice; meanwhile everybody is answered as ever.
+          await sleep(config.responder.drainMs);
+        }
         responder?.misses.stop();
         selfProbe?.stop();
         machine.stop();
@@ -293,6 +339,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
+        await acting.close();
         await core.close();
       })();
       return stopped;
@@ -316,10 +363,7 @@ function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean)
 function openIntake(
   core: Core,
   signing: SignerRole | undefined,
-  archive: ArchiveKeeper | undefined,
-  tokens: () => readonly UsedToken[],
-  mass: MassRole | undefined,
-  reconciliations: Reconciliations,
+  routes: Omit<IntakeParts, 'identify' | 'tls'>,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -329,24 +373,41 @@ function openIntake(
     log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
     return undefined;
   }
-  const byId = new Map([...core.issuers.values()].map(({ id, tag }) => [id, signing?.publishers.get(tag)]));
   return makeIntake({
-    core,
+    ...routes,
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
-    publisherOf: (id) => byId.get(id),
-    responders: signing?.changes,
-    reconciliations,
-    archive,
-    books: signing?.books,
-    mass,
-    tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
-    tls: {
-      key: readFileOr('intake.key', intake.key),
-      cert: readFileOr('intake.certificate', intake.certificate),
-      ca: readFileOr('intake.clientCa', intake.clientCa),
-    },
+    tls: tlsOf('intake', intake),
     maxConnections,
   });
+}
+
+/** Where none can be kept, as on a read-only file system, people sign in with their certificates alone. */
+function localSecret(dataDir: string, log: Log): Buffer | undefined {
+  try {
+    return openLocalSecret(dataDir);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    log.warn({ field: error.field }, `certstatus sign-in makes no links for this process: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** @throws Problem `config` for a file that cannot be read, or holds nothing. */
+function metricsDigest(file: string | undefined): Buffer | undefined {
+  if (file === undefined) return undefined;
+  const token = readFileOr('listen.admin.metricsToken.file', file).toString().trim();
+  if (token !== '') return digest(token);
+  throw new Problem('config', 'is empty', { field: 'listen.admin.metricsToken.file', value: file });
+}
+
+type TlsFiles = Record<'key' | 'certificate' | 'clientCa', string>;
+
+function tlsOf(field: string, { key, certificate, clientCa }: TlsFiles): { key: Buffer; cert: Buffer; ca: Buffer } {
+  return {
+    key: readFileOr(`${field}.key`, key),
+    cert: readFileOr(`${field}.certificate`, certificate),
+    ca: readFileOr(`${field}.clientCa`, clientCa),
+  };
 }
 
 function sayNoOrigin(log: Log, reason: string): void {

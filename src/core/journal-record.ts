@@ -6,12 +6,20 @@
  * reordering a record breaks the chain at that record (CT-5.4.1, P8).
  */
 import { createHash } from 'node:crypto';
-import type { Certificate, IssuerTag, Lane } from './certificate.ts';
+import { LANES, type Certificate, type IssuerTag, type Lane } from './certificate.ts';
 import { SHARD_NAME } from './crl/shards.ts';
 import type { Reason } from './reason.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
 import { rfc3339 } from './time.ts';
+
+/**
+ * What a version must know to bring records into a ledger. A version that writes what an earlier one would misread (a type that takes back
+ * or alters other records, a member of a change that counts) raises it, and writes the number into those records alone: the
+ * earlier version then refuses to replay them, instead of leaving something out in silence. A new type that changes no certificate, or
+ * whose changes are as below, needs none: every version keeps, verifies, replays and shows it, whether it knows the type or not.
+ */
+export const JOURNAL_LAYOUT = 1;
 
 /** A certificate's new state as journalled: the replay at start puts exactly this into the ledger. */
 export interface JournalledChange {
@@ -33,6 +41,8 @@ export interface JournalledChange {
 export interface JournalEntry {
   /** `certificates.issued`, `certificates.revoked`, `certificates.imported`, `ocsp.signed`, `crl.published`, `service.started`, … */
   readonly type: JournalEntryType;
+  /** The JOURNAL_LAYOUT that a replay of this record needs; absent: 1. */
+  readonly layout?: number;
   /** The person, client certificate or service role that did it (CT-5.4.1-d). */
   readonly actor: string;
   /** The issuer's id, where there is one, and its tag, by which the ledger knows it. */
@@ -112,6 +122,13 @@ export type JournalEntryType =
   | 'clock.stepped'
   | 'clock.off'
   | 'clock.right'
+  /** A person signed in on the admin port, and signed out (CT-5.4.1-c: accesses, successful ones too). */
+  | 'access.granted'
+  | 'access.ended'
+  /** Somebody read the audit log: which part of it (CT-5.4.4). */
+  | 'audit.read'
+  /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
+  | 'crl.requested'
   /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
   | 'mass.discarded';
 
@@ -160,8 +177,20 @@ export function changesOf(
       recordedAt,
       recordedSeq: record.seq,
     },
-    lane: change.lane,
+    // One of a newer version's: what is first in line cannot be late.
+    lane: change.lane === undefined || LANES.includes(change.lane) ? change.lane : 'revocation',
   }));
+}
+
+/** @throws Problem `config` for a record of a newer version, whose meaning this one would miss (P1). */
+export function requireReplayable({ layout = 1, type, seq }: JournalRecord): void {
+  if (layout <= JOURNAL_LAYOUT) return;
+  throw new Problem(
+    'config',
+    `record ${seq} (${type}) was written by a newer version and needs layout ${layout}; this version reads up to ` +
+      `${JOURNAL_LAYOUT}: start the version that wrote it`,
+    { field: 'audit log', rule: 'P1' },
+  );
 }
 
 /** `prev` of the first record. */

@@ -18,6 +18,7 @@ import type { Certificate, IssuerTag, Lane } from '../core/certificate.ts';
 import { assignShard } from '../core/crl/shards.ts';
 import {
   changesOf,
+  requireReplayable,
   journalChange,
   type JournalEntry,
   type JournalledChange,
@@ -166,6 +167,7 @@ export class Recorder {
     const takenBack = new Set<number>();
     let last = after;
     for await (const record of this.#journal.read(after)) {
+      requireReplayable(record);
       last = record.seq;
       if (record.type === 'certificates.overtaken') for (const seq of overtakenSeqs(record)) takenBack.add(seq);
     }

@@ -73,6 +73,8 @@ export interface Front {
   readonly engine: string;
   /** Connections that it holds. */
   readonly connections: number;
+  /** From now on each reply is the last of its connection; new connections are taken as before. */
+  drain(): void;
   /**
    * Stops accepting, answers every request that has arrived whole or in part within `graceMs`, then closes the rest.
    * Resolves when the port is free.

@@ -384,6 +384,26 @@ for (const [name, open, missing] of [
       assert.equal(await refused(port), true);
     });
 
+    it('drains: takes newcomers as before, and says of each reply that it is the last', async () => {
+      const front = await open();
+      const { port } = front.address;
+      const kept = new RawClient(port);
+      await kept.send(get('/before'));
+      assert.notEqual((await kept.reply())?.headers.get('connection'), 'close');
+      front.drain();
+      for (const [client, target] of [
+        [kept, '/kept'],
+        [new RawClient(port), '/new'],
+      ] as const) {
+        await client.send(get(target));
+        const reply = await client.reply();
+        assert.equal(told(reply).target, target);
+        assert.equal(reply?.headers.get('connection'), 'close');
+        await within(1500, client.closed);
+      }
+      await within(1500, front.close(1000));
+    });
+
     it('takes in the connections that the kernel has set up', async () => {
       const front = await open();
       const clients = Array.from({ length: 50 }, () => new RawClient(front.address.port));

@@ -35,6 +35,7 @@ runChild(async ({ settings, send, take }) => {
   return Promise.resolve({
     listen: () => Promise.resolve(undefined),
     told: () => ({ counters: [], histograms: [], gauges: [] }),
+    drain: () => undefined,
     stop: () => Promise.resolve(store.close()),
   });
 });

@@ -102,6 +102,7 @@ describe('certstatus.yaml', () => {
       key: '/abs/b',
       clientCa: join(root, 'c'),
       clients: [],
+      separation: 'strict',
     });
     assert.equal(config.cli?.ca, join(directory, 'f'));
   });
@@ -257,7 +258,7 @@ describe('deploy/certstatus.example.yaml', () => {
     const named = (key: string): boolean => new RegExp(`\\b${key.split('.').at(-1)}:`).test(`${apart}${text}`);
     const missing = all.filter(
       (key) =>
-        !(/^(store|tokens|archive\.copies)/.test(key) && named(key)) &&
+        !(/^(store|tokens|archive\.copies|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)) &&
         key
           .split('.')
           .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], example) ===
@@ -283,7 +284,7 @@ describe('deploy/certstatus.example.yaml', () => {
         public: { host: '127.0.0.1', port: 1, hold: 'bare', maxConnections: 15_000 },
         origin: 'off',
         intake: { host: '127.0.0.1', port: 3 },
-        admin: { host: '127.0.0.1', port: 4 },
+        admin: { host: '127.0.0.1', port: 4, tls: false },
       },
     });
   });

@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly signers?: number;
   readonly responders?: number;
   readonly monitor?: boolean;
+  /** Section `responder` of the responders. */
+  readonly responder?: Readonly<Record<string, unknown>>;
   /** Moves the keys of this directory (ca.key, responder.key) into a token, once, and says how each signer opens it. */
   readonly token?: (keys: string) => Promise<FleetToken>;
 }
@@ -101,6 +103,7 @@ export class Fleet {
           store: { redis: { ...options.store(role, home), intakes } },
           ...(role === 'signer' && token !== undefined && { tokens: [token.config] }),
           ...(controlled && { intake: intakeSection(demo, role) }),
+          ...(role === 'responder' && options.responder !== undefined && { responder: options.responder }),
           cli: credentialFiles(directory, 'operator'),
         },
         ...(role === 'signer' && token !== undefined && { env: token.env }),

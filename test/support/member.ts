@@ -8,7 +8,7 @@ import { Agent, request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { exchange } from './http.ts';
-import { runProgram, until, type ApiAnswer, type Credentials, type Ran } from './service.ts';
+import { localBearer, runProgram, until, type ApiAnswer, type Credentials, type Ran } from './service.ts';
 
 const CLI = resolve(import.meta.dirname, '../../src/apps/cli.js');
 const START_MS = 30_000;
@@ -46,6 +46,8 @@ export class Member {
   readonly directory: string;
   readonly ports: MemberPorts;
   readonly configFile: string;
+  /** What the next start runs: of another version, where a test upgrades (test/support/other-version.ts). */
+  program = CLI;
   /** Standard error of every run so far. */
   log = '';
   readonly #env: NodeJS.ProcessEnv;
@@ -85,7 +87,7 @@ export class Member {
   async start(): Promise<void> {
     const from = this.log.length;
     this.#logFile ??= createWriteStream(join(this.directory, 'log.ndjson'), { flags: 'a' });
-    const command = [...setpriv, process.execPath, CLI, '--config', this.configFile, 'serve'];
+    const command = [...setpriv, process.execPath, this.program, '--config', this.configFile, 'serve'];
     // In a process group of its own: Ctrl-C is for whoever started the fleet, who stops it in order.
     const child = spawn(command[0] as string, command.slice(1), {
       cwd: this.directory,
@@ -139,7 +141,7 @@ export class Member {
 
   /** A command beside it, as a person would type it in its directory. */
   run(...args: readonly string[]): Promise<Ran> {
-    return runProgram(process.execPath, [CLI, '--config', this.configFile, ...args], {
+    return runProgram(process.execPath, [this.program, '--config', this.configFile, ...args], {
       cwd: this.directory,
       env: this.#env,
     }).done;
@@ -148,7 +150,8 @@ export class Member {
   /** Undefined when it does not answer. */
   async status(): Promise<MemberStatus | undefined> {
     try {
-      const { status, body } = await exchange({ port: this.ports.admin, path: '/status.json' });
+      const headers = localBearer(this.directory);
+      const { status, body } = await exchange({ port: this.ports.admin, path: '/status.json', headers });
       return status === 200 ? (JSON.parse(body.toString()) as MemberStatus) : undefined;
     } catch {
       return undefined;

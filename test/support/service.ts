@@ -5,10 +5,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, type Server } from 'node:net';
 import { Agent, request } from 'node:https';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { localAdminToken } from '../../src/apps/admin/local-secret.ts';
 import { exchange, type HttpAnswer } from './http.ts';
 import { issuerFromFile, type OcspIssuer } from './ocsp-client.ts';
 
@@ -57,6 +58,10 @@ export class Service {
   readonly ports: Ports;
   /** What `serve` is started with, e.g. `prlimit --nofile=256`. */
   launcher: readonly string[] = [];
+  /** What is run: of another version, where a test upgrades (test/support/other-version.ts). */
+  program = CLI;
+  /** A descriptor of the test's that `serve` gets as its descriptor 3. */
+  passed: number | undefined;
 
   private constructor(ports: Ports, env: Readonly<Record<string, string>>) {
     this.ports = ports;
@@ -100,14 +105,14 @@ export class Service {
   /** Starts without waiting; tells where its output begins. */
   spawn(...flags: readonly string[]): { readonly log: number; readonly out: number } {
     const from = { log: this.log.length, out: this.out.length };
-    const command = [...this.launcher, process.execPath, CLI, ...this.#global(), 'serve', ...flags];
+    const command = [...this.launcher, process.execPath, this.program, ...this.#global(), 'serve', ...flags];
     const child = spawn(command[0] as string, command.slice(1), {
       cwd: this.directory,
       env: this.#environment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', this.passed ?? 'ignore'],
     });
-    child.stdout.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
+    child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
+    child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
     this.#child = child;
     this.#exited = new Promise((done) => child.once('close', (code) => done(code)));
     endWithTest(child);
@@ -151,7 +156,7 @@ export class Service {
 
   /** One command that a test may want to kill, with what it reads from standard input. */
   command(args: readonly string[], input = ''): { readonly child: ChildProcess; readonly done: Promise<Ran> } {
-    return runProgram(process.execPath, [CLI, ...this.#global(), ...args], {
+    return runProgram(process.execPath, [this.program, ...this.#global(), ...args], {
       cwd: this.directory,
       env: this.#environment(),
       input,
@@ -175,7 +180,8 @@ export class Service {
     listener: keyof Ports = 'public',
     headers: Readonly<Record<string, string>> = {},
   ): Promise<HttpAnswer> {
-    return exchange({ port: this.ports[listener], path, headers });
+    const own = listener === 'admin' ? localBearer(this.data) : {};
+    return exchange({ port: this.ports[listener], path, headers: { ...own, ...headers } });
   }
 
   /** One request to the intake. `as`: null presents no certificate, absent the operator's. Rejects when no answer came. */
@@ -249,6 +255,11 @@ export class Service {
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('CERTSTATUS_'));
     return { ...Object.fromEntries(own), ...this.#env };
   }
+}
+
+/** What a script on the machine sends to the admin port; nothing before the service's first start. */
+export function localBearer(dataDir: string): Record<string, string> {
+  return existsSync(join(dataDir, 'admin', 'secret')) ? { authorization: `Bearer ${localAdminToken(dataDir)}` } : {};
 }
 
 const NOBODY: Credentials = { cert: Buffer.alloc(0), key: Buffer.alloc(0) };

@@ -142,7 +142,7 @@ export class EmbeddedStore implements Store, Population, Relay {
       await db.close();
       throw new Problem(
         'config',
-        `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}`,
+        `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}: start the version that wrote it`,
         { field: 'dataDir', value: dataDir },
       );
     }

@@ -349,11 +349,11 @@ function segmentName(seq: number): string {
   return `${String(seq).padStart(12, '0')}.ndjson`;
 }
 
-function firstSeq(name: string): number {
+export function firstSeq(name: string): number {
   return Number(name.slice(0, 12));
 }
 
-async function segmentsOf(dir: string): Promise<string[]> {
+export async function segmentsOf(dir: string): Promise<string[]> {
   const names = await readdir(dir).catch((error: unknown) => {
     throw new Problem('unavailable', `the audit log cannot be read: ${(error as Error).message}`, { field: dir });
   });

@@ -124,9 +124,13 @@ class Listener implements Front {
     });
   }
 
+  drain(): void {
+    this.#closing = true;
+  }
+
   /** The library does not show a request whose head is half there: it counts as arrived only if it is whole by the end of a quiet spell. */
   async close(graceMs: number): Promise<void> {
-    this.#closing = true;
+    this.drain();
     // Connections that the kernel has set up but not handed over would be reset with the port: take them in first.
     for (let turn = 0, before = -1; turn < 50 && before !== this.#connections; turn++) {
       before = this.#connections;

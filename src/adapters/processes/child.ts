@@ -12,6 +12,8 @@ export interface ChildProgram {
   }) => Promise<string | undefined>;
   /** What was counted since the last call. */
   readonly told: () => MetricChanges;
+  /** Each reply is the last of its connection from now on. */
+  readonly drain: () => void;
   readonly stop: (graceMs: number) => Promise<void>;
 }
 
@@ -60,6 +62,9 @@ export function runChild(program: (link: ChildLink) => Promise<ChildProgram>): v
       }
       case 'mark':
         send({ type: 'marked', mark: message.mark, told: told() });
+        return;
+      case 'drain':
+        running?.drain();
         return;
       case 'stop':
         void (running?.stop(message.graceMs) ?? Promise.resolve())

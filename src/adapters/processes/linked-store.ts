@@ -157,6 +157,7 @@ export class LinkedStore implements ResponderStore {
       case 'begin':
       case 'listen':
       case 'mark':
+      case 'drain':
       case 'stop':
         // Not for a store.
         return;

@@ -47,6 +47,8 @@ export type ToChild =
   | { readonly type: 'found'; readonly rows: readonly FoundRow[] }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly type: 'unanswered'; readonly id: number; readonly reason: string }
+  /** Each reply is the last of its connection from now on. */
+  | { readonly type: 'drain' }
   | { readonly type: 'stop'; readonly graceMs: number };
 
 /** From a responder process. */

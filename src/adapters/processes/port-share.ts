@@ -6,7 +6,8 @@
  * so kept connections may gather in one of them, single requests do not. That is `net._createServerHandle`, which no documentation
  * mentions, and by which node:cluster has done the same since its beginning.
  *
- * SO_REUSEPORT would let a second instance of the service join in silence. So each port is first claimed without it.
+ * SO_REUSEPORT would let a second instance of the service join in silence. So each port is first claimed without it. A socket that
+ * the service manager has opened is given to all, whatever the Node: its queue holds the clients that come between two versions.
  */
 import net, { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,13 +30,18 @@ const CLAIM_AGAIN_MS = 50;
  * @param binds `each`: every process binds the port itself, whatever the Node.
  * @throws Problem `config` when the port is somebody else's or cannot be had.
  */
-export async function sharePort(field: string, wanted: SharedListen, binds?: 'each'): Promise<SharedPort> {
+export async function sharePort(
+  field: string,
+  wanted: SharedListen & { readonly descriptor?: number | undefined },
+  binds?: 'each',
+): Promise<SharedPort> {
+  if (wanted.descriptor !== undefined) return passedOn(field, wanted, wanted.descriptor);
   const { address, family, port } = await claim(field, wanted);
   const { host } = wanted;
   if (binds === 'each' || hasReusePort(process.versions.node)) {
     return { host, port, handle: undefined, release: () => undefined };
   }
-  const handle = bound(address, port, family === 'IPv6' ? 6 : 4);
+  const handle = serverHandle(address, port, family === 'IPv6' ? 6 : 4);
   if (typeof handle === 'number') throw cannotListen(field, wanted, getSystemErrorName(handle));
   return { host, port, handle, release: () => handle.close() };
 }
@@ -71,17 +77,32 @@ function listenOnce({ host, port }: SharedListen): Promise<AddressInfo> {
   });
 }
 
-interface BoundHandle {
-  close(): void;
+function passedOn(field: string, wanted: SharedListen, descriptor: number): SharedPort {
+  const handle = serverHandle(null, null, -1, descriptor);
+  if (typeof handle === 'number') throw cannotListen(field, wanted, getSystemErrorName(handle));
+  const at: { address?: string; port?: number } = {};
+  handle.getsockname?.(at);
+  return { host: at.address ?? wanted.host, port: at.port ?? wanted.port, handle, release: () => handle.close() };
 }
 
-function bound(address: string, port: number, family: 4 | 6): BoundHandle | number {
+interface BoundHandle {
+  close(): void;
+  getsockname?(out: { address?: string; port?: number }): number;
+}
+
+/** Of an address, or of a descriptor. */
+function serverHandle(
+  address: string | null,
+  port: number | null,
+  family: 4 | 6 | -1,
+  descriptor?: number,
+): BoundHandle | number {
   const { _createServerHandle: create } = net as unknown as {
     _createServerHandle?: (
-      address: string,
-      port: number,
-      family: 4 | 6,
-      fd: undefined,
+      address: string | null,
+      port: number | null,
+      family: 4 | 6 | -1,
+      fd: number | undefined,
       flags: 0,
     ) => BoundHandle | number;
   };
@@ -91,7 +112,7 @@ function bound(address: string, port: number, family: 4 | 6): BoundHandle | numb
       value: process.version,
     });
   }
-  return create(address, port, family, undefined, 0);
+  return create(address, port, family, descriptor, 0);
 }
 
 function cannotListen(field: string, { host, port }: SharedListen, why: string): Problem {

@@ -141,6 +141,11 @@ export class Supervisor {
     });
   }
 
+  /** They say on each connection that its next reply is the last. One that is started meanwhile does not: it ends soon. */
+  drain(): void {
+    this.#tellAll({ type: 'drain' });
+  }
+
   /** They answer what has arrived, within `graceMs`. Resolves when none is left. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;

@@ -29,7 +29,10 @@ export interface PublicFrontOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly answer: Answer;
-  /** Where several processes accept from the port: a listening socket from another of them, or one of each (Node 22.12). */
+  /**
+   * Where several processes accept from the port: a listening socket from another of them, or one of each (Node 22.12). Also one from the
+   * service manager: `{ fd }`.
+   */
   readonly shared?: { readonly handle: object | undefined } | undefined;
   /** Beyond it the longest idle are closed; where none is idle, the newcomer is, unanswered. Keep it below the limit of open files. Default 15000. */
   readonly maxConnections?: number;
@@ -176,9 +179,13 @@ class Listener implements Front, BareHost {
     });
   }
 
-  async close(graceMs: number): Promise<void> {
+  drain(): void {
     this.closing = true;
     this.fallback.closing = true;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.drain();
     const kill = setTimeout(() => this.#destroyAll(), graceMs);
     // Connections that the kernel has set up but not handed over would be reset with the port: take them in first.
     for (let turn = 0, before = -1; turn < 50 && before !== this.#accepted; turn++) {
@@ -226,5 +233,8 @@ class Listener implements Front, BareHost {
 
 /** Connections that the kernel has set up and nobody has taken. */
 const BACKLOG = 4096;
-/** How long requests already on their way to an idle connection are waited for when the front closes. */
-const LINGER_MS = 100;
+/**
+ * How long requests already on their way to an idle connection are waited for when the front closes: the way around the world and
+ * back, and a client that is slow to begin. What comes later is reset, and lost where the client does not ask again.
+ */
+const LINGER_MS = 1000;

@@ -167,7 +167,7 @@ export class IssuerWatch {
       return `Redis does not answer${this.#trouble === undefined ? '' : `: ${this.#trouble}`}`;
     const { epoch, layout, missing } = this.#seen;
     if (epoch !== '' && layout !== LAYOUT_VERSION)
-      return `the ledger has layout ${layout}; this version reads layout ${LAYOUT_VERSION}`;
+      return `the ledger has layout ${layout}; this version reads layout ${LAYOUT_VERSION}: start the version that wrote it`;
     if (missing.length > 0) return `waiting for ${missing.join(', ')} to vouch for the ledger`;
     // No intake is named: then nobody could say that the ledger is complete.
     if (epoch === '') return 'there is no ledger yet';

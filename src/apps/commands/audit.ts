@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readJournal } from '../../adapters/journal/file-journal.ts';
+import { recordsAbout } from '../../core/certificate-history.ts';
 import type { JournalRecord } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
@@ -124,7 +125,7 @@ export function auditCommands(program: Command): void {
       for await (const record of readJournal(auditDir(config), 0)) {
         if (Date.parse(record.at) > until) break;
         if (options.issuer !== undefined && record.issuer !== options.issuer) continue;
-        for (const what of about(record, serial))
+        for (const what of recordsAbout(record, serial))
           events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
       }
       print(
@@ -161,30 +162,6 @@ function activated({ seq, at, detail }: JournalRecord): Activated {
 
 function instant(text: string | undefined, flag: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, flag);
-}
-
-/** What a record says about one serial. */
-function* about(record: JournalRecord, serial: string): Generator<string> {
-  for (const change of record.changes ?? []) {
-    if (change.serial !== serial) continue;
-    const status =
-      change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
-    yield `${record.type}: ${status}, revision ${change.revision}`;
-  }
-  const { responses, live, removed } = (record.detail ?? {}) as {
-    responses?: readonly (readonly [string, number, string, string, string, string, string])[];
-    live?: readonly (readonly [string, number, string, string, string, string, string])[];
-    removed?: readonly string[];
-  };
-  for (const [signed, revision, status, thisUpdate, nextUpdate, sha1, sha256] of responses ?? []) {
-    if (signed === serial)
-      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
-  }
-  for (const [signed, revision, status, thisUpdate, nextUpdate, hash, digest] of live ?? []) {
-    if (signed === serial)
-      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, for one request with a nonce and a ${hash} CertID, SHA-256 of the response ${digest}`;
-  }
-  if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
 }
 
 /**

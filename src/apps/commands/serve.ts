@@ -1,5 +1,6 @@
 /** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { serviceManager } from '../../adapters/system/service-manager.ts';
 import { createDemoIfNew, announceDemo } from '../demo-start.ts';
 import { loadConfig, ROLES, type Role } from '../config.ts';
 import { makeLog } from '../log.ts';
@@ -30,12 +31,16 @@ export function serveCommand(program: Command): void {
           { node: process.versions.node },
           `this Node release is past its end of life (${ended}); 22 or 24 is advised`,
         );
+      const manager = serviceManager(process.env, process.pid, (reason) =>
+        log.warn({ reason }, 'systemd is not told that this process serves'),
+      );
       const service = await startService(loaded, log);
       // Before anybody is told that it serves: a signal from here on is a clean stop.
       const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) {
           process.once(signal, () => {
             log.info({ signal }, 'stopping: finishing what has arrived');
+            manager.stopping();
             // A second signal does not wait.
             process.once(signal, () => process.exit(1));
             void service.stop(signal).then(resolve, (error: unknown) => {
@@ -47,6 +52,7 @@ export function serveCommand(program: Command): void {
         }
       });
       log.info(service.addresses, 'serving');
+      manager.ready();
       await announceDemo(service).catch((error: unknown) =>
         log.error({ err: error }, 'the demo certificates could not be recorded'),
       );

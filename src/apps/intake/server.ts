@@ -261,7 +261,8 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  addCrlRoutes(app, { store, clock: core.clock, log: core.log, publisherOf: parts.publisherOf, issuerOf });
+  const { clock, log, journal } = core;
+  addCrlRoutes(app, { store, clock, log, journal, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);

@@ -32,7 +32,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Keys and HSMs:': ['key'],
   'A CA whose key is never online:': ['offline'],
   'Prove:': ['audit', 'report', 'reconcile', 'sample', 'lint'],
-  'Look:': ['overview', 'status', 'explain', 'probe', 'bench'],
+  'Look:': ['overview', 'sign-in', 'status', 'explain', 'probe', 'bench'],
 };
 
 const FIRST_STEPS = `

@@ -59,6 +59,7 @@ runChild(async (link) => {
       return opened.noOrigin;
     },
     told: () => teller.changes(),
+    drain: () => fronts.forEach((front) => front.drain()),
     async stop(graceMs) {
       responder.misses.stop();
       await Promise.all(fronts.map((front) => front.close(graceMs)));

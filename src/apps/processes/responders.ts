@@ -32,6 +32,7 @@ export interface ResponderProcesses {
   readonly notReady: () => string | undefined;
   /** Resolves when what they have counted so far is in the metrics. */
   counted(): Promise<void>;
+  drain(): void;
   close(graceMs: number): Promise<void>;
 }
 
@@ -101,6 +102,7 @@ export async function openResponderProcesses(
     notReady: () =>
       supervisor.views.some(({ state }) => state === 'serving') ? undefined : 'no responder process serves',
     counted: () => supervisor.heard(),
+    drain: () => supervisor.drain(),
     close: (graceMs) => supervisor.stop(graceMs),
   };
 }

@@ -101,12 +101,13 @@ async function openFronts(
 ): Promise<Listening> {
   const { listen } = config;
   const bounds = fittingBounds(config, openFilesLimit());
+  const { descriptor } = listen.public;
   const front = await openPublicFront({
     ...(shared ?? listen).public,
     hold: listen.public.hold,
     maxConnections: bounds.public,
     shed: metrics.shed('public'),
-    shared: shared?.public,
+    shared: shared?.public ?? (descriptor === undefined ? undefined : { handle: { fd: descriptor } }),
     answer,
   });
   const origin = (shared ?? listen).origin;

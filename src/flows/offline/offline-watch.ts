@@ -28,6 +28,9 @@ export interface WatchedMaterial {
 
 /** What the status page shows. */
 export interface OfflineNotice {
+  readonly issuer: string;
+  /** When the material ends, or the 24 hours of a revocation. */
+  readonly endsAt: EpochMs;
   readonly level: 'warning' | 'failing';
   readonly what: string;
   readonly advice: string;
@@ -103,6 +106,8 @@ export class OfflineWatch {
       const { issuer, kind, what, endsAt } = material;
       const left = endsAt - nowMs;
       notices.push({
+        issuer,
+        endsAt,
         level: left <= 0 ? 'failing' : 'warning',
         what:
           left <= 0
@@ -114,6 +119,8 @@ export class OfflineWatch {
     for (const [issuer, recordedAt] of this.unlisted) {
       const dueAt = recordedAt + LISTED_WITHIN_MS;
       notices.push({
+        issuer,
+        endsAt: dueAt,
         level: nowMs > dueAt ? 'failing' : 'warning',
         what: `${issuer}: a revocation recorded ${rfc3339(recordedAt)} is on no CRL; its 24 hours end ${rfc3339(dueAt)} (BR 4.9.7).`,
         advice: `certstatus offline export --issuer ${issuer} --crl --out FILE, then offline sign where the key is, then offline import.`,
