@@ -1,4 +1,4 @@
-/** What every command has in common: help that teaches, and options that are spelled alike. Their examples run in e2e/manual.test.ts. */
+/** What every command has in common: help that teaches, and options that are spelled alike. Their examples run in e2e/manual-*.test.ts: support/examples.ts. */
 import assert from 'node:assert/strict';
 import type { Command } from 'commander';
 import { describe, it } from 'node:test';

@@ -35,6 +35,9 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Look:': ['overview', 'sign-in', 'status', 'explain', 'probe', 'bench'],
 };
 
+/** Groups that have no plural. */
+const IN_ONE_FORM = ['import', 'mass', 'offline', 'audit', 'compromised-key'];
+
 const FIRST_STEPS = `
 Examples:
   certstatus serve --demo        a demo CA, served at once
@@ -55,6 +58,9 @@ export function teach(program: Command): void {
     .addHelpCommand(new Command('help').argument('[command]').description('the help of a command').helpGroup('Look:'))
     .addHelpText('after', FIRST_STEPS)
     .configureHelp({ subcommandTerm: (command) => [command.name(), ...places(command)].join(' ') });
+  // Nobody has to remember whether it is `key list` or `keys list`.
+  for (const group of program.commands)
+    if (group.commands.length > 0 && !IN_ONE_FORM.includes(group.name())) group.alias(`${group.name()}s`);
   for (const [path, command] of commandsOf(program)) {
     const json = process.argv.includes('--json');
     if (path !== '') command.helpCommand(false);
