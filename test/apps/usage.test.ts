@@ -72,17 +72,24 @@ describe('a command that is used wrongly', () => {
       assert.equal(stdout, '');
       assert.ok(stderr.trimEnd().split('\n').length <= 2, 'one line, and where to read more');
     });
-
-    it(`names ${what} as an object with --json`, () => {
-      const { stderr, stdout } = run(['--json', ...args]);
-      const lines = stderr.trimEnd().split('\n');
-      assert.equal(lines.length, 1, stderr);
-      const { code, message } = JSON.parse(lines[0] as string) as { code: string; message: string };
-      assert.equal(code === 'usage', status === 2);
-      assert.ok(message.length > 5);
-      assert.equal(stdout, '');
-    });
   }
+
+  it('is told so in one JSON object with --json', () => {
+    for (const [args, status, code] of [
+      [['crl', 'list'], 2, 'usage'],
+      [['crl', 'list', '--issuer', 'dmo'], 1, 'not-found'],
+      [['lint', 'none.crl'], 1, 'invalid'],
+      [['overview'], 1, 'unavailable'],
+    ] as const) {
+      const { status: ended, stderr, stdout } = run(['--json', ...args]);
+      assert.equal(ended, status);
+      assert.equal(stdout, '');
+      assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+      const problem = JSON.parse(stderr) as { code: string; message: string };
+      assert.equal(problem.code, code);
+      assert.ok(problem.message.length > 5);
+    }
+  });
 
   it('says of a port that another service has what to do', () => {
     // A plain TCP listener in a process of its own, which speaks no TLS.
