@@ -58,7 +58,7 @@ ${admin.join('\n')}
 
 ${
   prometheusPort === undefined
-    ? 'Prometheus is not installed here; with it (apt-get install prometheus) the same command starts one with the rules of deploy/prometheus.'
+    ? 'Prometheus is not installed here; with it (apt-get install prometheus; systemctl disable --now prometheus) the same command starts one with the rules of deploy/prometheus.'
     : `Prometheus, with the rules of deploy/prometheus:
   http://127.0.0.1:${prometheusPort}/alerts`
 }

@@ -86,12 +86,7 @@ describe('certstatus probe', () => {
   });
 
   it('says in words that the origin listener is not for every client', async () => {
-    const { code, stdout } = await service.run(
-      'probe',
-      service.url('/OcspServer', 'origin'),
-      '--ca',
-      service.demo.ca,
-    );
+    const { code, stdout } = await service.run('probe', service.url('/OcspServer', 'origin'), '--ca', service.demo.ca);
     assert.equal(code, 1);
     assert.match(
       stdout,

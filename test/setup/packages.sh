@@ -19,6 +19,8 @@ packages=(
   'softhsm2-util softhsm2'
   'pkcs11-tool opensc'
   'redis-server redis-server'
+  'prometheus prometheus'
+  'amtool prometheus-alertmanager'
   'swift-proxy-server swift-proxy'
   'swift-object-server swift-object'
   'swift-container-server swift-container'

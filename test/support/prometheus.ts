@@ -147,11 +147,10 @@ export class PrometheusServer {
     return groups.flatMap(({ rules }) => rules);
   }
 
-  /** An instant vector: labels and value. */
-  async query(expr: string): Promise<readonly { readonly metric: Readonly<Record<string, string>>; value: number }[]> {
-    type Sample = { readonly metric: Record<string, string>; readonly value: readonly [number, string] };
-    const { result } = (await this.#api(`query?query=${encodeURIComponent(expr)}`)) as { result: readonly Sample[] };
-    return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
+  /** When the group that was evaluated longest ago was. */
+  async evaluatedAt(): Promise<number> {
+    const { groups } = (await this.#api('rules')) as { groups: readonly { readonly lastEvaluation: string }[] };
+    return Math.min(...groups.map(({ lastEvaluation }) => Date.parse(lastEvaluation)));
   }
 
   async #api(path: string): Promise<unknown> {

@@ -433,13 +433,7 @@ export class MassRevocations {
     return { plan, run, waiting, failure, ...paceOf(samples, plan.counts.selected, waiting + unrecorded) };
   }
 
-  async #journal(
-    type: MassRecord,
-    plan: MassPlan,
-    actor: string,
-    what: string,
-    detail: object,
-  ): Promise<void> {
+  async #journal(type: MassRecord, plan: MassPlan, actor: string, what: string, detail: object): Promise<void> {
     const description = `mass revocation ${plan.id} ${type.slice('mass.'.length)}: ${what}`;
     await this.#parts.journal.append([{ type, actor, description, detail: { plan: plan.id, ...detail } }]);
   }
