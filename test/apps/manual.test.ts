@@ -8,7 +8,9 @@ import { makeProgram } from '../../src/apps/program.ts';
 const program = makeProgram();
 const commands = commandsOf(program);
 /** `report` does something itself, and has a command below it. */
-const leaves = [...commands].filter(([path, { commands: below }]) => path === 'report' || (path !== '' && below.length === 0));
+const leaves = [...commands].filter(
+  ([path, { commands: below }]) => path === 'report' || (path !== '' && below.length === 0),
+);
 /** As a person sees it. */
 const helpOf = (command: Command): string => {
   let text = '';
