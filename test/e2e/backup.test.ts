@@ -165,7 +165,7 @@ describe('backup', () => {
     // One whose CRL is gone: the drill says so, and does not pass.
     const bad = copied('bad');
     for (const path of filesBelow(join(bad, 'crl'))) if (path.endsWith('.crl')) truncateSync(path, 20);
-    const failed = await run('drill', '--from', bad);
+    const failed = await run('drill', '--backup', bad);
     assert.equal(failed.code, 1);
     assert.match(failed.stdout, /"verdict": "failed"/);
   });

@@ -222,6 +222,13 @@ describe('mass revocation from the shell', () => {
     assert.match(start.stderr, /no certificate/);
     const list = await service.json('mass', 'list');
     assert.ok(list.length >= 3);
+    // A plan that nobody will start is removed, and the log keeps it; one that was started is evidence.
+    assert.deepEqual(await service.json('mass', 'discard', plan.id), { plan: plan.id, discarded: true });
+    assert.equal((await service.json('mass', 'list')).length, list.length - 1);
+    assert.match((await service.run('mass', 'start', plan.id, '--digest', plan.digest)).stderr, /no such plan/);
+    assert.match((await service.run('audit', 'export', '--type', 'mass.discarded')).stdout, new RegExp(plan.digest));
+    const begun = list.find(({ state }: { state: string }) => state === 'done') as { id: string };
+    assert.match((await service.run('mass', 'discard', begun.id)).stderr, /was started and is done: it stays, as evidence/);
   });
 
   it('plans without the service, and goes on when it is started', async () => {

@@ -264,10 +264,15 @@ describe('a CA with sharded CRLs', () => {
       file,
       stringify({ ...rest, crl: { ...crl, shards: { ...configured, url: service.url('/new/{shard}.crl') } } }),
     );
+    // Said before somebody starts it.
+    const checked = await service.run('check-config');
+    assert.equal(checked.code, 1);
+    assert.match(checked.stdout, /T-38 .*no other URL can be that of their CRL/);
     const { code, stderr } = await service.run('serve');
     assert.equal(code, 1);
     assert.match(stderr, /no other URL can be that of their CRL/);
     writeFileSync(file, stringify({ ...rest, crl }));
+    assert.doesNotMatch((await service.run('check-config')).stdout, /T-38/);
     await service.start();
     assert.deepEqual((await listed(4)).serials, serialsOf4);
   });

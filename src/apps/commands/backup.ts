@@ -1,16 +1,15 @@
 /** `backup create|check|restore|drill`: what a data directory is worth, kept elsewhere, and the proof that it can be brought back. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { Problem } from '../../core/problem.ts';
-
 import { openApi, type Api } from '../api.ts';
 import { drillRestore, type DrillReport } from '../backup/drill.ts';
 import { checkBackup, restoreBackup, takeBackup, type Taken } from '../backup/take.ts';
 import { loadConfig, type Loaded } from '../config.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { makeLog } from '../log.ts';
-import { startProgress } from '../progress.ts';
-import { loadOptions, print } from './context.ts';
+import { loadOptions, print, progressOf } from './context.ts';
+import { countTo, mayWrite, yesOption } from './options.ts';
 
 export function backupCommands(program: Command): void {
   const backup = program
@@ -41,16 +40,17 @@ export function backupCommands(program: Command): void {
     .description(
       'takes a backup, restores it beside the running service, serves it without keys, asks for random certificates, and reports',
     )
-    .option('--from <directory>', 'a backup that is there already')
-    .option('--certificates <count>', 'asked for, of each issuer', count, 200)
+    .option('--backup <directory>', 'one that is there already')
+    .option('--certificates <count>', 'asked for, of each issuer', countTo(99_999), 200)
     .option('--out <file>', 'the report as Markdown, beside what is printed')
+    .addOption(yesOption())
     .action(drill);
 }
 
 async function create({ out }: { out: string }, command: Command): Promise<void> {
   const loaded = loadConfig(loadOptions(command));
   await withStore(loaded, async (api) => {
-    const progress = startProgress('backup create', 'octets');
+    const progress = progressOf(command, 'backup create', 'octets');
     let taken: Taken;
     try {
       taken = await takeBackup(loaded.config, api, out, Date.now(), progress);
@@ -72,7 +72,7 @@ async function create({ out }: { out: string }, command: Command): Promise<void>
 }
 
 async function check(directory: string, _options: object, command: Command): Promise<void> {
-  const progress = startProgress('backup check', 'octets');
+  const progress = progressOf(command, 'backup check', 'octets');
   const checked = await checkBackup(directory, progress).finally(() => progress.end());
   if (checked.problems.length > 0) process.exitCode = 1;
   print(
@@ -83,7 +83,7 @@ async function check(directory: string, _options: object, command: Command): Pro
 }
 
 async function restore(directory: string, { into }: { into: string }, command: Command): Promise<void> {
-  const progress = startProgress('backup restore', 'octets');
+  const progress = progressOf(command, 'backup restore', 'octets');
   const manifest = await restoreBackup(directory, into, progress).finally(() => progress.end());
   print(command, { dataDir: resolve(into), leftOut: manifest.leftOut }, () =>
     [
@@ -95,9 +95,10 @@ async function restore(directory: string, { into }: { into: string }, command: C
 }
 
 async function drill(
-  { from, certificates, out }: { from?: string; certificates: number; out?: string },
+  { backup: from, certificates, out, yes }: { backup?: string; certificates: number; out?: string; yes?: boolean },
   command: Command,
 ): Promise<void> {
+  if (out !== undefined) await mayWrite(out, yes);
   const loaded = loadConfig(loadOptions(command));
   if (loaded.config.store.kind !== 'embedded')
     throw new Problem(
@@ -109,7 +110,7 @@ async function drill(
       },
     );
   await withStore(loaded, async (api) => {
-    const progress = startProgress('backup drill', 'octets');
+    const progress = progressOf(command, 'backup drill', 'octets');
     const report = await drillRestore(loaded, api, from, certificates, makeLog('error'), progress).finally(() =>
       progress.end(),
     );
@@ -193,9 +194,4 @@ ${findings.length === 0 ? 'No finding.' : `## Findings\n\n${findings.map((line) 
 
 To be brought from elsewhere after a real loss: ${manifest.leftOut.map(({ path }) => path).join(', ') || 'nothing'}.
 `;
-}
-
-function count(value: string): number {
-  if (!/^\d{1,5}$/.test(value)) throw new InvalidArgumentError('Not a number from 0 to 99999.');
-  return Number(value);
 }

@@ -19,6 +19,7 @@ import { startProgress } from '../progress.ts';
 import { VERSION } from '../version.ts';
 import { lastRecord } from './audit.ts';
 import { loadOptions } from './context.ts';
+import { mayWrite, yesOption } from './options.ts';
 
 interface Options {
   readonly issuer?: string;
@@ -27,6 +28,7 @@ interface Options {
   readonly audit?: readonly string[];
   readonly format: 'md' | 'json';
   readonly out?: string;
+  readonly yes?: boolean;
   readonly offline?: boolean;
 }
 
@@ -36,14 +38,16 @@ export function complianceCommand(report: Command): void {
     // --issuer after `revocations` is that command's own.
     .enablePositionalOptions()
     .option('--issuer <id>', 'issuer; not needed where there is one')
-    .option('--from <date>', 'first day or RFC 3339 instant of the period')
-    .option('--to <date>', 'first day or instant after the period (default: now)')
+    .option('--from <instant>', 'first day of the period, like 2026-11-20, or RFC 3339 instant')
+    .option('--to <instant>', 'first day or instant after the period (default: now)')
     .option('--audit <directory...>', 'audit logs of other processes of the service')
     .addOption(new Option('--format <format>', 'form of the report').choices(['md', 'json']).default('md'))
-    .option('--out <file>', 'write it there, and its SHA-256 to <file>.sha256')
+    .option('--out <file>', 'writes it there, and its SHA-256 to <file>.sha256')
+    .addOption(yesOption())
     .option('--offline', 'do not ask ledger or service whether the end of the audit log is there')
     .action(async (options: Options, command: Command) => {
       const nowMs = Date.now();
+      if (options.out !== undefined) await mayWrite(options.out, options.yes);
       if (options.from === undefined)
         throw new Problem('invalid', 'the first day of the period is needed, e.g. --from 2026-11-20', { field: '--from' }); // prettier-ignore
       const from = instant(options.from, '--from');

@@ -51,10 +51,7 @@ interface Own {
 const KEY_TYPES = ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384'] as const;
 
 export function keyCommands(program: Command): void {
-  const key = program
-    .command('key')
-    .alias('keys')
-    .description('tokens (HSMs), the keys in them, and responder certificates');
+  const key = program.command('key').description('tokens (HSMs), the keys in them, and responder certificates');
 
   blocklistCommand(key);
   own(key.command('list'))

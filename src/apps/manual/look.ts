@@ -10,6 +10,13 @@ export const LOOK_LESSONS: Lessons = {
     exits: '0 ok or only warnings, 1 a promise is broken or no service answers, 2 wrong usage',
     more: 'deploy/README.md',
   },
+  'sign-in': {
+    about:
+      "Prints a link that signs you in to the status page. It must run on the service's machine as the service's user, because the link is made from a secret in the data directory.",
+    when: 'Use it to look at the page, a certificate or the audit log in a browser; to enter a share of a PIN sign in with a client certificate. From another machine first: ssh -L 9090:127.0.0.1:9090 <machine>.', // prettier-ignore
+    examples: [{ run: 'certstatus sign-in' }],
+    prints: 'the link: good for 5 minutes, and for one time',
+  },
   status: {
     about:
       'Says what is recorded and published about one certificate: status, revision, the OCSP answer and the CRL. It asks the ledger, not the public port.',
@@ -55,12 +62,5 @@ export const LOOK_LESSONS: Lessons = {
     prints: 'right replies, rate, latency in ms at p50, p90, p99 and p99.9, and every kind of wrong reply',
     exits: '0 every reply was right, 1 one was wrong, 2 wrong usage',
     more: 'bench/README.md',
-  },
-  'sign-in': {
-    about:
-      'Prints a link that signs you in to the status page: good for five minutes, and for one time. It is made from a secret in the data directory, so it must run on the machine of the service, as its user.',
-    when: 'Use it for a look at the page; to enter a share of a PIN sign in with a client certificate of your own.',
-    examples: [{ run: 'certstatus sign-in' }],
-    prints: 'the link; from another machine first: ssh -L 9090:127.0.0.1:9090 <machine>',
   },
 };

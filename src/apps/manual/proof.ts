@@ -31,6 +31,15 @@ export const PROOF_LESSONS: Lessons = {
     ],
     prints: 'instant, record number, issuer, what happened, and who did it',
   },
+  report: {
+    about:
+      "Says of every duty in the CA's documents whether it was met in a period, with figures, the worst case and where to look. It reads the audit log and the files of the data directory, and works beside a running service.",
+    when: 'Use it for the auditors: for a day, a month or the year of an audit.',
+    examples: [{ run: 'certstatus report --issuer demo --from 2026-11-20 --out report.md || test $? = 1', does: 'exit 1: a demo CA does not meet every duty' }], // prettier-ignore
+    prints: 'the report as Markdown, or as JSON with --format json; with --out also the SHA-256 of the file',
+    exits: '0 every duty was met as far as a program can show, 1 one was not, 2 wrong usage',
+    more: 'deploy/guide/prove.md',
+  },
   'report revocations': {
     about:
       'Shows the clock of each revocation: aware, recorded, seen by OCSP and on the CRL, against the limit of its clause. It reads the audit log and works beside a running service.',

@@ -72,40 +72,4 @@ export const RUN_LESSONS: Lessons = {
     ],
     prints: 'the script',
   },
-  'backup create': {
-    about:
-      'Copies the data directory: ledger and answers as of one moment, CRLs, issuers, configuration, and the audit log last. It leaves every private key out (CT-6.2.5), and says which.',
-    when: 'Use it every day, on the machine of the service, while it runs or is stopped.',
-    examples: [{ run: 'certstatus backup create --out backup-1' }],
-    prints: 'files, octets, last record of the audit log, SHA-256 of the manifest, and what was left out',
-    more: 'deploy/guide/backup.md',
-  },
-  'backup check': {
-    about:
-      'Reads a backup again: size and digest of every file, and the hash chain of the audit log. It changes nothing.',
-    when: 'Use it after a backup was moved, and before it is needed.',
-    examples: [{ run: 'certstatus backup create --out backup-2 && certstatus backup check backup-2' }],
-    prints: 'what is wrong, and what is in it',
-    exits: '0 whole, 1 damaged, 2 wrong usage',
-    more: 'deploy/guide/backup.md',
-  },
-  'backup restore': {
-    about:
-      'Checks a backup and puts it into an empty directory, which becomes a data directory. What was left out (private keys) has to be brought there by you.',
-    when: 'Use it after a loss; certstatus backup drill tries it without one.',
-    examples: [
-      { run: 'certstatus backup create --out backup-3 && certstatus backup restore backup-3 --into restored' },
-    ],
-    prints: 'what is to be brought from elsewhere, and what to do next',
-    more: 'deploy/guide/backup.md',
-  },
-  'backup drill': {
-    about:
-      'Takes a backup, restores it beside the running service, serves it from there without keys, and asks over HTTP for random certificates. It reports the recovery time and how long the restored answers last.',
-    when: 'Use it at least once a year (CT-5.7.1.1-a), and after every change of machines.',
-    examples: [{ run: 'certstatus backup drill --out drill.md' }],
-    prints: 'the report, as Markdown',
-    exits: '0 everything was right, 1 there are findings, 2 wrong usage',
-    more: 'deploy/guide/backup.md',
-  },
 };

@@ -1,5 +1,6 @@
 /** Puts the lessons into `--help`: groups by what one wants, what a command is for, examples, what it prints, where to read more. */
 import { Command } from 'commander';
+import { BACKUP_LESSONS } from './backup.ts';
 import { CRL_LESSONS } from './crls.ts';
 import { EVENT_LESSONS } from './events.ts';
 import { KEY_LESSONS } from './keys.ts';
@@ -15,6 +16,7 @@ export const LESSONS: Lessons = {
   ...EVENT_LESSONS,
   ...MASS_LESSONS,
   ...CRL_LESSONS,
+  ...BACKUP_LESSONS,
   ...KEY_LESSONS,
   ...OFFLINE_LESSONS,
   ...PROOF_LESSONS,
@@ -23,14 +25,18 @@ export const LESSONS: Lessons = {
 
 /** In the order in which `certstatus --help` shows them. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  'Set up and run:': ['serve', 'init', 'issuer', 'check-config', 'backup', 'completion'],
+  'Set up and run:': ['serve', 'init', 'issuer', 'check-config', 'completion'],
   'Tell it what the CA does:': ['issue', 'revoke', 'wait', 'import', 'revoke-many', 'mass', 'drill', 'compromised-key'],
   'CRLs:': ['crl', 'archive'],
+  'Backups:': ['backup'],
   'Keys and HSMs:': ['key'],
   'A CA whose key is never online:': ['offline'],
   'Prove:': ['audit', 'report', 'reconcile', 'sample', 'lint'],
   'Look:': ['overview', 'sign-in', 'status', 'explain', 'probe', 'bench'],
 };
+
+/** Groups that have no plural. */
+const IN_ONE_FORM = ['import', 'mass', 'offline', 'audit', 'compromised-key'];
 
 const FIRST_STEPS = `
 Examples:
@@ -52,6 +58,9 @@ export function teach(program: Command): void {
     .addHelpCommand(new Command('help').argument('[command]').description('the help of a command').helpGroup('Look:'))
     .addHelpText('after', FIRST_STEPS)
     .configureHelp({ subcommandTerm: (command) => [command.name(), ...places(command)].join(' ') });
+  // Nobody has to remember whether it is `key list` or `keys list`.
+  for (const group of program.commands)
+    if (group.commands.length > 0 && !IN_ONE_FORM.includes(group.name())) group.alias(`${group.name()}s`);
   for (const [path, command] of commandsOf(program)) {
     const json = process.argv.includes('--json');
     if (path !== '') command.helpCommand(false);
