@@ -195,6 +195,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const intake = openIntake(core, signing, archive, tokens, mass, reconciliations, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  // A version that cannot use its store must not replace those that serve from memory. Once it could, an outage of the store is
+  // everybody's, and sending clients elsewhere helps nobody.
+  let relied = !roles.has('responder');
+  const hasNothing = (): string | undefined => {
+    relied ||= store.failure === undefined;
+    return relied ? undefined : `the store could not be used since the start: ${store.failure}`;
+  };
   const admin = makeAdmin({
     exporter: new Exporter(metrics.set),
     // A process that does not tell is not waited for.
@@ -204,7 +211,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     },
     status: () => statusOf(sources, archive?.view),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
-    notReady: () => (stopping ? 'stopping' : processes?.notReady()),
+    notReady: () => (stopping ? 'stopping' : (hasNothing() ?? processes?.notReady())),
     maxConnections,
   });
   undo.push(() => admin.close());
