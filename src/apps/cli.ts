@@ -24,6 +24,7 @@ import { reconcileCommand } from './commands/reconcile.ts';
 import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
+import { sizeCommand } from './commands/size.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('certstatus')
@@ -66,6 +67,7 @@ for (const add of [
   checkConfigCommand,
   auditCommands,
   benchCommand,
+  sizeCommand,
 ]) {
   add(program);
 }
