@@ -1,7 +1,7 @@
 /**
  * `npm run fleet`: the whole set-up on one machine with real processes. A Redis as deploy/redis/ configures it, an HSM (SoftHSM2),
  * two intakes, two signers, three responders and a monitor, for a demo CA whose keys are in the HSM; two persons enter
- * their shares of the PIN. What dies is started again, as a service manager would. Ctrl-C ends all of it, and whatever this process
+ * their shares of the PIN. A Prometheus with the shipped rules watches all of it, where it is installed. What dies is started again, as a service manager would. Ctrl-C ends all of it, and whatever this process
  * dies of, the kernel ends the rest.
  *
  *   --data DIR         where everything lies, and is found again (default ./data-fleet)
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Fleet, credentialFiles, type FleetToken } from '../../test/support/fleet.ts';
 import type { Member, MemberRole } from '../../test/support/member.ts';
+import { missingPrometheus, PrometheusServer } from '../../test/support/prometheus.ts';
 import { needsRedis, RedisServer } from '../../test/support/redis.ts';
 import { guide, nginxFiles } from './guide.ts';
 import { demoToken, HOLDERS, missingSofthsm, THRESHOLD, TOKEN, type DemoToken } from './token.ts';
@@ -74,12 +75,13 @@ async function run(data: string, basePort: number, withToken: boolean): Promise<
     ...(withToken && { token: async (keys: string): Promise<FleetToken> => (token = await demoToken(data, keys)) }),
   });
 
+  const prometheus = watcher(fleet, basePort + 39);
   let stopping = false;
   const stop = async (): Promise<never> => {
     if (stopping) process.exit(1);
     stopping = true;
     say('\nfleet: stopping; again: at once');
-    await fleet.stop();
+    await Promise.all([fleet.stop(), prometheus?.stop()]);
     await redis.stop();
     process.exit(0);
   };
@@ -95,9 +97,22 @@ async function run(data: string, basePort: number, withToken: boolean): Promise<
     say(`fleet: ${HOLDERS.slice(0, THRESHOLD).join(' and ')} have activated the keys in both signers`);
   }
   await recordSamples(fleet);
+  await prometheus?.start();
   nginxFiles(fleet, basePort + 38);
-  say(guide({ fleet, data, redis, redisPassword: passwordFile(data, 'operator'), token, nginxPort: basePort + 38 }));
+  const redisPassword = passwordFile(data, 'operator');
+  say(guide({ fleet, data, redis, redisPassword, token, nginxPort: basePort + 38, prometheusPort: prometheus?.port }));
   await watch(fleet, redis, token !== undefined, () => stopping);
+}
+
+/** A Prometheus as deploy/prometheus configures it; undefined where none is installed. */
+function watcher(fleet: Fleet, port: number): PrometheusServer | undefined {
+  if (missingPrometheus !== false) return undefined;
+  return new PrometheusServer({
+    directory: join(fleet.directory, 'prometheus'),
+    port,
+    targets: fleet.members.map(({ name, role, ports }) => ({ instance: name, role, admin: ports.admin })),
+    runbooks: `file://${join(DEPLOY, 'guide')}/`,
+  });
 }
 
 /** Each person with a client certificate and a share of their own, as over a network. */

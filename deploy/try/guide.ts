@@ -15,11 +15,13 @@ export interface Guide {
   readonly redisPassword: string;
   readonly token: DemoToken | undefined;
   readonly nginxPort: number;
+  /** Undefined where no Prometheus is installed. */
+  readonly prometheusPort: number | undefined;
 }
 
 const here = (path: string): string => relative(process.cwd(), path) || path;
 
-export function guide({ fleet, data, redis, redisPassword, token, nginxPort }: Guide): string {
+export function guide({ fleet, data, redis, redisPassword, token, nginxPort, prometheusPort }: Guide): string {
   const [intake] = fleet.intakes as [Member];
   const [signer] = fleet.signers as [Member];
   const ca = here(fleet.demoFile('ca.pem'));
@@ -54,6 +56,13 @@ ${ask((fleet.responders[1] as Member).ports.public, 'revoked')}
 Status pages:
 ${admin.join('\n')}
 
+${
+  prometheusPort === undefined
+    ? 'Prometheus is not installed here; with it (apt-get install prometheus; systemctl disable --now prometheus) the same command starts one with the rules of deploy/prometheus.'
+    : `Prometheus, with the rules of deploy/prometheus:
+  http://127.0.0.1:${prometheusPort}/alerts`
+}
+
 Make it fail (what is seen, and how it heals: deploy/README.md):
   kill -STOP ${redis.pid}; sleep 75; kill -CONT ${redis.pid}      # the Redis hangs for longer than good is served
   ${operator} FLUSHALL
@@ -65,7 +74,8 @@ ${activations.join('\n')}
     token === undefined
       ? ''
       : `
-  mv ${here(token.files)} ${here(token.files)}.away; sleep 60; mv ${here(token.files)}.away ${here(token.files)}   # the HSM is away`
+  mv ${here(token.files)} ${here(token.files)}.away; sleep 360; mv ${here(token.files)}.away ${here(token.files)}   # the HSM is away
+    After 4 minutes TokenUnusable and KeyUnusable fire; every certificate is still answered. What to do: deploy/guide/runbook.md`
   }
 
 Ctrl-C ends everything; the same command finds it again.

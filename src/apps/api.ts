@@ -25,10 +25,10 @@ import { responderChanges } from './responder-life.ts';
 import { Keyring } from './signing-keys.ts';
 
 export interface Api {
-  /** The JSON of the answer. @throws Problem as the intake says it. */
-  call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
-  /** An answer of one line each, as they come; empty lines are left out. @throws Problem as the intake says it. */
-  lines(path: string): AsyncIterable<string>;
+  /** The JSON of the answer. @param withinMs of silence; 30 s when nothing is said. @throws Problem as the intake says it. */
+  call(method: 'GET' | 'POST', path: string, body?: object, withinMs?: number): Promise<unknown>;
+  /** An answer of one line each, as they come; empty lines are left out. With a body it is a POST. @throws Problem as the intake says it. */
+  lines(path: string, body?: object): AsyncIterable<string>;
   /** Rows of an existing CA's records. In process they need not be written and read once more: this program has read them. */
   importRows(issuer: string, source: string, rows: readonly ImportRow[]): Promise<ImportAnswer>;
   /** Where the answers come from, for people. */
@@ -114,7 +114,7 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
     ca: read('ca', cli.ca),
     timeout: TIMEOUT_MS,
   });
-  const call: Api['call'] = (method, path, body) =>
+  const call: Api['call'] = (method, path, body, withinMs = TIMEOUT_MS) =>
     new Promise((resolve, reject) => {
       const payload = body === undefined ? undefined : JSON.stringify(body);
       const outgoing = request(
@@ -124,10 +124,8 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
           port,
           method,
           path,
-          headers:
-            payload === undefined
-              ? {}
-              : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+          timeout: withinMs,
+          headers: headersOf(payload),
         },
         (response) => {
           const chunks: Buffer[] = [];
@@ -138,36 +136,22 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
       );
       outgoing.on('timeout', () =>
         outgoing.destroy(
-          new Problem('unavailable', `no answer within ${TIMEOUT_MS / 1000} s`, {
+          new Problem('unavailable', `no answer within ${withinMs / 1000} s; the service may still do it`, {
             field: 'intake',
             value: `${host}:${port}`,
           }),
         ),
       );
-      outgoing.on('error', (error) =>
-        reject(
-          error instanceof Problem
-            ? error
-            : new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
-                field: 'intake',
-                value: `${host}:${port}`,
-              }),
-        ),
-      );
+      outgoing.on('error', (error) => reject(error instanceof Problem ? error : unusable(error, `${host}:${port}`)));
       outgoing.end(payload);
     });
-  async function* lines(path: string): AsyncGenerator<string> {
+  async function* lines(path: string, body?: object): AsyncGenerator<string> {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const method = payload === undefined ? 'GET' : 'POST';
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const outgoing = request({ agent, host, port, method: 'GET', path }, resolve);
-      outgoing.on('error', (error) =>
-        reject(
-          new Problem('unavailable', `the intake cannot be used: ${error.message}`, {
-            field: 'intake',
-            value: `${host}:${port}`,
-          }),
-        ),
-      );
-      outgoing.end();
+      const outgoing = request({ agent, host, port, method, path, headers: headersOf(payload) }, resolve);
+      outgoing.on('error', (error) => reject(unusable(error, `${host}:${port}`)));
+      outgoing.end(payload);
     });
     yield* linesOf(response.statusCode ?? 0, response);
   }
@@ -215,8 +199,9 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
       const response = await app.inject({ method, url: path, ...(body !== undefined && { payload: body }) });
       return new Promise((resolve, reject) => settle(response.statusCode, response.payload, resolve, reject));
     },
-    async *lines(path) {
-      const response = await app.inject({ method: 'GET', url: path, payloadAsStream: true });
+    async *lines(path, body) {
+      const method = body === undefined ? 'GET' : 'POST';
+      const response = await app.inject({ method, url: path, payloadAsStream: true, ...(body && { payload: body }) });
       yield* linesOf(response.statusCode, response.stream());
     },
     async importRows(issuer, source, rows) {
@@ -234,6 +219,24 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
       await core.close();
     },
   };
+}
+
+/** Why there is no TLS connection with whoever listens there, and what to do. */
+function unusable(error: NodeJS.ErrnoException, value: string): Problem {
+  const { code = '', message } = error;
+  const advice = /SELF_SIGNED|UNABLE_TO|LEAF_SIGNATURE/.test(code)
+    ? 'its certificate is not of the CA in cli.ca: another service has this port; give --data, --config or --intake-port of yours'
+    : /ALTNAME/.test(code)
+      ? 'its certificate is not for this name: set listen.intake to the name that stands in it'
+      : /ERR_SSL_.*ALERT|ECONNRESET/.test(code)
+        ? `it refuses the client certificate of this command (cli.certificate), or does not speak TLS: ${message}`
+        : `the intake cannot be used: ${message}`;
+  return new Problem('unavailable', advice, { field: 'listen.intake', value });
+}
+
+function headersOf(payload: string | undefined): Record<string, string | number> {
+  if (payload === undefined) return {};
+  return { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
 }
 
 function wireRow(row: ImportRow): object {
@@ -262,7 +265,8 @@ async function* linesOf(status: number, stream: Readable): AsyncGenerator<string
   for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) if (line !== '') yield line;
 }
 
-function settle(
+/** An answer of the intake: its JSON, or the Problem that it says. */
+export function settle(
   status: number,
   payload: string,
   resolve: (value: unknown) => void,

@@ -8,13 +8,17 @@ import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
 import type { EpochMs } from '../core/time.ts';
+import { adminOf, type AdminConfig } from './admin-config.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
+import { clockOf, clockSchema, type ClockConfig } from './clock-config.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { responderOf, responderSchema, type ResponderConfig } from './responder-config.ts';
+import { separationFindings, SEPARATIONS, type Separation } from './separation.ts';
+import { adminSchema, runbookOf } from './runbook-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
 import { checkTokens } from './token-rules.ts';
@@ -31,6 +35,7 @@ export interface Config {
   readonly store: StoreConfig;
   readonly tokens: readonly TokenConfig[];
   readonly listen: ListenConfig;
+  readonly admin: AdminConfig;
   /** Undefined: no events are taken over the network; the intake role does not start. Files are absolute. */
   readonly intake: IntakeConfig | undefined;
   /** What the commands present to the intake. Files are absolute. */
@@ -41,6 +46,9 @@ export interface Config {
   readonly probe: ProbeConfig;
   readonly monitor: MonitorConfig;
   readonly archive: ArchiveConfig;
+  /** Where problems on the status page link to; undefined: nowhere. */
+  readonly runbook: string | undefined;
+  readonly clock: ClockConfig;
 }
 
 export interface IntakeConfig {
@@ -48,6 +56,7 @@ export interface IntakeConfig {
   readonly key: string;
   readonly clientCa: string;
   readonly clients: readonly IntakeClient[];
+  readonly separation: Separation;
 }
 
 /** A client certificate, known by the CN of its subject, and what it may do. Everybody else is refused. */
@@ -58,9 +67,12 @@ export interface IntakeClient {
   readonly may: readonly IntakeRight[];
 }
 
-/** `activate`: enters a share of a PIN, and ends the activation; `keys`: makes keys and changes responder certificates. */
+/**
+ * `activate`: enters a share of a PIN, and ends the activation; `keys`: makes keys and changes responder certificates. On the admin
+ * port alone: `view`, its pages; `operate`, a CRL now, and mass revocations paused; `audit`, the audit log.
+ */
 export type IntakeRight = (typeof RIGHTS)[number];
-const RIGHTS = ['issue', 'revoke', 'import', 'read', 'activate', 'keys'] as const;
+const RIGHTS = ['issue', 'revoke', 'import', 'read', 'activate', 'keys', 'view', 'operate', 'audit'] as const;
 
 /** What a process does; together on one machine, or apart over a shared store. */
 export type Role = (typeof ROLES)[number];
@@ -102,6 +114,10 @@ export const configSchema = z.strictObject({
         )
         .default([])
         .describe('who may do what; everybody else is refused'),
+      separation: z
+        .enum(SEPARATIONS)
+        .default('strict')
+        .describe('strict: who may audit neither operates nor activates; lax: who operates may audit'),
     })
     .optional()
     .describe('without it the intake role does not start'),
@@ -135,6 +151,8 @@ export const configSchema = z.strictObject({
   probe: probeSchema(duration),
   monitor: monitorSchema(duration),
   archive: archiveSchema(duration),
+  admin: adminSchema,
+  clock: clockSchema(duration),
 });
 
 export interface LoadOptions {
@@ -180,14 +198,15 @@ export function checkConfig(
 ): readonly Finding[] {
   const { loaded, problems, warnings } = review(options);
   return [
-    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(
-      (problem): Finding => {
-        const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
-        return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
-      },
-    ),
+    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(findingOf),
     ...warnings,
   ];
+}
+
+/** A problem as check-config lists it. */
+export function findingOf(problem: Problem): Finding {
+  const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
+  return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
 }
 
 /** The data directory of a configuration that is yet to be written: flag, then environment, then `./data`. */
@@ -238,8 +257,14 @@ function review(options: LoadOptions): Review {
   problems.push(...reviews.flatMap((review) => review.problems));
   // Whoever does not sign has the same issuers and no tokens (P7).
   if (config.roles.has('signer')) problems.push(...checkTokens(config.tokens, issuers));
+  const together = separationFindings(config);
+  problems.push(...together.problems);
   const tooMany = openFilesFinding(config, openFilesLimit());
-  const warnings = [...(tooMany === undefined ? [] : [tooMany]), ...reviews.flatMap((review) => review.warnings)];
+  const warnings = [
+    ...(tooMany === undefined ? [] : [tooMany]),
+    ...together.warnings,
+    ...reviews.flatMap((review) => review.warnings),
+  ];
   // A client may be set up before its issuer is, but a typing error must not go unseen.
   const known = new Set(['*', ...issuers.map(({ id }) => id)]);
   for (const client of config.intake?.clients ?? []) {
@@ -290,11 +315,13 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     tokens: tokensOf(value.tokens, dirname(file)),
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
     listen: listenOf(value.listen, env, overrides),
+    admin: adminOf(value.listen.admin, value.intake, beside),
     intake: value.intake && {
       certificate: beside(value.intake.certificate),
       key: beside(value.intake.key),
       clientCa: beside(value.intake.clientCa),
       clients: value.intake.clients,
+      separation: value.intake.separation,
     },
     cli: value.cli && {
       certificate: beside(value.cli.certificate),
@@ -307,6 +334,8 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     probe: { urls: value.probe.urls, everyMs: value.probe.every },
     monitor: monitorOf(value.monitor),
     archive: archiveOfSection(value.archive, dirname(file)),
+    runbook: runbookOf(value.admin),
+    clock: clockOf(value.clock),
   };
 }
 

@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { FileJournal } from '../adapters/journal/file-journal.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import type { PublicUrl } from '../core/route.ts';
+import { FollowedJournal } from '../flows/followed-journal.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Journal } from '../ports/journal.ts';
-import type { Freshness, Relay, Store } from '../ports/store.ts';
+import type { MeasuredJournal } from '../ports/journal.ts';
+import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
@@ -28,13 +29,17 @@ export interface Core {
   readonly store: Store;
   /** Of a store that only this process may open; undefined for a shared one. */
   readonly relay: Relay | undefined;
+  readonly copies: StoreCopies | undefined;
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
+  readonly health: StoreHealth;
+  /** Of a store that lies on this machine's disk. */
+  readonly directory: string | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   /** Undefined in a process that neither takes events nor signs nor watches. */
-  readonly journal: Journal | undefined;
+  readonly journal: FollowedJournal | undefined;
   /** Undefined without the intake role. */
   readonly recorder: Recorder | undefined;
   readonly clock: Clock;
@@ -58,12 +63,12 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
     setups.map(({ issuer }) => issuer.tag),
     log,
   );
-  let journal: FileJournal | undefined;
+  let journal: FollowedJournal | undefined;
   try {
     await settleCrls([...issuers.values()], opened.store, log);
     // What the monitor has seen is evidence, so it has an audit log where there is no other.
     if (['intake', 'signer', 'monitor'].some((role) => config.roles.has(role as Role)))
-      journal = await FileJournal.open(auditDir(config), clock);
+      journal = new FollowedJournal(await FileJournal.open(auditDir(config), clock));
     const recorder =
       journal !== undefined && config.roles.has('intake') ? new Recorder(opened.store, journal, clock) : undefined;
     const recovered = config.store.kind === 'embedded' ? await recorder?.recover() : 0;

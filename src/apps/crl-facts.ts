@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasFourDayRule } from '../core/policy/freshness.ts';
 import { Problem } from '../core/problem.ts';
 import { DAY, formatDuration, parseRfc3339, rfc3339, type EpochMs } from '../core/time.ts';
 import type { CrlCensus } from '../flows/crl/crl-census.ts';
@@ -45,7 +46,7 @@ export function withoutOcspUntil(dataDir: string, id: string, nowMs: EpochMs): s
 export function checkCrlPeriod({ id, profile }: IssuerSetup, dataDir: string, nowMs: EpochMs): readonly Problem[] {
   const until = withoutOcspUntil(dataDir, id, nowMs);
   const { periodMs } = profile.crl;
-  if (until === undefined || profile.issues === 'ca-certificates' || periodMs <= 4 * DAY) return [];
+  if (until === undefined || !hasFourDayRule(profile) || periodMs <= 4 * DAY) return [];
   return [
     new Problem(
       'config',

@@ -1,6 +1,8 @@
 /** `serve --demo`: the demo CA of an empty data directory, its three certificates in the ledger, and commands to paste. */
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { Problem } from '../core/problem.ts';
+import { signInLink } from './admin/local-secret.ts';
 import { chosenDataDir, type LoadOptions } from './config.ts';
 import { chosenPorts } from './listen-config.ts';
 import { createDemo } from './demo.ts';
@@ -76,9 +78,24 @@ certstatus is serving a demo CA. Paste into another shell:
   # revoke the good one; OCSP and CRL say so when the command returns
   npx certstatus revoke${data} --issuer demo --serial ${valid.serial} --reason keyCompromise --wait
 
-  # status page, metrics
-  http://${addresses.admin}/   http://${addresses.admin}/metrics
+  # status page: this link signs you in, within 5 minutes and for one time; the next line prints another
+  ${pageLink(service)}
+  npx certstatus sign-in${data}
+
+  # metrics
+  http://${addresses.admin}/metrics
 
 Ctrl-C stops it; what was recorded stays in ${file(dataDir) || dataDir}.
 `);
+}
+
+/** Without one, where the secret cannot be kept, the page itself says how to sign in. */
+function pageLink({ core: { config }, addresses }: Service): string {
+  const base = `${config.admin.tls === undefined ? 'http' : 'https'}://${addresses.admin}`;
+  try {
+    return signInLink(config.dataDir, base).url;
+  } catch (error) {
+    if (error instanceof Problem) return `${base}/`;
+    throw error;
+  }
 }

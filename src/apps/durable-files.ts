@@ -53,15 +53,48 @@ export function writeFileDurably(file: string, contents: string | Uint8Array, mo
   syncDirectory(dirname(file));
 }
 
+/** A file that is written piece by piece, and is there when it is kept. */
+export interface FileDraft {
+  write(text: string): void;
+  keep(): void;
+  /** Removes what was not kept. */
+  discard(): void;
+}
+
+/** Beside the file that it becomes. A signal that ends the process leaves nothing behind that looks like the file. */
+export function draftFile(file: string, mode = 0o644): FileDraft {
+  const draft = join(dirname(file), `.${basename(file)}-${process.pid}`);
+  const descriptor = openSync(draft, 'w', mode);
+  let open = true;
+  return {
+    write: (text) => writeAll(descriptor, Buffer.from(text)),
+    keep() {
+      fsyncSync(descriptor);
+      closeSync(descriptor);
+      open = false;
+      renameSync(draft, file);
+      syncDirectory(dirname(file));
+    },
+    discard() {
+      if (!open) return;
+      closeSync(descriptor);
+      rmSync(draft, { force: true });
+    },
+  };
+}
+
 function writeSynced(file: string, contents: string | Uint8Array, mode: number): void {
   const descriptor = openSync(file, 'w', mode);
   try {
-    const bytes = typeof contents === 'string' ? Buffer.from(contents) : contents;
-    for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written);
+    writeAll(descriptor, typeof contents === 'string' ? Buffer.from(contents) : contents);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written);
 }
 
 /** A rename is durable when its directory is. */

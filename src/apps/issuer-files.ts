@@ -27,11 +27,13 @@ import { makeDirectory } from './durable-files.ts';
 import {
   archiveKeeping,
   checkIdentity,
+  compareFingerprints,
   crlTiming,
   loadPreset,
   ocspTiming,
   type Preset,
   profileOf,
+  reasonChoices,
   type PublicUrl,
   type UrlLayout,
   urlLayout,
@@ -121,6 +123,7 @@ export const issuerSchema = z.strictObject({
     })
     .prefault({})
     .describe('the CRL key, and overrides of the preset'),
+  reasons: z.strictObject(reasonChoices).prefault({}).describe('overrides of the preset'),
   archive: z.strictObject(archiveKeeping).prefault({}).describe('overrides of the preset'),
   urls: urlLayout.prefault({}).describe('overrides of the preset, list by list'),
   everyCertificateNamesOcsp: z
@@ -192,7 +195,11 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
   const preset = attempt(() => loadPreset(file.preset, at('preset')));
   const { key: crlKey, complete, shards, authorities, ...crl } = file.crl;
   const { signedBy, ...ocsp } = file.ocsp;
-  const profile = preset && attempt(() => profileOf(preset, { ocsp, crl, archive: file.archive }, at));
+  const profile =
+    preset &&
+    attempt(() =>
+      profileOf(preset, { ocsp, crl, archive: file.archive, reasons: file.reasons, urls: file.urls }, at('preset')),
+    );
   if (profile !== undefined) judge(checkProfile(profile, file), at());
   const issuer = attempt(() =>
     loadIssuer(
@@ -200,8 +207,11 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
       at('caCertificates'),
     ),
   );
-  if (preset !== undefined && issuer !== undefined)
-    problems.push(...checkIdentity(preset, issuer, at('caCertificates')));
+  if (preset !== undefined && issuer !== undefined) {
+    const others = checkIdentity(preset, issuer, at('caCertificates'));
+    problems.push(...others);
+    if (others.length === 0) judge(compareFingerprints(preset, issuer), at('caCertificates'));
+  }
   if (preset === undefined || profile === undefined || issuer === undefined) return refused();
 
   const urls = urlsOf(preset, file.urls, id);
@@ -255,6 +265,7 @@ export interface NewIssuer {
   /** Timing in words and URLs, exactly as issuer.yaml has them. */
   readonly ocsp?: IssuerFile['ocsp'];
   readonly crl?: Omit<NonNullable<IssuerFile['crl']>, 'key'>;
+  readonly reasons?: IssuerFile['reasons'];
   readonly urls?: IssuerFile['urls'];
   readonly everyCertificateNamesOcsp?: boolean;
 }
@@ -295,6 +306,7 @@ export function writeIssuer(
         responders,
         ...(issuer.ocsp && { ocsp: issuer.ocsp }),
         crl: { ...(issuer.crlKey !== undefined && { key: absolute(issuer.crlKey) }), ...issuer.crl },
+        ...(issuer.reasons && { reasons: issuer.reasons }),
         ...(issuer.urls && { urls: issuer.urls }),
         ...(issuer.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
       };
@@ -450,9 +462,10 @@ function urlsOf(preset: Preset, overrides: UrlLayout, id: string): IssuerSetup['
   const named = (urls: readonly PublicUrl[]): readonly PublicUrl[] =>
     urls.map((url) => ({ ...url, path: url.path.replaceAll('{id}', id) }));
   return {
-    ocsp: named(overrides.ocsp ?? preset.urls.ocsp),
-    crl: named(overrides.crl ?? preset.urls.crl),
-    caCertificate: named(overrides.caCertificate ?? preset.urls.caCertificate),
+    // profileOf has refused what neither of them gives.
+    ocsp: named(overrides.ocsp ?? preset.urls.ocsp ?? []),
+    crl: named(overrides.crl ?? preset.urls.crl ?? []),
+    caCertificate: named(overrides.caCertificate ?? preset.urls.caCertificate ?? []),
   };
 }
 

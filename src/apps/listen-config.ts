@@ -1,6 +1,7 @@
 /** The `listen` section of certstatus.yaml, and what the environment and flags say of ports. */
 import { z } from 'zod';
 import { Problem } from '../core/problem.ts';
+import { adminListener } from './admin-config.ts';
 import { passedPublicSocket } from './passed-sockets.ts';
 
 export interface Listen {
@@ -34,13 +35,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const ORIGIN_CONNECTIONS = 3000;
 
 const port = z.int().min(0).max(65535).describe('TCP port; 0 takes a free one');
-const listener = (usual: number) =>
-  z
-    .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
-      port: port.default(usual),
-    })
-    .prefault({});
+const listenerFields = (usual: number) => ({
+  host: z.string().min(1).default('127.0.0.1').describe('address to listen on'),
+  port: port.default(usual),
+});
+const listener = (usual: number) => z.strictObject(listenerFields(usual)).prefault({});
 const maxConnections = (usual: number, beyond: string) =>
   z
     .int()
@@ -79,7 +78,7 @@ export const listenSchema = z
       .default({ host: '127.0.0.1', port: 8082, maxConnections: ORIGIN_CONNECTIONS })
       .describe('the same for CDNs and load balancers (HTTP/1.1 only), or off'),
     intake: listener(8081).describe('events from the CA, with client certificates'),
-    admin: listener(9090).describe('metrics, health and the status page; never public'),
+    admin: adminListener(listenerFields(9090)),
   })
   .prefault({});
 
@@ -98,7 +97,7 @@ export function listenOf(value: z.infer<typeof listenSchema>, env: Environment, 
     },
     origin: originOf(value.origin, originPort),
     intake: at(value.intake, flags.intakePort, 'CERTSTATUS_INTAKE_PORT'),
-    admin: at(value.admin, flags.adminPort, 'CERTSTATUS_ADMIN_PORT'),
+    admin: at({ host: value.admin.host, port: value.admin.port }, flags.adminPort, 'CERTSTATUS_ADMIN_PORT'),
   };
 }
 

@@ -13,7 +13,7 @@ import { SECOND } from '../core/time.ts';
 import { FreshnessGauges } from '../flows/freshness-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
-import type { Freshness, Relay, Store } from '../ports/store.ts';
+import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import type { RedisConfig } from './store-config.ts';
 
@@ -21,9 +21,14 @@ export interface OpenedStore {
   readonly store: Store;
   /** Undefined for a shared one, which every process opens itself. */
   readonly relay: Relay | undefined;
+  /** Likewise. */
+  readonly copies: StoreCopies | undefined;
   /** Of a process that signs. */
   readonly archive: KeptArchive | undefined;
   readonly freshness: Freshness;
+  readonly health: StoreHealth;
+  /** Of a store that lies on this machine's disk. */
+  readonly directory: string | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   close(): Promise<void>;
@@ -48,8 +53,11 @@ async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
   return {
     store,
     relay: store,
+    copies: store,
     archive,
     freshness,
+    health: { roundTripMs: undefined, bytes: undefined, clockAheadMs: undefined, feedLagMs: 0 },
+    directory: join(dataDir, 'store'),
     countFreshness: () => (counting = freshness.load()),
     async close() {
       freshness.stop();
@@ -105,8 +113,11 @@ async function openShared(
     return {
       store,
       relay: undefined,
+      copies: undefined,
       archive,
       freshness: store.freshness,
+      health: store.health,
+      directory: undefined,
       countFreshness: () => Promise.resolve(),
       close: () => inReverse(undo),
     };

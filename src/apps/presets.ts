@@ -6,18 +6,21 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { readName } from '../core/certificate-reader.ts';
+import { readCertificate, readName } from '../core/certificate-reader.ts';
 import type { Issuer } from '../core/issuer.ts';
+import type { Finding } from '../core/lint/finding.ts';
 import type { Authority, Profile } from '../core/policy/profile.ts';
 import { Problem } from '../core/problem.ts';
 import { type Reason, REASON_CODES } from '../core/reason.ts';
-import type { KeyType } from '../core/signature-algorithm.ts';
+import { algorithmFor, algorithmOf, type KeyType, signatureName } from '../core/signature-algorithm.ts';
 import { crlLayout } from './crl-layout.ts';
 import { duration, readYamlFile } from './yaml-file.ts';
 
 const AUTHORITIES = [
   'rfc',
   'cabf-tls',
+  'cabf-smime',
+  'cabf-cs',
   'mozilla',
   'microsoft',
   'cybertrust',
@@ -71,6 +74,9 @@ export const crlTiming = {
   coalesce: duration
     .optional()
     .describe('from a recorded revocation to the build of its CRL: what comes meanwhile goes into the same one'),
+  afterExpiry: duration
+    .optional()
+    .describe('how long after its notAfter a certificate stays on CRLs, before it leaves with one scheduled CRL more'),
   invalidityDate: z
     .enum(['omit', 'revocation-date'])
     .optional()
@@ -81,6 +87,14 @@ export const crlTiming = {
     .describe(
       'per-operation: a CRL key in a token is logged in for each CRL alone (SR-6.2.9); held when nothing is said',
     ),
+};
+
+/** Which revocations are taken; also the overrides of issuer.yaml. */
+export const reasonChoices = {
+  hold: z
+    .enum(['refuse', 'allow'])
+    .optional()
+    .describe('allow: certificateHold and its release (removeFromCRL); only S/MIME permits it (SM-03)'),
 };
 
 /** What is kept, and how long; also the overrides of issuer.yaml. */
@@ -129,14 +143,31 @@ const presetSchema = z.strictObject({
       keyId: z
         .string()
         .regex(/^[0-9A-F]{40}$/)
-        .describe('subjectKeyIdentifier, upper case without colons'),
+        .optional()
+        .describe('subjectKeyIdentifier, upper case without colons; without it any'),
       nameHashSha1: z
         .string()
         .regex(/^[0-9a-f]{40}$/)
-        .describe('issuerNameHash of a CertID'),
+        .optional()
+        .describe('issuerNameHash of a CertID: settles the string types of the name'),
+      fingerprints: z
+        .array(z.string().regex(/^[0-9A-F]{64}$/))
+        .default([])
+        .describe('SHA-256 of the CA certificates as the documents print them; another one is warned of'),
+      misprint: z.string().optional().describe('what is wrong with a value in the documents'),
     })
     .optional()
     .describe('the CA that this preset is for; without it, any'),
+  ca: z
+    .strictObject({
+      keyTypes: z.array(z.enum(KEY_TYPES)).min(1),
+      signature: z
+        .enum(['sha256WithRSAEncryption', 'sha384WithRSAEncryption', 'ecdsa-with-SHA384'])
+        .optional()
+        .describe('of its self-signed certificate'),
+      rule: z.string().describe('what says so'),
+    })
+    .describe('the CA key'),
   ocsp: z.strictObject(ocspTiming),
   crl: z.strictObject({ ...crlTiming, ...crlLayout }),
   archive: z.strictObject(archiveKeeping).prefault({}),
@@ -144,9 +175,15 @@ const presetSchema = z.strictObject({
     maxValidity: duration.describe('longest life of a responder certificate, both ends counted (SR-6.3.2-a)'),
     keyTypes: z.array(z.enum(KEY_TYPES)).min(1),
   }),
-  reasons: z.strictObject({ permitted: z.array(z.enum(REASONS)), hold: z.enum(['refuse', 'allow']) }),
-  // CT-4.9.9-a: OCSP and CRL, never only one of them.
-  urls: urlLayout.required(),
+  reasons: z.strictObject({
+    permitted: z.array(z.enum(REASONS)),
+    ...reasonChoices,
+    redate: z
+      .enum(['key-compromise', 'any'])
+      .default('key-compromise')
+      .describe('which revocations may get another date; any: software counts by it (CS-04)'),
+  }),
+  urls: urlLayout,
 });
 export type Preset = z.output<typeof presetSchema>;
 
@@ -155,6 +192,9 @@ export interface TimingOverrides {
   readonly ocsp: Preset['ocsp'];
   readonly crl: Omit<Preset['crl'], keyof typeof crlLayout>;
   readonly archive?: Preset['archive'];
+  readonly reasons?: z.output<z.ZodObject<typeof reasonChoices>>;
+  /** Profiles have none, but the CA must have its URLs from somewhere. */
+  readonly urls?: UrlLayout;
 }
 
 /** Names of the presets that come with the program. */
@@ -175,56 +215,84 @@ export function loadPreset(id: string, field: string): Preset {
   return read.value;
 }
 
+/** What issuer.yaml must say where the preset does not, with the option of `issuer add` that says it. */
+const MUST_BE_GIVEN = {
+  'ocsp.validity': '--ocsp-validity',
+  'ocsp.refreshAfter': '--ocsp-refresh-after',
+  'ocsp.maxAge': '--ocsp-max-age',
+  'ocsp.afterExpiry': undefined,
+  'crl.period': '--crl-period',
+  'crl.validity': '--crl-validity',
+  'crl.coalesce': undefined,
+  'crl.invalidityDate': undefined,
+  // CT-4.9.9-a: OCSP and CRL, never only one of them.
+  'urls.ocsp': '--ocsp-path',
+  'urls.crl': '--crl-path',
+  'urls.caCertificate': '--ca-path',
+} as const satisfies Record<string, string | undefined>;
+
+/** Fields of issuer.yaml for which the documents of the CA give no value (SR-4.9). */
+export function leftToOperator(preset: Preset): readonly string[] {
+  const parts: Readonly<Record<string, Readonly<Record<string, unknown>>>> = preset as never;
+  return Object.keys(MUST_BE_GIVEN).filter((field) => {
+    const [part, key] = field.split('.') as [string, string];
+    return parts[part]?.[key] === undefined;
+  });
+}
+
 /**
  * The profile that a preset and the operator's overrides make together.
- * @param at where a missing value would have to be given, for the message.
- * @throws Problem `config` for the first value that neither gives (SR-4.9).
+ * @param field of the preset, for the message.
+ * @throws Problem `config` that names every value that neither gives (SR-4.9).
  */
-export function profileOf(
-  preset: Preset,
-  overrides: TimingOverrides,
-  at: (...path: readonly string[]) => string,
-): Profile {
+export function profileOf(preset: Preset, overrides: TimingOverrides, field: string): Profile {
   const ocsp = { ...preset.ocsp, ...overrides.ocsp };
   const crl = { ...preset.crl, ...overrides.crl };
-  const given = <T>(value: T | undefined, part: string, key: string): T => {
-    if (value !== undefined) return value;
+  const reasons = { ...preset.reasons, ...overrides.reasons };
+  const missing = leftToOperator({ ...preset, ocsp, crl, urls: { ...preset.urls, ...overrides.urls } });
+  if (missing.length > 0) {
+    const named = missing.map((name) => {
+      const option = MUST_BE_GIVEN[name as keyof typeof MUST_BE_GIVEN];
+      return option === undefined ? name : `${name} (${option})`;
+    });
     throw new Problem(
       'config',
-      `preset ${preset.id} gives no value, because the documents of the CA leave it to a CP: set ${part}.${key}`,
-      {
-        field: at(part, key),
-        rule: 'SR-4.9',
-      },
+      `the documents of this CA leave values to a CP; say them in issuer.yaml or to issuer add: ${named.join(', ')}`,
+      { field, value: preset.id, rule: 'SR-4.9' },
     );
-  };
+  }
   return {
     preset: preset.id,
     authorities: preset.authorities,
     issues: preset.issues,
     ocsp: {
-      validityMs: given(ocsp.validity, 'ocsp', 'validity'),
-      refreshAfterMs: given(ocsp.refreshAfter, 'ocsp', 'refreshAfter'),
-      maxAgeMs: given(ocsp.maxAge, 'ocsp', 'maxAge'),
-      afterExpiryMs: given(ocsp.afterExpiry, 'ocsp', 'afterExpiry'),
+      validityMs: ocsp.validity as number,
+      refreshAfterMs: ocsp.refreshAfter as number,
+      maxAgeMs: ocsp.maxAge as number,
+      afterExpiryMs: ocsp.afterExpiry as number,
       nonce: ocsp.nonce ?? 'ignore',
       live: ocsp.live ?? LIVE_LIMITS,
     },
     crl: {
-      periodMs: given(crl.period, 'crl', 'period'),
-      validityMs: given(crl.validity, 'crl', 'validity'),
-      coalesceMs: given(crl.coalesce, 'crl', 'coalesce'),
-      invalidityDate: given(crl.invalidityDate, 'crl', 'invalidityDate'),
+      periodMs: crl.period as number,
+      validityMs: crl.validity as number,
+      coalesceMs: crl.coalesce as number,
+      invalidityDate: crl.invalidityDate as Profile['crl']['invalidityDate'],
       keyUse: crl.keyUse ?? 'held',
+      afterExpiryMs: crl.afterExpiry ?? 0,
     },
     archive: { retentionMs: overrides.archive?.retention ?? preset.archive.retention },
     responder: { maxValidityMs: preset.responder.maxValidity, keyTypes: preset.responder.keyTypes },
-    reasons: preset.reasons,
+    reasons: { permitted: reasons.permitted, hold: reasons.hold ?? 'refuse', redate: reasons.redate },
   };
 }
 
-/** What shows that this is not the CA of the preset; nothing when it is, or the preset is for any CA. */
+/** What shows that this is not the CA of the preset, or not one that it is for. */
 export function checkIdentity(preset: Preset, issuer: Issuer, field: string): readonly Problem[] {
+  return [...checkName(preset, issuer, field), ...checkCaKey(preset, issuer, field)];
+}
+
+function checkName(preset: Preset, issuer: Issuer, field: string): readonly Problem[] {
   if (preset.issuer === undefined) return [];
   const { subject, keyId, nameHashSha1 } = preset.issuer;
   const wanted = Object.entries(subject)
@@ -233,8 +301,8 @@ export function checkIdentity(preset: Preset, issuer: Issuer, field: string): re
   const found = readName(issuer.nameDer)
     .map(({ type, value }) => `${type}=${value}`)
     .join(', ');
-  const differs = (what: string, value: string, expected: string): readonly Problem[] =>
-    value === expected
+  const differs = (what: string, value: string, expected: string | undefined): readonly Problem[] =>
+    expected === undefined || value === expected
       ? []
       : [
           new Problem('config', `not the CA of preset ${preset.id}: its ${what} is ${expected}`, {
@@ -249,6 +317,44 @@ export function checkIdentity(preset: Preset, issuer: Issuer, field: string): re
     // Equal text in another string type is another name to every client (T-15).
     ...(found === wanted ? differs('issuerNameHash', issuer.hashes.sha1.name.toString('hex'), nameHashSha1) : []),
   ];
+}
+
+function checkCaKey({ ca }: Preset, issuer: Issuer, field: string): readonly Problem[] {
+  const problem = (message: string, value: string): Problem =>
+    new Problem('config', message, { field, value, rule: ca.rule });
+  let keyType: string;
+  try {
+    ({ keyType } = algorithmFor(issuer.publicKey, field));
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return [problem(error.message, error.value ?? '')];
+  }
+  if (!(ca.keyTypes as readonly string[]).includes(keyType))
+    return [problem(`a CA key of the preset is ${ca.keyTypes.join(' or ')}`, keyType)];
+  const signature = ca.signature;
+  if (signature === undefined) return [];
+  // A cross certificate is signed with somebody else's key.
+  return issuer.certificates
+    .map(({ der }) => readCertificate(der, field))
+    .filter(({ issuerDer, subjectDer }) => issuerDer.equals(subjectDer))
+    .map(({ signatureAlgorithm }) => algorithmOf(signatureAlgorithm))
+    .map((found) => (found === undefined ? 'an unknown algorithm' : signatureName(found)))
+    .filter((found) => found !== signature)
+    .map((found) => problem(`the CA certificate is signed with ${signature}`, found));
+}
+
+/** Worth saying about a CA certificate that has the name and key of the preset's. */
+export function compareFingerprints({ issuer: about }: Preset, issuer: Issuer): readonly Finding[] {
+  const printed = about?.fingerprints ?? [];
+  if (printed.length === 0) return [];
+  const others = issuer.certificates.filter(({ fingerprint }) => !printed.includes(fingerprint));
+  const misprint = about?.misprint === undefined ? '' : ` (${about.misprint})`;
+  return others.map(({ fingerprint }) => ({
+    severity: 'warning',
+    rule: 'SR-8.6-a',
+    citation: 'the CA certificates that the CPS lists',
+    message: `the SHA-256 fingerprint ${fingerprint} is none of ${printed.join(', ')}${misprint}: compare before it is served`,
+  }));
 }
 
 /** A file or directory of `deploy/`, from the sources as from dist/. */

@@ -1,6 +1,6 @@
 /**
  * One line about a long job: how much is done, how fast, how long it will take. On a terminal the line is rewritten in
- * place; elsewhere a new one is written every five seconds. A job that ends sooner says nothing.
+ * place; elsewhere a new one is written every ten seconds. A job that ends sooner says nothing.
  */
 
 /** What the job knows of itself. `done` and `total` share a unit, which may be finer than items (bytes of a file). */
@@ -55,6 +55,28 @@ export function startProgress(
   };
 }
 
+/** For what only whoever works on it can tell: how long it has taken. `waiting` says for what. @returns takes it off the terminal. */
+export function startWaiting(
+  waiting: () => string,
+  output: ProgressOutput = process.stderr,
+  now: () => number = monotonic,
+): () => void {
+  const startedAt = now();
+  let shown = false;
+  const timer = setInterval(
+    () => {
+      shown = true;
+      const line = `${waiting()}, ${duration((now() - startedAt) / 1000)}`;
+      output.write(output.isTTY ? `\r${line.slice(0, (output.columns ?? 80) - 1)}${CLEAR_TO_END}` : `${line}\n`);
+    },
+    output.isTTY ? WAITING_TTY_INTERVAL_MS : LOG_INTERVAL_MS,
+  );
+  return () => {
+    clearInterval(timer);
+    if (shown && output.isTTY) output.write(`\r${CLEAR_TO_END}`);
+  };
+}
+
 /** `import index: 1,200,000 rows, 40 %, 400,000 rows/s, 5 s left` */
 export function progressLine(
   label: string,
@@ -87,5 +109,6 @@ function monotonic(): number {
 }
 
 const TTY_INTERVAL_MS = 200;
-const LOG_INTERVAL_MS = 5000;
+const WAITING_TTY_INTERVAL_MS = 1000;
+const LOG_INTERVAL_MS = 10_000;
 const CLEAR_TO_END = '\u001b[K';

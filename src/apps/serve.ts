@@ -14,21 +14,17 @@ import { Exporter } from '../adapters/prometheus/exporter.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import type { Serial } from '../core/serial.ts';
-import { SECOND } from '../core/time.ts';
-import type { ArchiveKeeper } from '../flows/archive/archive-upkeep.ts';
+import { rfc3339, SECOND, wholeSecond } from '../core/time.ts';
 import { AskElsewhere } from '../flows/serve/ask-elsewhere.ts';
 import { registerForecastGauges } from '../flows/crl/crl-forecast.ts';
 import { registerUrlGauges } from '../flows/crl/crl-urls.ts';
 import { Downloads } from '../flows/serve/downloads.ts';
-import {
-  registerGauges,
-  registerProcessGauges,
-  servedUntil,
-  type GaugeSources,
-  type UsedToken,
-} from '../flows/gauges.ts';
+import { registerGauges, servedUntil, type GaugeSources, type UsedToken } from '../flows/gauges.ts';
+import { registerStoreGauges } from '../flows/host-gauges.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import { LedgerKeeper } from '../flows/keep-ledger.ts';
+import { registerRevocationDeadlines } from '../flows/monitor/revocation-deadline.ts';
+import { registerProcessGauges } from '../flows/serve/serving-gauges.ts';
 import { LiveElsewhere } from '../flows/serve/live-elsewhere.ts';
 import type { Log } from '../flows/log.ts';
 import { registerMassGauges } from '../flows/mass/mass-gauges.ts';
@@ -37,25 +33,32 @@ import { OfflineWatch, registerOfflineGauges } from '../flows/offline/offline-wa
 import { PublicFiles } from '../flows/serve/public-files.ts';
 import { Reconciliations } from '../flows/monitor/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
+import { ProbeBook } from '../flows/monitor/probe-book.ts';
 import { ResponderNews } from '../flows/sign/responder-news.ts';
 import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
+import { digest } from './admin/access.ts';
+import { Acting } from './admin/acting.ts';
+import { openLocalSecret } from './admin/local-secret.ts';
 import { makeAdmin } from './admin/server.ts';
-import { statusOf } from './admin/status.ts';
+import { statusPage } from './admin/page.ts';
+import { StatusWatch } from './admin/watch.ts';
 import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
 import { openCore, type Core } from './core.ts';
 import { clientOf } from './intake/clients.ts';
-import { makeIntake } from './intake/server.ts';
+import { makeIntake, type IntakeParts } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
-import { openMass, type MassRole } from './mass.ts';
+import { openMass } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
-import { openMonitor } from './roles/monitor.ts';
+import { openMonitor, type MonitorRole } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
+import { openClockWatch, openHostGauges } from './start-watches.ts';
+import { tlsEnds } from './tls-ends.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -90,6 +93,7 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
 async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, store, journal, recorder, clock, log } = core;
   const { roles } = config;
+  const startedAt = rfc3339(wholeSecond(clock.now()));
   const issuers = [...core.issuers.values()];
   const metrics = flowMetrics();
   if (core.recovered > 0)
@@ -107,7 +111,10 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     recorder === undefined || config.store.kind === 'embedded'
       ? undefined
       : new LedgerKeeper(recorder, store, clock, log);
-  const signing = roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics) : undefined;
+  const clocks = openClockWatch(core, metrics.set);
+  undo.push(async () => clocks.stop());
+  const signing =
+    roles.has('signer') && journal !== undefined ? await openSigner(core, journal, metrics, clocks) : undefined;
   undo.push(async () => signing?.stop());
   const mass = openMass(core, signing?.issuers);
   undo.push(async () => mass?.stop());
@@ -159,10 +166,23 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     urls: signing?.books.urls,
     offline,
     mass: () => mass?.runs.active,
+    lanes: signing?.lanes,
+    tls: tlsEnds(config),
     clock,
   };
   if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
   registerGauges(metrics.set, sources);
+  registerStoreGauges(metrics.set, core.health, store);
+  const machine = openHostGauges(core, metrics.set);
+  let monitor: MonitorRole | undefined;
+  registerRevocationDeadlines(metrics.set, {
+    unpublished: () => [
+      store.oldestDue('revocation'),
+      ...[...sources.publishers.values()].map(({ oldestUnlisted }) => oldestUnlisted),
+    ],
+    watched: () => monitor?.revocations.deadlines ?? [],
+    clock,
+  });
   if (signing !== undefined) {
     registerForecastGauges(metrics.set, signing.books.census, issuers, clock);
     registerUrlGauges(metrics.set, signing.books.urls, issuers, clock);
@@ -192,7 +212,18 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   });
   undo.push(() => reconciliations.stop());
   const { private: maxConnections } = fittingBounds(config, openFilesLimit());
-  const intake = openIntake(core, signing, archive, tokens, mass, reconciliations, maxConnections);
+  const publishers = new Map(issuers.map(({ id, tag }) => [id, signing?.publishers.get(tag)]));
+  const routes: Omit<IntakeParts, 'identify' | 'tls'> = {
+    core,
+    publisherOf: (id) => publishers.get(id),
+    responders: signing?.changes,
+    reconciliations,
+    archive,
+    books: signing?.books,
+    mass,
+    tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
+  };
+  const intake = openIntake(core, signing, routes, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   // A version that cannot use its store must not replace those that serve from memory. Once it could, an outage of the store is
@@ -202,14 +233,35 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     relied ||= store.failure === undefined;
     return relied ? undefined : `the store could not be used since the start: ${store.failure}`;
   };
+  // A process that does not tell is not waited for.
+  const counted = async (): Promise<void> => {
+    if (processes === undefined) return;
+    await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
+  };
+  const watch = new StatusWatch({
+    sources,
+    metrics: metrics.set,
+    service: { name: config.name, version: VERSION, roles: [...roles], startedAt },
+    archive: () => archive?.view,
+    counted,
+    log,
+  });
+  if (journal !== undefined) watch.follow(journal);
+  const acting = new Acting(routes);
+  undo.push(() => acting.close());
   const admin = makeAdmin({
+    core,
+    metrics: metrics.set,
+    acting,
+    secret: localSecret(config.dataDir, log),
+    clients: config.intake?.clients ?? [],
+    metricsDigest: metricsDigest(config.admin.metricsTokenFile),
+    tls: config.admin.tls && tlsOf('listen.admin.tls', config.admin.tls),
     exporter: new Exporter(metrics.set),
-    // A process that does not tell is not waited for.
-    counted: async () => {
-      if (processes === undefined) return;
-      await Promise.race([processes.counted(), new Promise<void>((resolve) => clock.after(SECOND, resolve))]);
-    },
-    status: () => statusOf(sources, archive?.view),
+    counted,
+    status: () => watch.status(),
+    statusPage: (viewer, query) =>
+      statusPage(watch.status(), { viewer, history: watch.history, runbook: config.runbook, query }),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
     notReady: () => (stopping ? 'stopping' : (hasNothing() ?? processes?.notReady())),
     maxConnections,
@@ -217,6 +269,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
+  const book = journal && new ProbeBook(journal, clock, log);
   const { urls, everyMs } = config.probe;
   const selfProbe =
     (fronts.length === 0 && processes === undefined) || urls.length === 0
@@ -229,10 +282,16 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           log,
           metrics.set,
           issuers.map(({ issuer }) => issuer),
+          (...look) => book?.lookedAt(...look),
         );
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
+  book?.start();
+  undo.push(async () => book?.stop());
 
+  clocks.start();
+  machine.start();
+  undo.push(() => Promise.resolve(machine.stop()));
   keeper?.start();
   undo.push(async () => keeper?.stop());
   if (keeper === undefined && recorder !== undefined) keepCheckpoints(recorder, core, () => stopping);
@@ -242,9 +301,11 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   await archive?.start(config.archive.verifyEveryMs);
   await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
-  const monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set, book) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
+  watch.start();
+  undo.push(() => Promise.resolve(watch.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -266,6 +327,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        watch.stop();
         if (fronts.length > 0 || processes !== undefined) {
           for (const front of fronts) front.drain();
           processes?.drain();
@@ -274,19 +336,23 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         }
         responder?.misses.stop();
         selfProbe?.stop();
+        machine.stop();
         offline?.stop();
         await monitor?.stop();
         await reconciliations.stop();
+        await book?.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await mass?.stop();
         await signing?.stop();
         await archive?.stop();
         await keeper?.stop();
+        await clocks.stop();
         await journal
           ?.append([{ type: 'service.stopped', actor: 'service', description: why }])
           .catch((error: unknown) => log.error({ err: error }, 'the stop could not be recorded'));
         await admin.close();
+        await acting.close();
         await core.close();
       })();
       return stopped;
@@ -310,10 +376,7 @@ function keepCheckpoints(recorder: Recorder, core: Core, stopped: () => boolean)
 function openIntake(
   core: Core,
   signing: SignerRole | undefined,
-  archive: ArchiveKeeper | undefined,
-  tokens: () => readonly UsedToken[],
-  mass: MassRole | undefined,
-  reconciliations: Reconciliations,
+  routes: Omit<IntakeParts, 'identify' | 'tls'>,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -323,24 +386,41 @@ function openIntake(
     log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
     return undefined;
   }
-  const byId = new Map([...core.issuers.values()].map(({ id, tag }) => [id, signing?.publishers.get(tag)]));
   return makeIntake({
-    core,
+    ...routes,
     identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
-    publisherOf: (id) => byId.get(id),
-    responders: signing?.changes,
-    reconciliations,
-    archive,
-    books: signing?.books,
-    mass,
-    tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
-    tls: {
-      key: readFileOr('intake.key', intake.key),
-      cert: readFileOr('intake.certificate', intake.certificate),
-      ca: readFileOr('intake.clientCa', intake.clientCa),
-    },
+    tls: tlsOf('intake', intake),
     maxConnections,
   });
+}
+
+/** Where none can be kept, as on a read-only file system, people sign in with their certificates alone. */
+function localSecret(dataDir: string, log: Log): Buffer | undefined {
+  try {
+    return openLocalSecret(dataDir);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    log.warn({ field: error.field }, `certstatus sign-in makes no links for this process: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** @throws Problem `config` for a file that cannot be read, or holds nothing. */
+function metricsDigest(file: string | undefined): Buffer | undefined {
+  if (file === undefined) return undefined;
+  const token = readFileOr('listen.admin.metricsToken.file', file).toString().trim();
+  if (token !== '') return digest(token);
+  throw new Problem('config', 'is empty', { field: 'listen.admin.metricsToken.file', value: file });
+}
+
+type TlsFiles = Record<'key' | 'certificate' | 'clientCa', string>;
+
+function tlsOf(field: string, { key, certificate, clientCa }: TlsFiles): { key: Buffer; cert: Buffer; ca: Buffer } {
+  return {
+    key: readFileOr(`${field}.key`, key),
+    cert: readFileOr(`${field}.certificate`, certificate),
+    ca: readFileOr(`${field}.clientCa`, clientCa),
+  };
 }
 
 function sayNoOrigin(log: Log, reason: string): void {

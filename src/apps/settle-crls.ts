@@ -6,9 +6,12 @@ import { settleLayout, shardUrl } from '../core/crl/shards.ts';
 import { Problem } from '../core/problem.ts';
 import type { ServedIssuer } from '../flows/issuer-setup.ts';
 import type { Log } from '../flows/log.ts';
+import type { CrlArchive } from '../ports/crl-archive.ts';
 import type { ChangeFeed, CrlShelf, Reliance } from '../ports/store.ts';
+import type { IssuerSetup } from './issuer-files.ts';
 
-type Shelf = Pick<CrlShelf, 'scopes' | 'current' | 'body'> & Pick<Reliance, 'failure'> & ChangeFeed;
+type PublishedCrls = Pick<CrlShelf, 'scopes' | 'current' | 'body'>;
+type Shelf = PublishedCrls & Pick<Reliance, 'failure'> & ChangeFeed;
 
 /**
  * At once, or, of a store that cannot be read yet, as soon as it says that it can.
@@ -27,24 +30,10 @@ export async function settleCrls(issuers: readonly ServedIssuer[], store: Shelf,
 }
 
 async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<void> {
-  const { id, tag } = issuer;
-  const published: [shard: string, url: string | undefined][] = [];
-  let looked = false;
-  for (const scope of await store.scopes(tag)) {
-    // All shards of a layout have one template, so one of them tells; those without a URL each have their own.
-    const look: boolean = scope.shard !== COMPLETE && (!looked || shardUrl(issuer.crls, scope.shard) === undefined);
-    looked ||= look;
-    published.push([scope.shard, look ? await urlOf(scope, store) : undefined]);
-  }
-  const { layout, kept, moved } = settleLayout(issuer.crls, published);
-  const [first] = moved;
-  if (first !== undefined) {
-    throw new Problem(
-      'config',
-      `certificates in shard ${first.shard} name ${first.was}, and no other URL can be that of their CRL: keep it, or name new shards`,
-      { field: `issuers/${id}/issuer.yaml crl.shards.url`, value: first.is, rule: 'T-38, P-11' },
-    );
-  }
+  const { id } = issuer;
+  const { layout, kept, moved } = settleLayout(issuer.crls, await publishedScopes(issuer, store));
+  const problem = movedProblem(id, moved);
+  if (problem !== undefined) throw problem;
   issuer.crls = layout;
   if (kept.length === 0) return;
   const names = kept.map((shard) => (shard === COMPLETE ? 'the complete one' : shard));
@@ -54,8 +43,45 @@ async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<voi
   );
 }
 
+/** For check-config, from the archive alone: what `serve` would refuse at its start. */
+export async function checkCrlUrls(
+  { id, issuer, crls }: IssuerSetup,
+  archive: CrlArchive,
+): Promise<Problem | undefined> {
+  const shelf: PublishedCrls = {
+    scopes: (tag) => archive.scopes(tag),
+    current: (scope) => archive.newest(scope),
+    body: (record) => archive.read(record),
+  };
+  return movedProblem(id, settleLayout(crls, await publishedScopes({ tag: issuer.tag, crls }, shelf)).moved);
+}
+
+async function publishedScopes(
+  { tag, crls }: Pick<ServedIssuer, 'tag' | 'crls'>,
+  store: PublishedCrls,
+): Promise<readonly [shard: string, url: string | undefined][]> {
+  const published: [shard: string, url: string | undefined][] = [];
+  let looked = false;
+  for (const scope of await store.scopes(tag)) {
+    // All shards of a layout have one template, so one of them tells; those without a URL each have their own.
+    const look: boolean = scope.shard !== COMPLETE && (!looked || shardUrl(crls, scope.shard) === undefined);
+    looked ||= look;
+    published.push([scope.shard, look ? await urlOf(scope, store) : undefined]);
+  }
+  return published;
+}
+
+function movedProblem(id: string, [first]: ReturnType<typeof settleLayout>['moved']): Problem | undefined {
+  if (first === undefined) return undefined;
+  return new Problem(
+    'config',
+    `certificates in shard ${first.shard} name ${first.was}, and no other URL can be that of their CRL: keep it, or name new shards`,
+    { field: `issuers/${id}/issuer.yaml crl.shards.url`, value: first.is, rule: 'T-38, P-11' },
+  );
+}
+
 /** Undefined where the archive does not hold what was published: that is said where it is served, and must not keep OCSP from it. */
-async function urlOf(scope: CrlScope, store: Shelf): Promise<string | undefined> {
+async function urlOf(scope: CrlScope, store: PublishedCrls): Promise<string | undefined> {
   const record = await store.current(scope);
   if (record === undefined) return undefined;
   try {

@@ -14,20 +14,31 @@ import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
 import { algorithmFor } from '../core/signature-algorithm.ts';
 import type { ControlledToken } from '../flows/sign/activation.ts';
 import { failover } from '../flows/sign/failover-key.ts';
+import { guarded } from '../flows/sign/guarded-key.ts';
+import { FILES_SLOT } from '../flows/sign/slot-metrics.ts';
 import type { ServedIssuer, SigningKey, SigningKeys } from '../flows/issuer-setup.ts';
-import type { KeyHolder } from '../ports/key-holder.ts';
+import type { KeyHolder, KeyUse, SlotMeter } from '../ports/key-holder.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { type TokenConfig, unknownToken } from './token-config.ts';
+
+export interface KeyringOptions {
+  /** Of a slot, by its name. */
+  readonly meter?: (slot: string) => SlotMeter;
+  /** Why nothing may be signed with any key now. */
+  readonly forbids?: () => string | undefined;
+}
 
 /** The tokens of this process, each opened once, and the keys in them and in files. */
 export class Keyring {
   readonly tokens: readonly ControlledToken[];
   readonly #byName: ReadonlyMap<string, Pkcs11Token>;
   readonly #warn: (message: string) => void;
+  readonly #options: KeyringOptions;
 
   /** Reaches for no device yet: that is what activating does. */
-  constructor(tokens: readonly TokenConfig[], warn: (message: string) => void) {
+  constructor(tokens: readonly TokenConfig[], warn: (message: string) => void, options: KeyringOptions = {}) {
     this.#warn = warn;
+    this.#options = options;
     const opened = tokens.map(({ name, module, label, serial, sessions, use, activation }) => ({
       token: openToken({
         name,
@@ -36,6 +47,7 @@ export class Keyring {
         use,
         ...(label !== undefined && { label }),
         ...(serial !== undefined && { serial }),
+        ...(options.meter && { meter: options.meter(name) }),
       }),
       threshold: activation.source === 'shares' ? activation.threshold : undefined,
       source: activation.source,
@@ -55,7 +67,7 @@ export class Keyring {
       ocsp.set(certificate.id, { holder, publicKey: certificate.publicKey });
     }
     const { publicKey } = served.issuer;
-    const crlHolder = setup.crlKeys === undefined ? undefined : await this.holder(setup.crlKeys, publicKey);
+    const crlHolder = setup.crlKeys === undefined ? undefined : await this.holder(setup.crlKeys, publicKey, 'crl');
     if (crlHolder !== undefined) refuse(checkCrlKey(crlHolder.publicKey, setup.issuer), crlHolder.describe);
     return { ocsp, crl: crlHolder && { holder: crlHolder, publicKey } };
   }
@@ -63,24 +75,28 @@ export class Keyring {
   /**
    * One key pair, in one place or several.
    * @param publicKey of its certificate; undefined while there is none: then the places themselves say what it is.
+   * @param use what it signs, for the metrics.
    * @throws Problem `config`, or `unavailable` when a token has to be asked and does not answer.
    */
-  async holder(references: readonly KeyReference[], publicKey?: KeyObject): Promise<KeyHolder> {
+  async holder(references: readonly KeyReference[], publicKey?: KeyObject, use: KeyUse = 'ocsp'): Promise<KeyHolder> {
     const holders: KeyHolder[] = [];
-    for (const reference of references) holders.push(await this.#open(reference, publicKey));
-    return failover(holders);
+    for (const reference of references) holders.push(await this.#open(reference, publicKey, use));
+    const { forbids } = this.#options;
+    return forbids === undefined ? failover(holders) : guarded(failover(holders), forbids);
   }
 
   async close(): Promise<void> {
     await Promise.all(this.tokens.map(({ token }) => token.close()));
   }
 
-  async #open(reference: KeyReference, publicKey: KeyObject | undefined): Promise<KeyHolder> {
-    if (reference.kind === 'file') return openSoftwareKey(reference.file, { warn: this.#warn });
+  async #open(reference: KeyReference, publicKey: KeyObject | undefined, use: KeyUse): Promise<KeyHolder> {
+    const { meter } = this.#options;
+    if (reference.kind === 'file')
+      return openSoftwareKey(reference.file, { warn: this.#warn, use, ...(meter && { meter: meter(FILES_SLOT) }) });
     const token = this.#byName.get(reference.token);
     if (token === undefined) throw unknownToken(reference, [...this.#byName.keys()]);
     const known = publicKey ?? (await publicKeyIn(token, reference));
-    return token.key(reference, known, algorithmFor(known, reference.uri));
+    return token.key(reference, known, algorithmFor(known, reference.uri), use);
   }
 }
 

@@ -8,6 +8,7 @@ export type Urgency = 'page' | 'ticket';
 
 export const ALERTS = {
   ServiceDown: 'page',
+  ProcessDown: 'ticket',
   AnswersStale: 'page',
   AnswersRefreshedLate: 'page',
   AnswersRunOut: 'page',
@@ -32,7 +33,8 @@ export const ALERTS = {
   DiskFills: 'page',
   StoreUnusable: 'page',
   FeedSilent: 'page',
-  ResponderCertificateDue: 'page',
+  ResponderCertificateDue: 'ticket',
+  ResponderCertificateEnds: 'page',
   CaCertificateEnds: 'ticket',
   TlsCertificateEnds: 'ticket',
   ClockOff: 'page',
@@ -44,7 +46,9 @@ export const ALERTS = {
   ArchiveDamaged: 'page',
   ArchiveNotCopied: 'ticket',
   OfflineMaterialDue: 'ticket',
+  OfflineMaterialEnds: 'page',
   MassRevocationStalled: 'page',
+  MassRevocationSlow: 'page',
   ResponderProcessesDown: 'page',
   TryLaterServed: 'page',
   UnissuedFlood: 'ticket',

@@ -114,7 +114,25 @@ export type JournalEntryType =
   /** The archive was read again (SR-5.5.7), lost the octets that its retention let go, or was brought back from its copies. */
   | 'archive.verified'
   | 'archive.pruned'
-  | 'archive.restored';
+  | 'archive.restored'
+  /** Backups, and what restoring one as a drill has shown (CT-5.7.1.1-a). */
+  | 'backup.taken'
+  | 'backup.drilled'
+  /** The machine's clock was set, is too far off for anything to be signed, and is right again (SJ-5.4.1.2, SJ-5.5.5). */
+  | 'clock.stepped'
+  | 'clock.off'
+  | 'clock.right'
+  /** A person signed in on the admin port, and signed out (CT-5.4.1-c: accesses, successful ones too). */
+  | 'access.granted'
+  | 'access.ended'
+  /** Somebody read the audit log: which part of it (CT-5.4.4). */
+  | 'audit.read'
+  /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
+  | 'crl.requested'
+  /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
+  | 'mass.discarded'
+  /** What was asked for from outside within an hour, and what came of it: `detail` is counts and worst cases (CT-4.10.2-a, CT-9.9.2-2). */
+  | 'monitor.probed';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

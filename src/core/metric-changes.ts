@@ -2,13 +2,13 @@
  * The metrics of several processes as one: each tells what has changed since it last told, and one adds it up. So nothing that
  * was told is lost with the process that told it, and a sum never goes back.
  */
-import type { Labels, Metric, MetricSet, Slot } from './metric.ts';
+import type { HistogramSeries, Labels, Metric, MetricSet, Slot } from './metric.ts';
 
 export interface MetricChanges {
   /** Name, help, labels, increase. */
   readonly counters: readonly (readonly [string, string, Labels, number])[];
-  /** Name, help, bounds, increase of each bucket, increase of the sum. */
-  readonly histograms: readonly (readonly [string, string, readonly number[], readonly number[], number])[];
+  /** Name, help, labels, bounds, increase of each bucket, increase of the sum. */
+  readonly histograms: readonly (readonly [string, string, Labels, readonly number[], readonly number[], number])[];
   /** Name, help, labels, value: what is true now. */
   readonly gauges: readonly (readonly [string, string, Labels, number])[];
 }
@@ -17,7 +17,7 @@ export interface MetricChanges {
 export class MetricTeller {
   readonly #set: MetricSet;
   readonly #told = new Map<Slot, number>();
-  readonly #toldCounts = new Map<string, Float64Array>();
+  readonly #toldCounts = new Map<HistogramSeries, Float64Array>();
 
   constructor(set: MetricSet) {
     this.#set = set;
@@ -35,15 +35,15 @@ export class MetricTeller {
           const increase = this.#increase(slot);
           if (increase !== 0) counters.push([name, help, labels, increase]);
         }
-      } else if (metric.kind === 'gauge') {
-        for (const [labels, value] of metric.read()) gauges.push([name, help, labels, value]);
-      } else {
-        const before = this.#toldCounts.get(name);
-        const counts = Array.from(metric.counts, (count, i) => count - (before?.[i] ?? 0));
-        this.#toldCounts.set(name, Float64Array.from(metric.counts));
-        const sum = this.#increase(metric.sum);
-        if (counts.some((count) => count !== 0)) histograms.push([name, help, metric.bounds, counts, sum]);
-      }
+      } else if (metric.kind === 'histogram') {
+        for (const series of metric.series) {
+          const before = this.#toldCounts.get(series);
+          const counts = Array.from(series.counts, (count, i) => count - (before?.[i] ?? 0));
+          if (counts.every((count) => count === 0)) continue;
+          this.#toldCounts.set(series, Float64Array.from(series.counts));
+          histograms.push([name, help, series.labels, metric.bounds, counts, this.#increase(series.sum)]);
+        }
+      } else for (const [labels, value] of metric.read()) gauges.push([name, help, labels, value]);
     }
     return { counters, histograms, gauges };
   }
@@ -67,13 +67,18 @@ export class MetricSum {
   /** Counters and histograms; gauges are not sums of the past. */
   add({ counters, histograms }: MetricChanges): void {
     for (const [name, help, labels, increase] of counters) this.#slot(name, help, labels).value += increase;
-    for (const [name, help, bounds, counts, sum] of histograms) {
-      if (this.#find(name)?.kind !== 'histogram') this.#set.histogram(name, help, bounds);
-      const metric = this.#find(name);
-      if (metric?.kind !== 'histogram' || metric.counts.length !== counts.length) continue;
-      counts.forEach((count, i) => (metric.counts[i] = (metric.counts[i] as number) + count));
-      metric.sum.value += sum;
+    for (const [name, help, labels, bounds, counts, sum] of histograms) {
+      const own = this.#series(name, labels) ?? (this.#set.histogram(name, help, bounds, labels), this.#series(name, labels)); // prettier-ignore
+      if (own?.counts.length !== counts.length) continue;
+      counts.forEach((count, i) => (own.counts[i] = (own.counts[i] as number) + count));
+      own.sum.value += sum;
     }
+  }
+
+  #series(name: string, labels: Labels): HistogramSeries | undefined {
+    const metric = this.#find(name);
+    if (metric?.kind !== 'histogram') return undefined;
+    return metric.series.find((one) => keyOf(one.labels) === keyOf(labels));
   }
 
   #slot(name: string, help: string, labels: Labels): Slot {

@@ -4,6 +4,7 @@
  */
 
 export type Labels = Readonly<Record<string, string>>;
+export type Sample = readonly [labels: Labels, value: number];
 
 export interface Slot {
   value: number;
@@ -11,6 +12,14 @@ export interface Slot {
 
 export interface Histogram {
   observe(value: number): void;
+}
+
+/** The counts of one label set. */
+export interface HistogramSeries {
+  readonly labels: Labels;
+  /** By bucket; one more than there are bounds, for +Inf. */
+  readonly counts: Float64Array;
+  readonly sum: Slot;
 }
 
 export type Metric =
@@ -21,19 +30,19 @@ export type Metric =
       readonly slots: readonly { readonly labels: Labels; readonly slot: Slot }[];
     }
   | {
-      readonly kind: 'gauge';
+      /** summary: a gauge whose samples are quantiles of what is there now; nothing else may have a `quantile` label. */
+      readonly kind: 'gauge' | 'summary';
       readonly name: string;
       readonly help: string;
-      readonly read: () => Iterable<readonly [Labels, number]>;
+      readonly read: () => Iterable<Sample>;
     }
   | {
       readonly kind: 'histogram';
       readonly name: string;
       readonly help: string;
-      /** Upper bounds, ascending; `counts` has one more for +Inf. */
+      /** Upper bounds, ascending. */
       readonly bounds: readonly number[];
-      readonly counts: Float64Array;
-      readonly sum: Slot;
+      readonly series: readonly HistogramSeries[];
     };
 
 export class MetricSet {
@@ -49,14 +58,23 @@ export class MetricSet {
     return slot;
   }
 
-  gauge(name: string, help: string, read: () => Iterable<readonly [Labels, number]>): void {
+  gauge(name: string, help: string, read: () => Iterable<Sample>): void {
     this.#metrics.set(name, { kind: 'gauge', name, help, read });
   }
 
-  histogram(name: string, help: string, bounds: readonly number[]): Histogram {
+  /** @param read its samples have a label `quantile`, "0" to "1". */
+  summary(name: string, help: string, read: () => Iterable<Sample>): void {
+    this.#metrics.set(name, { kind: 'summary', name, help, read });
+  }
+
+  /** As `counter`: one for each label set, all with the same bounds. */
+  histogram(name: string, help: string, bounds: readonly number[], labels: Labels = {}): Histogram {
+    const known = this.#metrics.get(name);
+    const series = known?.kind === 'histogram' ? (known.series as HistogramSeries[]) : [];
+    if (known === undefined) this.#metrics.set(name, { kind: 'histogram', name, help, bounds, series });
     const counts = new Float64Array(bounds.length + 1);
     const sum: Slot = { value: 0 };
-    this.#metrics.set(name, { kind: 'histogram', name, help, bounds, counts, sum });
+    series.push({ labels, counts, sum });
     return {
       observe(value) {
         let i = 0;
@@ -67,7 +85,29 @@ export class MetricSet {
     };
   }
 
+  /** Of a counter: the sum over the label sets that hold these labels. */
+  sum(name: string, labels: Labels = {}): number {
+    const metric = this.#metrics.get(name);
+    let sum = 0;
+    for (const one of metric?.kind === 'counter' ? metric.slots : []) {
+      if (Object.entries(labels).every(([label, value]) => one.labels[label] === value)) sum += one.slot.value;
+    }
+    return sum;
+  }
+
   *[Symbol.iterator](): Iterator<Metric> {
     yield* this.#metrics.values();
   }
+}
+
+/** Read once for all gauges of a scrape, which reads them in one turn of the event loop; anew in the next. */
+export function oncePerTurn<T>(read: () => T): () => T {
+  let known: { readonly value: T } | undefined;
+  return () => {
+    if (known === undefined) {
+      known = { value: read() };
+      queueMicrotask(() => (known = undefined));
+    }
+    return known.value;
+  };
 }

@@ -54,7 +54,8 @@ export function algorithmFor(
         rule: 'BR 6.1.5',
       });
     }
-    return { name: `${rsaHash}WithRSAEncryption`, identifier: RSA[rsaHash], hash: rsaHash, keyType: `RSA-${bits}` };
+    const name = signatureName({ kind: 'rsa', hash: rsaHash });
+    return { name, identifier: RSA[rsaHash], hash: rsaHash, keyType: `RSA-${bits}` };
   }
   const curve = key.asymmetricKeyType === 'ec' ? CURVES[details?.namedCurve ?? ''] : undefined;
   if (curve === undefined) {
@@ -65,11 +66,16 @@ export function algorithmFor(
     });
   }
   return {
-    name: `ecdsa-with-${curve.hash.toUpperCase()}`,
+    name: signatureName({ kind: 'ecdsa', hash: curve.hash }),
     identifier: ECDSA[curve.hash],
     hash: curve.hash,
     keyType: curve.keyType,
   };
+}
+
+/** As documents and OpenSSL name it. */
+export function signatureName({ kind, hash }: { readonly kind: 'rsa' | 'ecdsa'; readonly hash: string }): string {
+  return kind === 'rsa' ? `${hash}WithRSAEncryption` : `ecdsa-with-${hash.toUpperCase()}`;
 }
 
 /** The algorithm with this AlgorithmIdentifier, for verifying; undefined for any other octets. */

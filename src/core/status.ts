@@ -134,6 +134,9 @@ export function revoke(
   const was = current.revocation;
   const sameReason = was.reason === reason;
   if (sameReason && (revokedAt === undefined || revokedAt === was.revokedAt)) return NO_CHANGE;
+  // CSBR 7.2, 7.3: a more appropriate date may take the place of the recorded one, whatever the reason (CS-04).
+  if (profile.reasons.redate === 'any' && revokedAt !== undefined && (sameReason || reason === 'keyCompromise'))
+    return revoked(current, { revokedAt, reason }, nowMs);
 
   // B-31, BR 7.2.2: a verified key compromise replaces any other reason and may move the date back (T-30), never forward.
   if (reason === 'keyCompromise') {
@@ -166,10 +169,11 @@ export function permittedReason(profile: Profile, reason: ReasonName | undefined
   if (reason === undefined || reason === 'unspecified') return undefined;
   if (reason === 'certificateHold') {
     if (profile.reasons.hold === 'allow') return reason;
+    const optional = profile.authorities.includes('cabf-smime');
     throw new Problem('refused', 'certificates are not suspended under this profile', {
       field: '/reason',
       value: reason,
-      rule: 'CT-4.9.13, BR 4.9.13',
+      rule: optional ? 'S/MIME BR 4.9.13; reasons.hold in issuer.yaml' : 'CT-4.9.13, BR 4.9.13',
     });
   }
   if (reason === 'removeFromCRL' || !profile.reasons.permitted.includes(reason)) {

@@ -10,3 +10,8 @@ export interface Clock {
 export interface Timer {
   cancel(): void;
 }
+
+/** A clock that nobody sets: only differences mean anything. */
+export interface SteadyClock {
+  steadyMs(): number;
+}

@@ -3,6 +3,7 @@
  * hash chain. Written before anything else; what follows from a record is derived and can be derived again.
  */
 import type { JournalEntry, JournalRecord } from '../core/journal-record.ts';
+import type { EpochMs } from '../core/time.ts';
 
 export interface Journal {
   /** The last record written. */
@@ -19,4 +20,12 @@ export interface Journal {
   /** Records with seq > after, in order. @throws Problem `corrupt` naming file and record. */
   read(after: number): AsyncIterable<JournalRecord>;
   close(): Promise<void>;
+}
+
+/** For its gauges. */
+export interface MeasuredJournal extends Journal {
+  /** When the last record was written; undefined while there is none. */
+  readonly headAt: EpochMs | undefined;
+  /** Octets of all its files. */
+  readonly bytes: number;
 }

@@ -36,3 +36,18 @@ export const PRIORITIES = ['urgent', 'live', 'bulk'] as const;
 
 export type SignResult =
   { readonly ok: true; readonly signature: Buffer } | { readonly ok: false; readonly error: Error };
+
+/** Told what the sessions of a slot do; cheap enough for each signature. */
+export interface SlotMeter {
+  /** How many sign at the same time now. */
+  sessions: number;
+  /** @param use what the key is for: it signs nothing else (P7). */
+  signed(use: KeyUse, count: number): void;
+  failed(count: number): void;
+  /** Of one call: until the first of its structures was begun. */
+  waited(ms: number): void;
+  /** Of one session. */
+  busy(ms: number): void;
+}
+
+export type KeyUse = 'ocsp' | 'crl';

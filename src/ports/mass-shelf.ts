@@ -18,6 +18,8 @@ export interface MassShelf {
   draftList(): Promise<ListDraft>;
   /** The plan and its list are there from now on. Durable when it resolves. */
   keep(plan: MassPlan, list: ListDraft): Promise<void>;
+  /** The plan, its list and its drill are gone from now on. */
+  discard(id: string): Promise<void>;
   /** Newest first. */
   plans(): Promise<readonly MassPlan[]>;
   plan(id: string): Promise<MassPlan | undefined>;

@@ -12,6 +12,7 @@ import type {
   PublishedResponse,
   RevokedEntry,
 } from '../core/certificate.ts';
+import type { Spread } from '../core/minute-counts.ts';
 import type { LiveQuestion, LiveSignature } from '../core/ocsp/live.ts';
 import type { ResponderUse } from '../core/policy/responder-choice.ts';
 import type { Serial } from '../core/serial.ts';
@@ -153,6 +154,25 @@ export interface Freshness {
     readonly oldestThisUpdate: EpochMs | undefined;
     readonly leastNextUpdate: EpochMs | undefined;
   };
+  /** How the times of all of them are spread; undefined when there are none, or nothing is known yet. */
+  spread(issuer: IssuerTag): PublishedSpread | undefined;
+}
+
+export interface PublishedSpread {
+  readonly thisUpdate: Spread;
+  readonly nextUpdate: Spread;
+}
+
+/** How the store itself fares. From memory; undefined where it does not apply or is not known. */
+export interface StoreHealth {
+  /** The longest that a shared store took to answer, of the last minute or two. */
+  readonly roundTripMs: number | undefined;
+  /** What it holds: on disk, or in the memory of Redis. */
+  readonly bytes: number | undefined;
+  /** How much this process's clock is ahead of the store's. */
+  readonly clockAheadMs: number | undefined;
+  /** For how long there was no look at the change feed that left nothing to read; 0 in a store of one process. */
+  readonly feedLagMs: number;
 }
 
 export interface CrlShelf {
@@ -289,6 +309,19 @@ export interface Relay {
    * that somebody may still contradict (P2). It is given the events of one change together, and never rejects.
    */
   relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void;
+}
+
+/** A store of one process that can be copied while it is written. */
+export interface StoreCopies {
+  /**
+   * As of one moment, into a directory that is not there yet; opened from it, it is that store.
+   * @param breathe after each page, with the entries so far.
+   * @throws Error of the disk; the directory is removed then.
+   */
+  copyTo(
+    directory: string,
+    breathe: (entries: number) => Promise<void>,
+  ): Promise<{ readonly entries: number; readonly appliedSeq: number }>;
 }
 
 /** All that a process with the responder role needs. It writes nothing (P7). */

@@ -16,6 +16,7 @@ import { Problem } from '../../src/core/problem.ts';
 import type { SignPriority } from '../../src/ports/key-holder.ts';
 
 class TestKey implements ScheduledKey {
+  readonly use = 'ocsp';
   readonly number = 0;
   readonly definition = { spki: '', kind: 'ecdsa', hash: 'sha256', signatureOctets: 1 } as const;
   readonly inputOctets = 1;

@@ -258,6 +258,29 @@ describe('pkcs11: what fails comes back', { skip: missingSofthsm }, () => {
     assert.equal(holder.failure, undefined);
   });
 
+  it('the token is unplugged while nothing is signed: it is known all the same, and known again', async () => {
+    const { device, token, holder, publicKey } = await activeToken({ lookMs: 100 });
+    device.hide();
+    await until('lost', () => token.state === 'lost');
+    assert.match(holder.failure ?? '', /ocsp is lost/);
+    device.restore();
+    await until('active', () => token.state === 'active');
+    await signs(holder, publicKey);
+  });
+
+  it('a token with a login for each access is not looked at: nobody logs in unasked (SR-6.2.9)', async () => {
+    const device = newSoftToken();
+    const { privateKey, publicKey } = ecPair();
+    device.importKey(privateKey, 'responder', '01');
+    const { module, env, log } = device.spied();
+    const token = open(device, { use: 'per-operation', lookMs: 10, module, env });
+    holderOf(token, '01', publicKey);
+    await token.activate(pin());
+    const before = callsIn(log).logins;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(callsIn(log).logins, before);
+  });
+
   it('the token is made anew, with another serial number and the same key', async () => {
     const { device, token, holder, privateKey, publicKey } = await activeToken();
     device.destroy();

@@ -102,6 +102,7 @@ describe('certstatus.yaml', () => {
       key: '/abs/b',
       clientCa: join(root, 'c'),
       clients: [],
+      separation: 'strict',
     });
     assert.equal(config.cli?.ca, join(directory, 'f'));
   });
@@ -257,7 +258,7 @@ describe('deploy/certstatus.example.yaml', () => {
     const named = (key: string): boolean => new RegExp(`\\b${key.split('.').at(-1)}:`).test(`${apart}${text}`);
     const missing = all.filter(
       (key) =>
-        !(/^(store|tokens|archive\.copies)/.test(key) && named(key)) &&
+        !(/^(store|tokens|archive\.copies|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)) &&
         key
           .split('.')
           .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], example) ===
@@ -283,7 +284,7 @@ describe('deploy/certstatus.example.yaml', () => {
         public: { host: '127.0.0.1', port: 1, hold: 'bare', maxConnections: 15_000 },
         origin: 'off',
         intake: { host: '127.0.0.1', port: 3 },
-        admin: { host: '127.0.0.1', port: 4 },
+        admin: { host: '127.0.0.1', port: 4, tls: false },
       },
     });
   });
@@ -389,7 +390,12 @@ describe('issuer.yaml', () => {
       {},
       /urls\.ocsp\.0\.path = ocsp: an absolute path/,
     ],
-    ['a SECOM root without timing', SECOM_KEY, {}, /ocsp\.validity: .*set ocsp\.validity \(SR-4\.9\)/],
+    [
+      'a SECOM root without timing',
+      SECOM_KEY,
+      {},
+      /preset = secom-sc-rootca3: .*: ocsp\.validity .*, crl\.validity \(--crl-validity\) \(SR-4\.9\)/,
+    ],
     [
       'another CA under a preset',
       `${SECOM_KEY}ocsp: { validity: 30d, refreshAfter: 7d }\ncrl: { period: 20d, validity: 30d }`,
@@ -408,7 +414,7 @@ describe('issuer.yaml', () => {
   it('refuses a root key online (SR-6.7), and reports everything at once in check-config', () => {
     const yaml = `${SECOM_KEY}ocsp: { validity: 30d, refreshAfter: 7d }\ncrl: { key: root.key, period: 20d, validity: 30d }`;
     const findings = checkConfig({ configFile: join(issuer(yaml), 'certstatus.yaml'), nowMs: NOW });
-    assert.deepEqual([...new Set(findings.map(({ rule }) => rule))], ['T-11', 'SR-6.1.7']);
+    assert.deepEqual([...new Set(findings.map(({ rule }) => rule))], ['T-11', 'SR-6.1.5', 'SR-6.1.7']);
     assert.ok(findings.every(({ severity }) => severity === 'error'));
   });
 
@@ -475,7 +481,7 @@ describe('issuer.yaml', () => {
     assert.equal(issuers[0]?.responders.length, 1);
     assert.deepEqual(
       warnings.map(({ rule }) => rule),
-      ['T-21'],
+      ['SR-8.6-a', 'T-21'],
     );
     const long = responderPem('Cybertrust Japan SureServer CA G4 OCSP Responder', NOW + 125 * DAY);
     assert.match(

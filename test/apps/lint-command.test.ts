@@ -39,7 +39,7 @@ const rules = (...args: string[]): [number | null, string[]] => {
 
 describe('lint', () => {
   it('knows a CRL, a response and a responder certificate by their octets, DER or PEM', () => {
-    const { code, stdout } = lint('one.crl', 'two.pem', 'answer.der', 'responder.pem', '--issuer', 'ca.pem');
+    const { code, stdout } = lint('one.crl', 'two.pem', 'answer.der', 'responder.pem', '--ca', 'ca.pem');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^one\.crl: CRL: no finding$/m);
     assert.match(stdout, /^two\.pem: CRL: no finding$/m);
@@ -50,7 +50,7 @@ describe('lint', () => {
 
   it('holds a CRL against its URL, its predecessor, its CA and the instant', () => {
     const url = ['--url', 'http://crl.example/1.crl'];
-    assert.deepEqual(rules('one.crl', '--issuer', 'ca.pem', ...url), [0, []]);
+    assert.deepEqual(rules('one.crl', '--ca', 'ca.pem', ...url), [0, []]);
     assert.deepEqual(rules('one.crl', '--url', 'http://crl.example/2.crl'), [1, ['error P-11']]);
     assert.deepEqual(rules('one.pem', ...url), [1, ['error C-29']]);
     assert.deepEqual(rules('two.crl', '--previous', 'one.crl')[1].filter((rule) => rule.startsWith('notice')), ['notice C-22']); // prettier-ignore
@@ -59,13 +59,13 @@ describe('lint', () => {
     assert.deepEqual(rules('one.crl', '--at', late), [0, []]);
     assert.deepEqual(rules('one.crl', '--at', late, '--without-ocsp'), [1, ['error B-13']]);
     authority.openssl('req', '-config', 'config', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/C=JP/O=Test/CN=Test CA', '-keyout', 'x.key', '-out', 'x.pem', '-addext', 'keyUsage=critical,keyCertSign', '-addext', 'basicConstraints=critical,CA:TRUE'); // prettier-ignore
-    const [code, found] = rules('one.crl', '--issuer', 'x.pem');
+    const [code, found] = rules('one.crl', '--ca', 'x.pem');
     assert.deepEqual([code, found.filter((rule) => !rule.endsWith('C-06'))], [1, ['error C-04', 'error 5280-5.1.1.3', 'error C-30']]); // prettier-ignore
   });
 
   it('judges what a responder serves, and its certificate', () => {
     const late = new Date(Date.now() + 3 * DAY).toISOString();
-    assert.equal(rules('answer.der', '--issuer', 'ca.pem')[0], 0);
+    assert.equal(rules('answer.der', '--ca', 'ca.pem')[0], 0);
     const [code, found] = rules('answer.der', '--at', late, '--authorities', 'rfc,microsoft');
     assert.deepEqual([code, found.filter((rule) => rule.startsWith('error'))], [1, ['error P-16-served']]);
     assert.equal(rules('ca.pem', '--authorities', 'rfc,secom')[1].includes('error SR-6.1.7-d'), true);

@@ -2,68 +2,101 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { checkIdentity, loadPreset, presetIds, profileOf } from '../../src/apps/presets.ts';
+import {
+  checkIdentity,
+  compareFingerprints,
+  leftToOperator,
+  loadPreset,
+  presetIds,
+  profileOf,
+  type TimingOverrides,
+} from '../../src/apps/presets.ts';
 import { certificatesFromFile } from '../../src/core/certificate-reader.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import { type Issuer, loadIssuer } from '../../src/core/issuer.ts';
 import { checkProfile } from '../../src/core/policy/limits.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { DAY } from '../../src/core/time.ts';
-import { caCertificate, ecKey } from '../core/sample-pki.ts';
+import { CA_NAME, caCertificate, ecKey, rsaKey } from '../core/sample-pki.ts';
 
-const at = (...path: readonly string[]): string => path.join('.');
 const none = { ocsp: {}, crl: {} };
 type Attributes = Parameters<typeof write.writeName>[0];
 
 describe('the presets', () => {
-  it('are these eight', () => {
+  it('are these sixteen', () => {
     assert.deepEqual(presetIds(), [
       'baseline',
+      'code-signing',
       'cybertrust-sureserver-ca-g4',
       'cybertrust-sureserver-ev-ca-g3',
       'demo',
       'offline-root',
+      'secom-document-signing-rsa-root-ca-2023',
+      'secom-rsa-root-ca-2023',
       'secom-sc-ecc-rootca1',
       'secom-sc-rootca2',
       'secom-sc-rootca3',
+      'secom-smime-rsa-root-ca-2024',
+      'secom-tls-ecc-root-ca-2024',
+      'secom-tls-rsa-root-ca-2024',
+      'smime',
+      'timestamping',
     ]);
     for (const id of presetIds()) assert.equal(loadPreset(id, 'preset').id, id);
   });
 
   for (const id of [
     'baseline',
+    'code-signing',
     'demo',
+    'smime',
+    'timestamping',
     'offline-root',
     'cybertrust-sureserver-ca-g4',
     'cybertrust-sureserver-ev-ca-g3',
   ]) {
     it(`${id} keeps every limit of its authorities, without a warning`, () => {
       assert.deepEqual(
-        checkProfile(profileOf(loadPreset(id, 'preset'), none, at), { everyCertificateNamesOcsp: false }),
+        checkProfile(profileOf(loadPreset(id, 'preset'), none, 'preset'), { everyCertificateNamesOcsp: false }),
         [],
       );
     });
   }
 
-  for (const id of ['secom-sc-rootca2', 'secom-sc-rootca3', 'secom-sc-ecc-rootca1']) {
-    it(`${id} refuses to guess timing, and keeps every limit once the operator gave it (SR-4.9)`, () => {
+  const TIMING = ['ocsp.validity', 'ocsp.refreshAfter', 'crl.period', 'crl.validity'];
+  const URLS = ['urls.ocsp', 'urls.crl', 'urls.caCertificate'];
+  const given = {
+    ocsp: { validity: 30 * DAY, refreshAfter: 7 * DAY },
+    crl: { period: 20 * DAY, validity: 30 * DAY },
+    urls: { ocsp: [{ path: '/' }], crl: [{ path: '/a.crl' }], caCertificate: [{ path: '/a.crt' }] },
+  };
+  for (const [id, silentAbout] of [
+    ['secom-sc-rootca2', TIMING],
+    ['secom-sc-rootca3', TIMING],
+    ['secom-sc-ecc-rootca1', TIMING],
+    ['secom-rsa-root-ca-2023', [...TIMING, ...URLS]],
+    ['secom-document-signing-rsa-root-ca-2023', [...TIMING, ...URLS]],
+    ['secom-tls-rsa-root-ca-2024', [...TIMING, ...URLS]],
+    ['secom-tls-ecc-root-ca-2024', [...TIMING, ...URLS]],
+    ['secom-smime-rsa-root-ca-2024', [...TIMING, ...URLS]],
+  ] as const) {
+    it(`${id} names all that it refuses to guess, and keeps every limit once it is given (SR-4.9)`, () => {
       const preset = loadPreset(id, 'preset');
-      const missing: string[] = [];
-      const given = { ocsp: {} as Record<string, number>, crl: {} as Record<string, number> };
-      for (;;) {
+      assert.deepEqual(leftToOperator(preset), silentAbout);
+      const refused = (overrides: TimingOverrides): string[] => {
         try {
-          const profile = profileOf(preset, given, at);
-          assert.deepEqual(checkProfile(profile, { everyCertificateNamesOcsp: false }), []);
-          break;
+          profileOf(preset, overrides, 'preset');
+          return [];
         } catch (error) {
-          const { code, field, rule } = error as Problem;
+          const { code, rule, message } = error as Problem;
           assert.deepEqual([code, rule], ['config', 'SR-4.9']);
-          missing.push(field as string);
-          const [part, key] = (field as string).split('.') as ['ocsp' | 'crl', string];
-          given[part][key] = { validity: 30 * DAY, refreshAfter: 7 * DAY, period: 20 * DAY }[key] as number;
+          return [...message.matchAll(/[a-z]+\.[A-Za-z]+ \(--/g)].map(([found]) => found.slice(0, -' (--'.length));
         }
-      }
-      assert.deepEqual(missing, ['ocsp.validity', 'ocsp.refreshAfter', 'crl.period', 'crl.validity']);
+      };
+      assert.deepEqual(refused(none), silentAbout);
+      assert.deepEqual(refused({ ...given, crl: { period: DAY } }), ['crl.validity']);
+      const profile = profileOf(preset, given, 'preset');
+      assert.deepEqual(checkProfile(profile, { everyCertificateNamesOcsp: false }), []);
     });
   }
 
@@ -71,7 +104,7 @@ describe('the presets', () => {
     const profile = profileOf(
       loadPreset('baseline', 'preset'),
       { ocsp: { validity: 2 * DAY }, crl: { invalidityDate: 'revocation-date' } },
-      at,
+      'preset',
     );
     assert.equal(profile.ocsp.validityMs, 2 * DAY);
     assert.equal(profile.ocsp.refreshAfterMs, DAY);
@@ -80,7 +113,7 @@ describe('the presets', () => {
 
   it('leave nonces unanswered until issuer.yaml says otherwise (N-08)', () => {
     const of = (ocsp: Parameters<typeof profileOf>[1]['ocsp']): unknown => {
-      const { nonce, live } = profileOf(loadPreset('baseline', 'preset'), { ocsp, crl: {} }, at).ocsp;
+      const { nonce, live } = profileOf(loadPreset('baseline', 'preset'), { ocsp, crl: {} }, 'preset').ocsp;
       return [nonce, live];
     };
     for (const id of presetIds()) assert.equal(loadPreset(id, 'preset').ocsp.nonce, undefined);
@@ -96,7 +129,7 @@ describe('the presets', () => {
       assert.throws(
         () => loadPreset(id, 'preset'),
         (error: Problem) =>
-          error.code === 'config' && error.field === 'preset' && /baseline, cyber/.test(error.message),
+          error.code === 'config' && error.field === 'preset' && /baseline, code-signing, cyber/.test(error.message),
       );
     }
   });
@@ -108,15 +141,16 @@ describe('the identity in a preset', () => {
     ['cybertrust-sureserver-ev-ca-g3', '8ad10a296c922878641dd04182b2390b578cd00a9102b9ca3f293bd754ceb586'],
     ['cybertrust-sureserver-ca-g4', '6893a3c887380887f151fbdf933d6f9e514b2dd85f5f22507f180e881b1bbcb2'],
   ] as const;
-  const issuerOf = (subjectDer: Buffer, keyId: string): Issuer => {
+  const rsa = rsaKey();
+  const issuerOf = (subjectDer: Buffer, keyId: string, key = rsa): Issuer => {
     const extensions = [write.basicConstraints(true), write.subjectKeyIdentifierExtension(Buffer.from(keyId, 'hex'))];
-    return loadIssuer([caCertificate(ecKey(), { issuerDer: subjectDer, subjectDer, extensions })], 'ca');
+    return loadIssuer([caCertificate(key, { issuerDer: subjectDer, subjectDer, extensions })], 'ca');
   };
 
   for (const [id, sha256] of CYBERTRUST) {
     it(`of ${id} is that of the real CA name`, () => {
       const preset = loadPreset(id, 'preset');
-      const { subject, keyId, nameHashSha1 } = preset.issuer as NonNullable<typeof preset.issuer>;
+      const { subject, keyId = '', nameHashSha1 } = preset.issuer as NonNullable<typeof preset.issuer>;
       const attributes = Object.entries(subject) as unknown as Attributes;
       const der = write.writeName(attributes);
       assert.equal(createHash('sha1').update(der).digest('hex'), nameHashSha1);
@@ -133,6 +167,11 @@ describe('the identity in a preset', () => {
       const utf8 = Buffer.from(der);
       utf8[utf8.indexOf('Cybertrust Japan SureServer') - 2] = 0x0c;
       assert.match(fields(issuerOf(utf8, keyId)).join(), /its issuerNameHash is/);
+      assert.deepEqual(fields(issuerOf(der, keyId, ecKey())), [
+        'ca = P-256: a CA key of the preset is RSA-2048 (CT-6.1.5-a)',
+      ]);
+      const [warning] = compareFingerprints(preset, issuerOf(der, keyId));
+      assert.match(warning?.message ?? '', /is none of [0-9A-F]{64}, [0-9A-F]{64}: compare/);
     });
   }
 
@@ -147,8 +186,30 @@ describe('the identity in a preset', () => {
       assert.deepEqual(checkIdentity(loadPreset(id, 'preset'), issuer, 'ca'), []);
       const other = id === 'secom-sc-rootca2' ? 'secom-sc-rootca3' : 'secom-sc-rootca2';
       assert.ok(checkIdentity(loadPreset(other, 'preset'), issuer, 'ca').length > 0);
+      assert.deepEqual(compareFingerprints(loadPreset(id, 'preset'), issuer), []);
     });
   }
+
+  it('of a root names the algorithm that its own certificate is signed with (SR-6.1.5)', () => {
+    const preset = loadPreset('secom-tls-ecc-root-ca-2024', 'preset');
+    const name = write.writeName(Object.entries(preset.issuer?.subject ?? {}) as unknown as Attributes);
+    assert.deepEqual(checkIdentity(preset, issuerOf(name, '01', ecKey('P-384')), 'ca'), []);
+    const lines = (key = ecKey('P-256')): string => checkIdentity(preset, issuerOf(name, '01', key), 'ca').join();
+    assert.match(lines(), /a CA key of the preset is P-384/);
+    const rsa4096 = loadPreset('secom-tls-rsa-root-ca-2024', 'preset');
+    const named = write.writeName(Object.entries(rsa4096.issuer?.subject ?? {}) as unknown as Attributes);
+    // The writer of the tests signs with SHA-256.
+    assert.deepEqual(
+      checkIdentity(rsa4096, issuerOf(named, '01', rsaKey(4096)), 'ca').map(({ line }) => line),
+      ['ca = sha256WithRSAEncryption: the CA certificate is signed with sha384WithRSAEncryption (SR-6.1.5)'],
+    );
+  });
+
+  it('says that the fingerprint of the TLS ECC root is printed with a digit too many', () => {
+    const preset = loadPreset('secom-tls-ecc-root-ca-2024', 'preset');
+    const [about] = compareFingerprints(preset, issuerOf(CA_NAME, '01', ecKey('P-384')));
+    assert.match(about?.message ?? '', /6AB2AB75F51CB4F4F0156203FBF6F646.* \(001 §1\.1 prints 65 digits/);
+  });
 
   it('may be absent: any CA', () => {
     assert.deepEqual(

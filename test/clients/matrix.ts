@@ -1,6 +1,6 @@
 /**
  * What each client is expected to make of our answers: one row for each client, one column for each situation. The clients are
- * real programs and decide themselves; where one has reasons of its own to differ, its row says which. README.md shows this
+ * real programs and decide themselves; where one has reasons of its own to differ, its row says which. deploy/guide/how-it-works.md shows this
  * table, and is held against it.
  */
 import type { SubjectName } from './world.ts';

@@ -1,4 +1,4 @@
-/** README.md shows the matrix that the clients are held to, and nothing else. */
+/** deploy/guide/how-it-works.md shows the matrix that the clients are held to, and nothing else. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -6,9 +6,9 @@ import { it } from 'node:test';
 import { CLIENTS, SCENARIOS, type Client } from './matrix.ts';
 import { renderTable, tableIn, withTable } from './table.ts';
 
-const readme = readFileSync(resolve(import.meta.dirname, '../../../README.md'), 'utf8');
+const readme = readFileSync(resolve(import.meta.dirname, '../../../deploy/guide/how-it-works.md'), 'utf8');
 
-it('README.md has the table of clients as they are expected (npm run clients)', () => {
+it('deploy/guide/how-it-works.md has the table of clients as they are expected (npm run clients)', () => {
   assert.equal(
     tableIn(readme),
     renderTable(({ verdicts }, scenario) => verdicts[scenario]),

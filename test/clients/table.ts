@@ -1,4 +1,4 @@
-/** The matrix as README.md shows it: a Markdown table between two markers. */
+/** The matrix as deploy/guide/how-it-works.md shows it: a Markdown table between two markers. */
 import { CLIENTS, SCENARIOS, type Client, type ScenarioId } from './matrix.ts';
 
 const BEGIN = '<!-- clients: written by `npm run clients` -->';
@@ -37,6 +37,6 @@ export function withTable(readme: string, table: string, seenWith: string): stri
 
 function markers(readme: string): readonly [number, number] {
   const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`README.md lacks ${BEGIN} or ${END}`);
+  if (begin < 0 || end < begin) throw new Error(`deploy/guide/how-it-works.md lacks ${BEGIN} or ${END}`);
   return [begin + BEGIN.length, end];
 }

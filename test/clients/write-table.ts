@@ -1,6 +1,6 @@
 /**
- * `npm run clients`: asks all clients anew and writes what they said into README.md. When one says something else than is
- * expected of it, README.md stays as it is and the table is printed.
+ * `npm run clients`: asks all clients anew and writes what they said into deploy/guide/how-it-works.md. When one says something else than is
+ * expected of it, deploy/guide/how-it-works.md stays as it is and the table is printed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { CLIENTS, type Client, type ScenarioId } from './matrix.ts';
 import { renderTable, withTable } from './table.ts';
 
-const README = resolve(import.meta.dirname, '../../../README.md');
+const README = resolve(import.meta.dirname, '../../../deploy/guide/how-it-works.md');
 
 const results = mkdtempSync(join(tmpdir(), 'certstatus-clients-'));
 try {
@@ -24,7 +24,7 @@ try {
   if (status === 0 && asExpected) {
     writeFileSync(README, withTable(readFileSync(README, 'utf8'), table, `Seen with ${versions().join(', ')}.`));
   } else {
-    console.error('clients: not as expected, or not all are installed; README.md is as it was');
+    console.error('clients: not as expected, or not all are installed; deploy/guide/how-it-works.md is as it was');
     process.exitCode = 1;
   }
 } finally {

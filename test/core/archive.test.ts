@@ -131,7 +131,7 @@ describe('retention', () => {
   const issued = (from: number, days: number) => ({ notBefore: NOW + from * DAY, notAfter: NOW + (from + days) * DAY });
 
   it('counts from the end of the last certificate that can have relied on the CRL', () => {
-    const reliance = new RelianceTable();
+    const reliance = new RelianceTable(0);
     reliance.add(issued(-300, 398));
     reliance.add(issued(-10, 90));
     // Issued after the CRL had run out: it never relied on it.
@@ -143,9 +143,12 @@ describe('retention', () => {
 
   it('never ends before two years after nextUpdate, without a retention, or with a certificate of no known end', () => {
     const crl = { nextUpdate: NOW };
-    assert.equal(mayGoFrom(crl, new RelianceTable(), LEAST_RETENTION_MS), NOW + LEAST_RETENTION_MS);
-    assert.equal(mayGoFrom(crl, new RelianceTable(), undefined), Infinity);
-    const reliance = new RelianceTable();
+    assert.equal(mayGoFrom(crl, new RelianceTable(0), LEAST_RETENTION_MS), NOW + LEAST_RETENTION_MS);
+    assert.equal(mayGoFrom(crl, new RelianceTable(0), undefined), Infinity);
+    const signed = new RelianceTable(3653 * DAY);
+    signed.add({ notBefore: NOW - DAY, notAfter: NOW + DAY });
+    assert.equal(mayGoFrom(crl, signed, LEAST_RETENTION_MS), NOW + DAY + 3653 * DAY + LEAST_RETENTION_MS, 'CS-01');
+    const reliance = new RelianceTable(0);
     reliance.add({ notBefore: undefined, notAfter: undefined });
     assert.equal(mayGoFrom(crl, reliance, LEAST_RETENTION_MS), Infinity);
   });

@@ -98,5 +98,10 @@ describe('crlPeriodMs', () => {
     assert.equal(crlPeriodMs(weekly, false), 4 * DAY);
     assert.equal(crlPeriodMs({ ...weekly, issues: 'ca-certificates' }, false), 6 * DAY);
     assert.equal(crlPeriodMs(PROFILE, false), 6 * HOUR);
+    // SM-01, CS-02: neither asks; both TLS and S/MIME: the stricter; none of the three: likewise.
+    assert.equal(crlPeriodMs({ ...weekly, authorities: ['rfc', 'cabf-smime'] }, false), 6 * DAY);
+    assert.equal(crlPeriodMs({ ...weekly, authorities: ['rfc', 'cabf-cs'] }, false), 6 * DAY);
+    assert.equal(crlPeriodMs({ ...weekly, authorities: ['rfc', 'cabf-smime', 'cabf-tls'] }, false), 4 * DAY);
+    assert.equal(crlPeriodMs({ ...weekly, authorities: ['rfc'] }, false), 4 * DAY);
   });
 });

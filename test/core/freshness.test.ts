@@ -259,8 +259,14 @@ describe('mayLeaveCrl', () => {
       [undefined, 1, false],
     ];
     for (const [notAfter, recordedSeq, may] of cases) {
-      assert.equal(mayLeaveCrl({ notAfter, recordedSeq }, last), may, `${notAfter} ${recordedSeq}`);
+      assert.equal(mayLeaveCrl({ notAfter, recordedSeq }, last, 0), may, `${notAfter} ${recordedSeq}`);
     }
-    assert.equal(mayLeaveCrl({ notAfter: NOW - DAY, recordedSeq: 1 }, undefined), false);
+    assert.equal(mayLeaveCrl({ notAfter: NOW - DAY, recordedSeq: 1 }, undefined, 0), false);
+  });
+
+  it('keeps it for as long as the profile says, to the millisecond (CS-01)', () => {
+    const last = { scheduledAt: NOW, scheduledAsOfSeq: 100 };
+    const may = (notAfter: number): boolean => mayLeaveCrl({ notAfter, recordedSeq: 1 }, last, 3653 * DAY);
+    assert.deepEqual([may(NOW - 3653 * DAY), may(NOW - 3653 * DAY - 1)], [false, true]);
   });
 });

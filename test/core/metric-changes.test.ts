@@ -75,9 +75,11 @@ describe('metrics of several processes', () => {
               assert.equal(slot.value, expected.get(labels['label'] as string));
             assert.equal(metric.slots.length, [...expected.keys()].filter((key) => key.length === 1).length);
           } else if (metric.kind === 'histogram') {
-            assert.equal(metric.sum.value, expected.get('sum') ?? 0);
+            const [one, ...others] = metric.series;
+            assert.equal(others.length, 0, 'one for each label set');
+            assert.equal(one?.sum.value, expected.get('sum') ?? 0);
             assert.deepEqual(
-              [...metric.counts],
+              [...(one?.counts ?? [])],
               [0, 1, -1].map((bucket) => expected.get(`bucket ${bucket}`) ?? 0),
             );
           }

@@ -90,12 +90,20 @@ export const PROFILE: Profile = {
     nonce: 'ignore',
     live: { perSecond: 20, waiting: 64 },
   },
-  crl: { periodMs: 6 * HOUR, validityMs: 7 * DAY, coalesceMs: 5 * MINUTE, invalidityDate: 'omit', keyUse: 'held' },
+  crl: {
+    periodMs: 6 * HOUR,
+    validityMs: 7 * DAY,
+    coalesceMs: 5 * MINUTE,
+    invalidityDate: 'omit',
+    keyUse: 'held',
+    afterExpiryMs: 0,
+  },
   responder: { maxValidityMs: 125 * DAY, keyTypes: ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384'] },
   archive: { retentionMs: undefined },
   reasons: {
     permitted: ['keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation', 'privilegeWithdrawn'],
     hold: 'refuse',
+    redate: 'key-compromise',
   },
 };
 

@@ -177,6 +177,21 @@ describe('revoke', () => {
     refuses(() => revoke(PROFILE, kept, event('superseded'), NOW), 'conflict', '/reason', /7\.2\.2/);
   });
 
+  it('takes a more appropriate date for software, earlier or later, from notBefore on (CS-04)', () => {
+    const code: Profile = { ...PROFILE, reasons: { ...PROFILE.reasons, redate: 'any' } };
+    const back = changed(revoke(code, superseded, event('superseded', NOW - 5 * HOUR), NOW));
+    assert.deepEqual([back.revocation, back.revision], [{ revokedAt: NOW - 5 * HOUR, reason: 'superseded' }, 3]);
+    const later = changed(revoke(code, back, event('superseded', NOW - 2 * HOUR), NOW));
+    assert.deepEqual(later.revocation, { revokedAt: NOW - 2 * HOUR, reason: 'superseded' });
+    const compromised = changed(revoke(code, superseded, event('keyCompromise', NOW), NOW));
+    assert.deepEqual(compromised.revocation, { revokedAt: NOW, reason: 'keyCompromise' });
+    assert.equal(revoke(code, back, event('superseded'), NOW).certificate, undefined, 'sent again without a date');
+    refuses(() => revoke(code, compromised, event('superseded', NOW), NOW), 'conflict', '/reason', /7\.2\.2/);
+    refuses(() => revoke(code, back, event('superseded', NOW - DAY - SECOND), NOW), 'refused', '/revokedAt', /T-30/);
+    refuses(() => revoke(code, back, event('superseded', NOW + DAY), NOW), 'refused', '/revokedAt', /T-32/);
+    refuses(() => revoke(code, back, event('removeFromCRL'), NOW), 'refused', '/reason', /4\.10\.1/);
+  });
+
   it('refuses a date in the future (T-32) and one before notBefore (T-30), at the exact second', () => {
     const at = NOW + 500;
     assert.ok(revoke(PROFILE, good, event(undefined, NOW), at).certificate);
@@ -196,6 +211,13 @@ describe('revoke', () => {
   it('knows holds only where the profile does (CT-4.9.13)', () => {
     refuses(() => revoke(PROFILE, good, event('certificateHold'), NOW), 'refused', '/reason', /CT-4\.9\.13/);
     refuses(() => revoke(PROFILE, good, event('removeFromCRL'), NOW), 'refused', '/reason', /CT-4\.9\.13/);
+    const smime: Profile = { ...PROFILE, authorities: ['rfc', 'cabf-smime'] };
+    refuses(
+      () => revoke(smime, good, event('certificateHold'), NOW),
+      'refused',
+      '/reason',
+      /reasons\.hold in issuer\.yaml/,
+    );
     const held = changed(revoke(HOLD, good, event('certificateHold', NOW - HOUR), NOW));
     // The profile was changed meanwhile: what is held stays revoked (T-29).
     refuses(() => revoke(PROFILE, held, event('removeFromCRL'), NOW), 'refused', '/reason', /4\.10\.1/);

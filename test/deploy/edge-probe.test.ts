@@ -36,7 +36,7 @@ describe('certstatus probe', () => {
     assert.ok(stdout !== '', stderr);
     return { code, report: (JSON.parse(stdout) as [ProbeReport])[0] };
   };
-  const about = (certificate: string): string[] => ['--issuer', service.demo.ca, '--cert', certificate];
+  const about = (certificate: string): string[] => ['--ca', service.demo.ca, '--cert', certificate];
 
   /** The same without a process of its own, and without waiting for anything to age. */
   const look = (
@@ -86,12 +86,7 @@ describe('certstatus probe', () => {
   });
 
   it('says in words that the origin listener is not for every client', async () => {
-    const { code, stdout } = await service.run(
-      'probe',
-      service.url('/OcspServer', 'origin'),
-      '--issuer',
-      service.demo.ca,
-    );
+    const { code, stdout } = await service.run('probe', service.url('/OcspServer', 'origin'), '--ca', service.demo.ca);
     assert.equal(code, 1);
     assert.match(
       stdout,

@@ -174,7 +174,7 @@ describe('the archive and its copies', { skip: s3Missing }, () => {
     assert.ok(!existsSync(join(service.data, 'crl')));
 
     const apart = join(service.directory, 'apart');
-    const elsewhere = await service.run('archive', 'restore', '--from', 's3', '--to', apart);
+    const elsewhere = await service.run('archive', 'restore', '--out', apart);
     assert.equal(elsewhere.code, 0, elsewhere.stderr);
     assert.ok(!existsSync(join(service.data, 'crl')));
     const restored = await service.run('archive', 'restore');

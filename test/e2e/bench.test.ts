@@ -26,7 +26,7 @@ describe('certstatus bench', () => {
   const bench = (url: string, ...more: string[]): Promise<Ran> => {
     const certs = join(service.directory, 'certs.pem');
     writeFileSync(certs, samples().map((file) => readFileSync(file)).join('')); // prettier-ignore
-    return service.run('bench', '--issuer', service.demo.ca, '--certs', certs, '--seconds', '0.5', '--connections', '4', ...more, url); // prettier-ignore
+    return service.run('bench', '--ca', service.demo.ca, '--certs', certs, '--seconds', '0.5', '--connections', '4', ...more, url); // prettier-ignore
   };
 
   const ways: readonly (readonly [string, readonly string[]])[] = [
@@ -65,7 +65,7 @@ describe('certstatus bench', () => {
   it('a serial that was never issued: unauthorized, exit 1', async () => {
     const serials = join(service.directory, 'serials.txt');
     writeFileSync(serials, '1234567890abcdef1234\n');
-    const { code, stdout } = await service.run('bench', '--issuer', service.demo.ca, '--serials', serials, '--seconds', '0.2', service.url('/')); // prettier-ignore
+    const { code, stdout } = await service.run('bench', '--ca', service.demo.ca, '--serials', serials, '--seconds', '0.2', service.url('/')); // prettier-ignore
     assert.equal(code, 1);
     assert.match(stdout, /OCSP error unauthorized/);
   });
@@ -81,7 +81,7 @@ describe('certstatus bench', () => {
     const other = await bench('https://127.0.0.1/');
     assert.equal(other.code, 1);
     assert.match(other.stderr, /^certstatus: url = [^\n]*http:\/\/[^\n]*\n$/);
-    const { code, stderr } = await service.run('bench', '--issuer', service.demo.ca, service.url('/'));
+    const { code, stderr } = await service.run('bench', '--ca', service.demo.ca, service.url('/'));
     assert.equal(code, 1);
     assert.match(stderr, /^certstatus: --serials: takes either --serials or --certs\n$/);
   });

@@ -195,7 +195,7 @@ describe('mass revocation from the shell', () => {
       return JSON.stringify([crls, body.toString('hex'), statuses, filesOf(join(service.data, 'crl'))]);
     };
     const before = await published();
-    const { drill, report } = await service.json('drill', '--issuer', '*', '--all', '--certificates', '3', '--output', 'drill.md'); // prettier-ignore
+    const { drill, report } = await service.json('drill', '--issuer', '*', '--all', '--certificates', '3', '--out', 'drill.md'); // prettier-ignore
     assert.equal(await published(), before);
     assert.equal(drill.keys[0].certificates, 3);
     const signed = journal(service).filter(({ type }) => type === 'drill.signed');
@@ -211,7 +211,7 @@ describe('mass revocation from the shell', () => {
 
   it('asks for a selection, refuses what the profile forbids, and lets nobody revoke for an issuer that is not his', async () => {
     const run = async (...args: string[]): Promise<string> => (await service.run('revoke-many', ...args)).stderr;
-    assert.match(await run('--issuer', 'demo'), /give what selects/);
+    assert.match(await run('--issuer', 'demo'), /Give what selects/);
     assert.match(await run('--issuer', 'demo', '--all', '--reason', 'certificateHold'), /CT-4.9.13/);
     assert.match(await run('--issuer', 'nobody', '--all'), /no such issuer/);
     const { plan } = await service.json('revoke-many', '--issuer', 'demo', '--spki-hash', 'f'.repeat(32));

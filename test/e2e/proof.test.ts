@@ -78,9 +78,9 @@ describe('the proof that ledger, OCSP and CRL agree', () => {
 
   it('probes both channels as an outside monitor does', async () => {
     const { ca, valid } = service.demo;
-    const ocsp = await service.json('probe', service.url('/'), '--issuer', ca, '--cert', valid);
+    const ocsp = await service.json('probe', service.url('/'), '--ca', ca, '--cert', valid);
     assert.deepEqual(ocsp[0].findings, []);
-    const crl = await service.json('probe', service.url(CRL_PATH), '--crl', '--issuer', ca);
+    const crl = await service.json('probe', service.url(CRL_PATH), '--crl', '--ca', ca);
     assert.deepEqual(crl[0].findings, []);
     assert.match(crl[0].answer, /^CRL \d+ of /);
   });

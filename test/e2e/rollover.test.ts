@@ -127,7 +127,7 @@ describe('a responder certificate is changed while the service runs', () => {
 
   it('install: signs with the new one from then on, without a restart and without a failed answer', async () => {
     const stop = askOn();
-    const args = ['key', 'install', '--issuer', 'rolling', '--certificate', next.file, '--key', keyFile];
+    const args = ['key', 'install', '--issuer', 'rolling', '--cert', next.file, '--key', keyFile];
     const done = await service.json(...args);
     assert.deepEqual([done.id, done.installed], [idOf(next.file), true]);
     const again = { certificate: readFileSync(next.file).toString(), key: keyFile };
@@ -154,13 +154,13 @@ describe('a responder certificate is changed while the service runs', () => {
 
   it('rollover: every answer is by the new one, without a failed answer', async () => {
     const stop = askOn();
-    const done = await service.json('key', 'rollover', '--issuer', 'rolling', '--from', idOf(first.file));
+    const done = await service.json('key', 'rollover', '--issuer', 'rolling', '--responder', idOf(first.file));
     assert.deepEqual([done.id, done.use], [idOf(first.file), 'answers']);
     await until('all are signed by the new one', async () => (await all()).every((id) => id === idOf(next.file)));
     assert.ok((await stop()) > 0);
     const again = await service.api('POST', `${RESPONDERS}/${idOf(first.file)}/retirement`, {});
     assert.deepEqual([again.status, again.body.toReplace], [200, 0]);
-    const refused = await service.run('key', 'rollover', '--issuer', 'rolling', '--from', idOf(next.file));
+    const refused = await service.run('key', 'rollover', '--issuer', 'rolling', '--responder', idOf(next.file));
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /nothing else could sign/);
     const metrics = (await service.get('/metrics', 'admin')).body.toString();
@@ -190,7 +190,7 @@ describe('a responder certificate is changed while the service runs', () => {
   });
 
   it('--drop serves none of its answers, rather tryLater; and it is all in the audit log', async () => {
-    const done = await service.json('key', 'rollover', '--issuer', 'rolling', '--from', idOf(next.file), '--drop');
+    const done = await service.json('key', 'rollover', '--issuer', 'rolling', '--responder', idOf(next.file), '--drop');
     assert.equal(done.use, 'nothing');
     const { serial } = leaves[0] as IssuedFile;
     const answer = await exchange({ port: service.ports.public, path: getPath('/ocsp', ocspRequest(issuer, serial)) });
@@ -221,7 +221,7 @@ describe('a responder certificate is changed while the service runs', () => {
   it('works on a stopped service too, for its next start', async () => {
     const third = ca.issueResponder();
     const done = await service.json(
-      ...['key', 'install', '--issuer', 'rolling', '--certificate', third.file, '--key', third.keyFile],
+      ...['key', 'install', '--issuer', 'rolling', '--cert', third.file, '--key', third.keyFile],
     );
     assert.equal(done.installed, true);
     await service.start();

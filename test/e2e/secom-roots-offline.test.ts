@@ -1,5 +1,5 @@
 /**
- * A SECOM root as its preset has it, with a root of RSA-4096 that this test makes: its CRL and its responder certificate are signed offline, with
+ * A SECOM root as its preset has it, with a root that this test makes: its CRL and its responder certificate are signed offline, with
  * a key in a file and with one in a token, and OpenSSL says what both channels then say.
  */
 import { createPrivateKey } from 'node:crypto';
@@ -28,7 +28,7 @@ describe('a SECOM root, signed offline', () => {
       subject: { C: 'JP', O: 'SECOM Trust Systems CO.,LTD.', OU: 'Security Communication RootCA2' },
       // A key identifier is whatever the certificate says (RFC 5280 §4.2.1.2): so this root passes for the one of the preset.
       keyId: '0A85A9776505987C4081F80F972C38F10AEC3CCF',
-      key: 'RSA-4096',
+      key: 'RSA-2048',
       crlUrl: `http://${HOST}${CRL_PATH}`,
     });
     [first, second] = [root.issueSubordinate(), root.issueSubordinate()];

@@ -35,7 +35,7 @@ import { ResponseTable } from '../../src/flows/serve/response-table.ts';
 import { LiveSigner } from '../../src/flows/sign/sign-live.ts';
 import { Signer, type SignerIssuer } from '../../src/flows/sign/sign.ts';
 import type { Answer, Question, Reply } from '../../src/ports/front.ts';
-import type { Journal } from '../../src/ports/journal.ts';
+import type { MeasuredJournal } from '../../src/ports/journal.ts';
 import type { Population, Store, StoreEvent } from '../../src/ports/store.ts';
 import { CA_NAME, caCertificate, ecKey, type KeyPair, NOW, PROFILE, responderCertificate } from '../core/sample-pki.ts';
 import { FakeClock, settled, tracked, trackedPages } from './support-clock.ts';
@@ -117,7 +117,7 @@ type StoreMethods = {
 };
 
 /** A journal whose disk can be taken away. */
-export class TestJournal implements Journal {
+export class TestJournal implements MeasuredJournal {
   broken: string | undefined;
   /** Called before each append: to let something happen meanwhile. */
   before: ((entries: readonly JournalEntry[]) => Promise<void> | void) | undefined;
@@ -130,6 +130,14 @@ export class TestJournal implements Journal {
 
   get head(): { readonly seq: number; readonly hash: string } {
     return this.#real.head;
+  }
+
+  get headAt(): EpochMs | undefined {
+    return this.#real.headAt;
+  }
+
+  get bytes(): number {
+    return this.#real.bytes;
   }
 
   get failure(): string | undefined {

@@ -8,7 +8,7 @@ import { Agent, request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { exchange } from './http.ts';
-import { runProgram, until, type ApiAnswer, type Credentials, type Ran } from './service.ts';
+import { localBearer, runProgram, until, type ApiAnswer, type Credentials, type Ran } from './service.ts';
 
 const CLI = resolve(import.meta.dirname, '../../src/apps/cli.js');
 const START_MS = 30_000;
@@ -150,7 +150,8 @@ export class Member {
   /** Undefined when it does not answer. */
   async status(): Promise<MemberStatus | undefined> {
     try {
-      const { status, body } = await exchange({ port: this.ports.admin, path: '/status.json' });
+      const headers = localBearer(this.directory);
+      const { status, body } = await exchange({ port: this.ports.admin, path: '/status.json', headers });
       return status === 200 ? (JSON.parse(body.toString()) as MemberStatus) : undefined;
     } catch {
       return undefined;

@@ -10,7 +10,7 @@ export interface OfflineRootOptions {
   readonly subject: Readonly<Record<string, string>>;
   /** As a preset wants it, hex; the hash of the key when absent. */
   readonly keyId?: string;
-  readonly key: 'RSA-4096' | 'RSA-2048' | 'P-384' | 'P-256';
+  readonly key: 'RSA-4096' | 'RSA-3072' | 'RSA-2048' | 'P-384' | 'P-256' | 'secp256k1';
   /** Default: keyCertSign and cRLSign. */
   readonly keyUsage?: string;
   readonly crlUrl?: string;
@@ -22,6 +22,12 @@ export interface SubordinateCa {
   /** PEM. */
   readonly file: string;
 }
+
+/** As the CAs of requirements 2.1 sign with such keys. */
+const DIGESTS: Readonly<Partial<Record<OfflineRootOptions['key'], string>>> = {
+  'RSA-4096': '-sha384',
+  'P-384': '-sha384',
+};
 
 export class OfflineRoot {
   readonly directory = mkdtempSync(join(tmpdir(), 'certstatus-offline-root-'));
@@ -75,7 +81,7 @@ authorityKeyIdentifier = keyid
 `,
     );
     this.generateKey('root.key', key);
-    this.run('req', '-x509', '-new', '-key', 'root.key', '-config', 'root.cnf', '-extensions', 'root', '-days', '7300', '-out', 'root.pem'); // prettier-ignore
+    this.run('req', '-x509', '-new', '-key', 'root.key', '-config', 'root.cnf', '-extensions', 'root', '-days', '7300', DIGESTS[key] ?? '-sha256', '-out', 'root.pem'); // prettier-ignore
   }
 
   /** @returns its path. */

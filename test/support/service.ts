@@ -5,10 +5,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, type Server } from 'node:net';
 import { Agent, request } from 'node:https';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { localAdminToken } from '../../src/apps/admin/local-secret.ts';
 import { exchange, type HttpAnswer } from './http.ts';
 import { issuerFromFile, type OcspIssuer } from './ocsp-client.ts';
 
@@ -179,7 +180,8 @@ export class Service {
     listener: keyof Ports = 'public',
     headers: Readonly<Record<string, string>> = {},
   ): Promise<HttpAnswer> {
-    return exchange({ port: this.ports[listener], path, headers });
+    const own = listener === 'admin' ? localBearer(this.data) : {};
+    return exchange({ port: this.ports[listener], path, headers: { ...own, ...headers } });
   }
 
   /** One request to the intake. `as`: null presents no certificate, absent the operator's. Rejects when no answer came. */
@@ -253,6 +255,11 @@ export class Service {
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('CERTSTATUS_'));
     return { ...Object.fromEntries(own), ...this.#env };
   }
+}
+
+/** What a script on the machine sends to the admin port; nothing before the service's first start. */
+export function localBearer(dataDir: string): Record<string, string> {
+  return existsSync(join(dataDir, 'admin', 'secret')) ? { authorization: `Bearer ${localAdminToken(dataDir)}` } : {};
 }
 
 const NOBODY: Credentials = { cert: Buffer.alloc(0), key: Buffer.alloc(0) };

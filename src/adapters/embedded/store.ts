@@ -54,6 +54,7 @@ import {
   serialKey,
   serialOf,
 } from './keys.ts';
+import { copyDatabase } from './copy.ts';
 import { pages } from './pages.ts';
 import {
   decodeCertificate,
@@ -595,6 +596,22 @@ export class EmbeddedStore implements Store, Population, Relay {
 
   relay(tell: (events: readonly StoreEvent[]) => Promise<void> | undefined): void {
     this.#relay = tell;
+  }
+
+  // StoreCopies
+
+  async copyTo(
+    directory: string,
+    breathe: (entries: number) => Promise<void>,
+  ): Promise<{ readonly entries: number; readonly appliedSeq: number }> {
+    const snapshot = await this.#exclusively(() => Promise.resolve(this.#db.snapshot()));
+    try {
+      const applied = await this.#db.get(APPLIED_SEQ_KEY, { snapshot });
+      const entries = await copyDatabase(this.#db, snapshot, directory, breathe);
+      return { entries, appliedSeq: Number(applied?.toString() ?? 0) };
+    } finally {
+      await snapshot.close();
+    }
   }
 
   async close(): Promise<void> {

@@ -19,8 +19,9 @@ import {
   type JournalRecord,
 } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
+import type { EpochMs } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { Journal } from '../../ports/journal.ts';
+import type { MeasuredJournal } from '../../ports/journal.ts';
 
 const SEGMENT_BYTES = 64 << 20;
 /** Of an append that waits: entries per fsync, so that one write stays a few megabytes. */
@@ -32,7 +33,7 @@ interface Waiting {
   readonly reject: (problem: Problem) => void;
 }
 
-export class FileJournal implements Journal {
+export class FileJournal implements MeasuredJournal {
   readonly #dir: string;
   readonly #clock: Clock;
   readonly #segmentBytes: number;
@@ -42,6 +43,9 @@ export class FileJournal implements Journal {
   #path: string;
   /** Length of the current file up to the end of the last durable record. */
   #size: number;
+  /** Of the files before the current one. */
+  #sizeBefore: number;
+  #headAt: EpochMs | undefined;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failure: string | undefined;
@@ -57,6 +61,7 @@ export class FileJournal implements Journal {
     path: string,
     file: FileHandle,
     size: number,
+    before: { readonly bytes: number; readonly headAt: EpochMs | undefined } = { bytes: 0, headAt: undefined },
   ) {
     this.#dir = dir;
     this.#clock = clock;
@@ -65,6 +70,8 @@ export class FileJournal implements Journal {
     this.#path = path;
     this.#file = file;
     this.#size = size;
+    this.#sizeBefore = before.bytes;
+    this.#headAt = before.headAt;
   }
 
   /**
@@ -98,7 +105,7 @@ export class FileJournal implements Journal {
       );
     }
     const path = join(dir, last);
-    let { head, size, torn } = await checkSegment(path, segments.length === 1);
+    let { head, size, torn, lastAt } = await checkSegment(path, segments.length === 1);
     const before = segments.at(-2);
     if (size === 0 && before !== undefined) {
       // Killed between beginning this file and its first record: the chain goes on from the file before, which was whole.
@@ -107,12 +114,17 @@ export class FileJournal implements Journal {
         throw new Problem('corrupt', `record ${previous.head.seq + 1} is missing`, { field: before, value: last });
       }
       head = previous.head;
+      lastAt = previous.lastAt;
     }
     if (torn.length > 0) {
       await writeFile(`${path}.torn-${head.seq + 1}`, torn);
       await truncate(path, size);
     }
-    const journal = new FileJournal(dir, clock, segmentBytes, head, path, await open(path, 'a', 0o640), size);
+    let bytes = 0;
+    for (const name of segments.slice(0, -1)) bytes += (await stat(join(dir, name))).size;
+    const headAt = lastAt === undefined ? undefined : Date.parse(lastAt);
+    const file = await open(path, 'a', 0o640);
+    const journal = new FileJournal(dir, clock, segmentBytes, head, path, file, size, { bytes, headAt });
     if (torn.length > 0) {
       await journal.append([
         {
@@ -127,6 +139,14 @@ export class FileJournal implements Journal {
 
   get head(): { readonly seq: number; readonly hash: string } {
     return this.#head;
+  }
+
+  get headAt(): EpochMs | undefined {
+    return this.#headAt;
+  }
+
+  get bytes(): number {
+    return this.#sizeBefore + this.#size;
   }
 
   get failure(): string | undefined {
@@ -194,8 +214,11 @@ export class FileJournal implements Journal {
     }
     this.#failure = undefined;
     this.#size += bytes.length;
-    const { seq, hash } = sealed.flatMap(({ records }) => records).at(-1) ?? from;
-    this.#head = { seq, hash };
+    const last = sealed.flatMap(({ records }) => records).at(-1);
+    if (last !== undefined) {
+      this.#head = { seq: last.seq, hash: last.hash };
+      this.#headAt = Date.parse(last.at);
+    }
     group.forEach(({ resolve }, i) => resolve((sealed[i] as SealedEntries).records));
   }
 
@@ -214,6 +237,7 @@ export class FileJournal implements Journal {
     await this.#file.close();
     this.#file = file;
     this.#path = path;
+    this.#sizeBefore += this.#size;
     this.#size = 0;
   }
 
@@ -325,11 +349,11 @@ function segmentName(seq: number): string {
   return `${String(seq).padStart(12, '0')}.ndjson`;
 }
 
-function firstSeq(name: string): number {
+export function firstSeq(name: string): number {
   return Number(name.slice(0, 12));
 }
 
-async function segmentsOf(dir: string): Promise<string[]> {
+export async function segmentsOf(dir: string): Promise<string[]> {
   const names = await readdir(dir).catch((error: unknown) => {
     throw new Problem('unavailable', `the audit log cannot be read: ${(error as Error).message}`, { field: dir });
   });
@@ -347,12 +371,13 @@ function anchor(line: string, seq: number, where: string): { seq: number; prev: 
 async function checkSegment(
   path: string,
   isFirst: boolean,
-): Promise<{ head: { seq: number; hash: string }; size: number; torn: Buffer }> {
+): Promise<{ head: { seq: number; hash: string }; size: number; torn: Buffer; lastAt: string | undefined }> {
   const file = await open(path, 'r');
   const bytes = await file.readFile().finally(() => file.close());
   const seq = firstSeq(path.slice(-'000000000000.ndjson'.length));
   let expected: { seq: number; prev: string } | undefined = isFirst ? { seq: 1, prev: GENESIS_HASH } : undefined;
   let size = 0;
+  let lastAt: string | undefined;
   for (let number = 1; ; number++) {
     const end = bytes.indexOf(NEWLINE, size);
     if (end === -1) break;
@@ -360,9 +385,10 @@ async function checkSegment(
     const where = `${path} line ${number}`;
     const record = openRecord(line, expected ?? anchor(line, seq, where), where);
     expected = { seq: record.seq + 1, prev: record.hash };
+    lastAt = record.at;
     size = end + 1;
   }
   const head =
     expected === undefined ? { seq: seq - 1, hash: GENESIS_HASH } : { seq: expected.seq - 1, hash: expected.prev };
-  return { head, size, torn: bytes.subarray(size) };
+  return { head, size, torn: bytes.subarray(size), lastAt };
 }

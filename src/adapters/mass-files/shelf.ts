@@ -54,6 +54,15 @@ export class FileMassShelf implements MassShelf {
     await syncDirectory(this.#dir);
   }
 
+  async discard(id: string): Promise<void> {
+    if (!PLAN_ID.test(id)) return;
+    // Renamed first: a crash leaves a draft, which the next list that is begun sweeps away, and never half a plan.
+    const gone = join(this.#dir, `.draft-${randomBytes(8).toString('hex')}`);
+    await rename(this.#path(id), gone);
+    await syncDirectory(this.#dir);
+    await rm(gone, { recursive: true, force: true });
+  }
+
   async plans(): Promise<readonly MassPlan[]> {
     const names = await readdir(this.#dir).catch(() => []);
     const plans: MassPlan[] = [];

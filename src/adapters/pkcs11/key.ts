@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rawToDer } from '../../core/ecdsa-signature.ts';
 import { Problem } from '../../core/problem.ts';
 import type { SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, KeyUse, PiecewiseSignature, SignPriority, SignResult } from '../../ports/key-holder.ts';
 import type { ScheduledKey } from './scheduler.ts';
 import { inputOctets, inputPrefix } from './signature-input.ts';
 import type { KeyDefinition } from './wire.ts';
@@ -41,6 +41,7 @@ export class Pkcs11Key implements KeyHolder, ScheduledKey {
   readonly number: number;
   readonly definition: KeyDefinition;
   readonly inputOctets: number;
+  readonly use: KeyUse;
   microseconds: number;
   readonly #token: KeyToken;
   readonly #prefix: Buffer;
@@ -54,8 +55,10 @@ export class Pkcs11Key implements KeyHolder, ScheduledKey {
     { object, id }: KeySelector,
     publicKey: KeyObject,
     algorithm: SignatureAlgorithm,
+    use: KeyUse,
   ) {
     this.#token = token;
+    this.use = use;
     this.algorithm = algorithm;
     this.publicKey = publicKey.export({ type: 'spki', format: 'der' });
     this.describe = describe;

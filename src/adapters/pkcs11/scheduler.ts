@@ -7,7 +7,7 @@
  * gone; it waited too long. Nothing waits for a host that is gone: whoever has another holder tries that one now.
  */
 import { Problem } from '../../core/problem.ts';
-import { PRIORITIES, type SignPriority, type SignResult } from '../../ports/key-holder.ts';
+import { PRIORITIES, type KeyUse, type SignPriority, type SignResult, type SlotMeter } from '../../ports/key-holder.ts';
 import { isLost } from './ckr.ts';
 import type { Lane, LaneKey } from './host-link.ts';
 import { type ChunkAnswer, MAX_ITEMS } from './wire.ts';
@@ -18,6 +18,7 @@ const MAX_WAIT = 6;
 export interface ScheduledKey extends LaneKey {
   /** Made of what the token gives; undefined when it is no signature. */
   finish(raw: Buffer): Buffer | undefined;
+  readonly use: KeyUse;
   /** Microseconds of one signature; a guess until the first is measured. */
   microseconds: number;
   /** The token has the key and signs with it. */
@@ -32,6 +33,8 @@ interface Job {
   /** Packed. */
   readonly inputs: Buffer;
   readonly count: number;
+  /** Monotonic: when it was handed over. */
+  readonly since: number;
   /** First item that no session has got. */
   next: number;
   /** Items without result. */
@@ -61,6 +64,7 @@ interface Place {
 export class Scheduler {
   readonly #deadlineMs: number;
   readonly #lost: (reason: string) => void;
+  readonly #meter: SlotMeter | undefined;
   readonly #queues: Record<SignPriority, Job[]> = { urgent: [], live: [], bulk: [] };
   /** Jobs that have not settled. */
   readonly #jobs = new Set<Job>();
@@ -70,7 +74,8 @@ export class Scheduler {
    * @param deadlineMs for each chunk; the host that misses it is reported as lost.
    * @param lost told when the token as a whole does not sign any more.
    */
-  constructor(deadlineMs: number, lost: (reason: string) => void) {
+  constructor(deadlineMs: number, lost: (reason: string) => void, meter?: SlotMeter) {
+    this.#meter = meter;
     this.#deadlineMs = deadlineMs;
     this.#lost = lost;
   }
@@ -78,12 +83,14 @@ export class Scheduler {
   /** Work may go to these. */
   attach(lanes: readonly Lane[]): void {
     this.#places = lanes.map((lane) => ({ lane, underWay: 0 }));
+    this.#countSessions();
     this.#pump();
   }
 
   /** The host is gone or will be: everything that waits or is under way fails with this. */
   detach(problem: Problem): void {
     this.#places = [];
+    this.#countSessions();
     for (const job of [...this.#jobs]) this.#abandon(job, problem);
   }
 
@@ -108,6 +115,7 @@ export class Scheduler {
         priority,
         inputs,
         count,
+        since: performance.now(),
         next: 0,
         left: count,
         results: [],
@@ -152,6 +160,7 @@ export class Scheduler {
     const parts: Part[] = [];
     for (let [job] = queue; room > 0 && job !== undefined && job.key === key; [job] = queue) {
       const count = Math.min(room, job.count - job.next);
+      if (job.next === 0) this.#meter?.waited(performance.now() - job.since);
       parts.push({ job, from: job.next, count });
       job.next += count;
       room -= count;
@@ -214,9 +223,15 @@ export class Scheduler {
         }
       }
     }
+    this.#meter?.busy(answer.microseconds / 1000);
+    this.#meter?.signed(key.use, signed);
     if (signed > 0) key.microseconds += (answer.microseconds / signed - key.microseconds) / 4;
     if (gone === undefined) key.proven();
     else this.#lost(gone);
+  }
+
+  #countSessions(): void {
+    if (this.#meter !== undefined) this.#meter.sessions = this.#places.length;
   }
 
   #failParts(parts: readonly Part[], error: Problem): void {
@@ -229,6 +244,7 @@ export class Scheduler {
     if (!this.#jobs.has(job) || job.results[index] !== undefined) return;
     job.results[index] = result;
     job.left--;
+    if (!result.ok) this.#meter?.failed(1);
     if (!result.ok && result.error instanceof Problem && result.error.code === 'unavailable') {
       job.unavailable ??= result.error;
       job.unavailableItems++;

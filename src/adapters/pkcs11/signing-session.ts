@@ -34,11 +34,12 @@ export class SigningSession {
   }
 
   /**
-   * @param inputs packed, `count` of the same length.
+   * @param inputs packed, `count` of the same length. None: the key is searched and proven anew, whatever was found before.
    * @returns an answer frame, valid until the next call, or a frame that says what is wrong with key or token.
    */
   sign(key: KeyDefinition, inputs: Buffer, count: number): Buffer {
     let found: FoundKey;
+    if (count === 0) this.#keys.delete(key);
     try {
       found = this.#find(key);
     } catch (error) {

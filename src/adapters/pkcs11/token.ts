@@ -13,6 +13,7 @@
  *   key not found where it was found before    as the next line: the token may have gone
  *   token gone, module failing, host crashed   `lost`: what is under way fails at once; a new host, with the kept PIN, after
  *   or stuck beyond the deadline               0.2 s, and ever more rarely up to 30 s, until it works
+ *   token gone while nobody signs              found by the look that an idle token gets, and then as the line above
  *   PIN refused, at any login                  `refused`: the PIN is overwritten and not tried again; tokens count and lock
  *   this process dies, in any way              the host ends with it
  *
@@ -22,7 +23,7 @@ import { isUtf8 } from 'node:buffer';
 import type { KeyObject } from 'node:crypto';
 import { Problem } from '../../core/problem.ts';
 import type { SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type { KeyHolder, KeyUse, SignPriority, SignResult, SlotMeter } from '../../ports/key-holder.ts';
 import type { Token, TokenKey, TokenState } from '../../ports/token.ts';
 import { HostLink, OperationLane, PinRefused } from './host-link.ts';
 import { type KeySelector, type KeyToken, Pkcs11Key } from './key.ts';
@@ -32,6 +33,11 @@ import type { HostRequest, TokenDescription, TokenPlace } from './wire.ts';
 const DEADLINE_MS = 10_000;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 30_000;
+/**
+ * A token with nothing to sign proves a key so often. Whoever is on duty hears of a token that is gone before a revocation needs it:
+ * 15 min is the first limit (B-18).
+ */
+const LOOK_MS = 15_000;
 /** A key that is not there is looked for again. */
 const FIRST_SEARCH_MS = 1000;
 /** PKCS#11 leaves the size of labels and ids open; tokens do not. */
@@ -55,16 +61,21 @@ export interface TokenOptions {
   readonly use: 'held' | 'per-operation';
   /** How long the token may take for a chunk (5 ms of work), or for a whole operation. Default 10 s. */
   readonly deadlineMs?: number;
+  /** How often a token that signs nothing is looked at, where its login is held. Default 15 s. */
+  readonly lookMs?: number;
   /** Of the host process, where a module reads its configuration; that of this process when absent. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Told of every signature. */
+  readonly meter?: SlotMeter;
 }
 
 export interface Pkcs11Token extends Token {
   /**
    * A key of it, known by its certificate; the private key itself is looked for when the token is active.
+   * @param use what it is for, for the meter; `ocsp` when absent.
    * @throws Problem `config` when nothing selects a key.
    */
-  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm): KeyHolder;
+  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm, use?: KeyUse): KeyHolder;
   /** Of the host process, while there is one. */
   readonly hostPid: number | undefined;
 }
@@ -114,6 +125,9 @@ class ManagedToken implements Pkcs11Token, KeyToken {
   #restarts = 0;
   #search: NodeJS.Timeout | undefined;
   #searches = 0;
+  #look: NodeJS.Timeout | undefined;
+  /** Nothing was signed since the look was planned. */
+  #idle = true;
   #closed = false;
 
   constructor(options: TokenOptions) {
@@ -121,7 +135,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     this.#options = options;
     this.#place = { module: options.module, label: options.label, serial: options.serial };
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    this.#scheduler = new Scheduler(this.#deadlineMs, (reason) => this.#lose(reason));
+    this.#scheduler = new Scheduler(this.#deadlineMs, (reason) => this.#lose(reason), options.meter);
     this.#failure = this.#inactive;
   }
 
@@ -152,7 +166,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     return this.#host?.pid;
   }
 
-  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm): KeyHolder {
+  key(selector: KeySelector, publicKey: KeyObject, algorithm: SignatureAlgorithm, use: KeyUse = 'ocsp'): KeyHolder {
     const { object, id } = selector;
     if (object === undefined && id === undefined)
       throw new Problem('config', 'names no key: give object or id', { field: `tokens.${this.name}` });
@@ -162,7 +176,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
       ...(object === undefined ? [] : [`object=${object}`]),
       ...(id === undefined ? [] : [`id=${id.replace(/../g, '%$&')}`]),
     ];
-    const key = new Pkcs11Key(this, words.join(';'), this.#keyNumber++, selector, publicKey, algorithm);
+    const key = new Pkcs11Key(this, words.join(';'), this.#keyNumber++, selector, publicKey, algorithm, use);
     this.#keys.add(key);
     if (this.#state === 'active') void this.#scheduler.probe(key);
     return key;
@@ -249,6 +263,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
 
   proven(key: Pkcs11Key): void {
     this.#restarts = 0;
+    this.#idle = false;
     this.#found.add(key);
     this.#troubled.delete(key);
     if (this.#troubled.size === 0) this.#searches = 0;
@@ -294,6 +309,19 @@ class ManagedToken implements Pkcs11Token, KeyToken {
     this.#scheduler.attach(use === 'held' ? host.lanes : [operations]);
     this.#become('active', undefined);
     host.onEnd((reason) => this.#lose(reason));
+    this.#lookLater(host);
+  }
+
+  /** Not where each access is a login: a person would find one in the HSM's log that nobody asked for (SR-6.2.9). */
+  #lookLater(host: HostLink): void {
+    if (this.#options.use !== 'held' || this.#host !== host) return;
+    this.#idle = true;
+    this.#look = setTimeout(() => {
+      const [key] = this.#found;
+      const looked = this.#idle && key !== undefined ? this.#scheduler.probe(key) : Promise.resolve();
+      void looked.then(() => this.#lookLater(host));
+    }, this.#options.lookMs ?? LOOK_MS);
+    this.#look.unref();
   }
 
   /** A host that starts can be ended by deactivate(), which else would wait for it; one that fails is ended. */
@@ -353,6 +381,7 @@ class ManagedToken implements Pkcs11Token, KeyToken {
   #detach(failure: string): HostLink | undefined {
     clearTimeout(this.#retry);
     clearTimeout(this.#search);
+    clearTimeout(this.#look);
     this.#search = undefined;
     this.#searches = 0;
     this.#troubled.clear();

@@ -1,6 +1,9 @@
 /** A MetricSet as Prometheus text, through prom-client. Everything is read at scrape time; nothing here runs per request. */
 import { Registry, collectDefaultMetrics, type Metric as PromMetric } from 'prom-client';
-import type { Labels, Metric, MetricSet } from '../../core/metric.ts';
+import type { Metric, MetricSet } from '../../core/metric.ts';
+
+/** Gauges that are named like counters; each is the sum of another, which stays. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 export class Exporter {
   readonly #registry = new Registry();
@@ -11,6 +14,7 @@ export class Exporter {
     this.#set = set;
     // CPU, memory, event-loop delay, open descriptors: what an SRE expects of every Node process.
     collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
   }
 
   async text(): Promise<string> {
@@ -52,24 +56,28 @@ class Adapted {
     // A counter that goes back would look like a restart; slots are never reset.
   }
 
-  *#values(): Iterable<{ labels: Labels | { le: number | string }; value: number; metricName?: string }> {
+  *#values(): Iterable<{ labels: Readonly<Record<string, number | string>>; value: number; metricName?: string }> {
     const metric = this.#metric;
     switch (metric.kind) {
       case 'counter':
         for (const { labels, slot } of metric.slots) yield { labels, value: slot.value };
         return;
       case 'gauge':
+      case 'summary':
         for (const [labels, value] of metric.read()) yield { labels, value };
         return;
-      case 'histogram': {
-        let cumulative = 0;
-        for (let i = 0; i < metric.counts.length; i++) {
-          cumulative += metric.counts[i] as number;
-          yield { labels: { le: metric.bounds[i] ?? '+Inf' }, value: cumulative, metricName: `${metric.name}_bucket` };
+      case 'histogram':
+        for (const series of metric.series) {
+          const { labels } = series;
+          let cumulative = 0;
+          for (const [i, count] of series.counts.entries()) {
+            cumulative += count;
+            const le = metric.bounds[i] ?? '+Inf';
+            yield { labels: { ...labels, le }, value: cumulative, metricName: `${metric.name}_bucket` };
+          }
+          yield { labels, value: series.sum.value, metricName: `${metric.name}_sum` };
+          yield { labels, value: cumulative, metricName: `${metric.name}_count` };
         }
-        yield { labels: {}, value: metric.sum.value, metricName: `${metric.name}_sum` };
-        yield { labels: {}, value: cumulative, metricName: `${metric.name}_count` };
-      }
     }
   }
 }

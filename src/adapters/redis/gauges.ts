@@ -1,5 +1,6 @@
 /** Backlog and age of the whole population, from the counts that every commit keeps: read about once a second, told from memory. */
 import type { Lane } from '../../core/certificate.ts';
+import type { PublishedSpread } from '../../ports/store.ts';
 import { MINUTE, SECOND, type EpochMs } from '../../core/time.ts';
 import { run, scripts, type Connection, type Returned } from './scripts.ts';
 
@@ -23,6 +24,9 @@ export class Gauges {
     readonly oldestThisUpdate: EpochMs | undefined;
     readonly leastNextUpdate: EpochMs | undefined;
   } = { count: 0, oldestThisUpdate: undefined, leastNextUpdate: undefined };
+
+  /** Undefined before its first reading. */
+  spread: PublishedSpread | undefined;
 
   async read(redis: Connection, meta: string): Promise<void> {
     const returned = (await run(redis, scripts.gauges, meta, [KNOWN])) as readonly Returned[];

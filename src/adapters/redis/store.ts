@@ -37,11 +37,13 @@ import type {
   QueueItem,
   Store,
   StoreEvent,
+  StoreHealth,
 } from '../../ports/store.ts';
 import { AskChannel } from './asks.ts';
 import { Counts, NOTHING } from './commit.ts';
 import { CrlFollower } from './crl-follower.ts';
 import { IssuerCrls } from './crl-shelf.ts';
+import { RedisMemory } from './health.ts';
 import { IssuerLedger } from './issuer-ledger.ts';
 import { bucketCount, LAYOUT_VERSION } from './keys.ts';
 import { IssuerQueue, type Answer } from './queue.ts';
@@ -104,6 +106,8 @@ export class RedisStore implements Store {
   /** Five looks (watch.ts): what a busy process may be late by. */
   readonly propagationMs = 250;
   readonly freshness: Freshness;
+  readonly health: StoreHealth;
+  readonly #memory: RedisMemory;
   /** Changes of the ledger by this process come one after the other: its journal is a sequence. */
   #recording: Promise<unknown> = Promise.resolve();
   /** By issuer: the instance that the journal is being replayed into, since appliedSeq was asked. */
@@ -145,6 +149,8 @@ export class RedisStore implements Store {
     });
     this.#parts = new Map(parts);
     this.freshness = freshnessOf(this.#parts);
+    this.#memory = new RedisMemory(redis);
+    this.health = healthOf(this.#parts, this.#memory);
     this.#onLost = () => {
       for (const { watch } of this.#all) watch.lost();
     };
@@ -162,6 +168,7 @@ export class RedisStore implements Store {
       await store.close();
       throw unavailable(error);
     }
+    void store.#memory.look();
     for (const { watch } of store.#all) store.#replayInto.set(watch.issuer, watch.seen.instance);
     return store;
   }
@@ -463,6 +470,7 @@ export class RedisStore implements Store {
     }
     await Promise.all(this.#all.flatMap(({ watch, follower }) => [watch.close(), follower.close()]));
     for (const event of LOST) this.#options.redis.off(event, this.#onLost);
+    this.#memory.close();
     this.#asks.close();
     this.#live.close();
   }
@@ -600,6 +608,28 @@ function freshnessOf(parts: ReadonlyMap<IssuerTag, IssuerParts>): Freshness {
       return [...parts.values()].every(({ watch }) => watch.gauges.complete);
     },
     of: (issuer) => parts.get(issuer)?.watch.gauges.published ?? none,
+    spread: (issuer) => parts.get(issuer)?.watch.gauges.spread,
+  };
+}
+
+/** Of the issuer that fares worst. */
+function healthOf(parts: ReadonlyMap<IssuerTag, IssuerParts>, memory: RedisMemory): StoreHealth {
+  const watches = (): readonly IssuerWatch[] => [...parts.values()].map(({ watch }) => watch);
+  const known = (values: readonly (number | undefined)[]): readonly number[] => values.flatMap((value) => value ?? []);
+  return {
+    get roundTripMs() {
+      const all = known(watches().map(({ roundTrips }) => roundTrips.longestMs));
+      return all.length === 0 ? undefined : Math.max(...all);
+    },
+    get bytes() {
+      return memory.bytes;
+    },
+    get clockAheadMs() {
+      return known(watches().map(({ aheadMs }) => aheadMs))[0];
+    },
+    get feedLagMs() {
+      return Math.max(0, ...watches().map((watch) => watch.lagMs()));
+    },
   };
 }
 

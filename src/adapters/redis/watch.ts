@@ -18,6 +18,7 @@ import { SECOND } from '../../core/time.ts';
 import type { StoreEvent } from '../../ports/store.ts';
 import { decodeEvents } from './feed.ts';
 import { Gauges } from './gauges.ts';
+import { RoundTrips } from './health.ts';
 import { Keys, LAYOUT_VERSION } from './keys.ts';
 import { run, scripts, type Connection, type Returned } from './scripts.ts';
 
@@ -92,6 +93,9 @@ export class IssuerWatch {
   readonly issuer: IssuerTag;
   readonly keys: Keys;
   readonly gauges = new Gauges();
+  readonly roundTrips = new RoundTrips();
+  /** How much this process's clock is ahead of the server's, give or take half a round trip. */
+  aheadMs: number | undefined;
   readonly #parts: WatchParts;
   #seen: Seen | undefined;
   /** Monotonic: when the last look that was answered had been sent. -Infinity: nothing is known. */
@@ -103,6 +107,8 @@ export class IssuerWatch {
   #confirming: Promise<void> | undefined;
   /** The last journal record of this process that changed this issuer; the watch says when the server has forgotten it. */
   #touched = 0;
+  /** Monotonic: the last look at the feed that left nothing to read. */
+  #caughtUpAt = performance.now();
   /** Monotonic. */
   #livelyAt = performance.now();
   #beatAt = -Infinity;
@@ -175,6 +181,11 @@ export class IssuerWatch {
 
   silentMs(): number {
     return performance.now() - this.#livelyAt;
+  }
+
+  /** For how long no look has seen the end of the feed. */
+  lagMs(): number {
+    return performance.now() - this.#caughtUpAt;
   }
 
   get touched(): number {
@@ -266,6 +277,9 @@ export class IssuerWatch {
     // Replies of two looks may overtake each other in a Cluster; the later question has the later answer.
     if (order < this.#newest) return seen;
     this.#newest = order;
+    const tookMs = performance.now() - sentAt;
+    this.roundTrips.took(tookMs, sentAt);
+    this.aheadMs = Date.now() - tookMs / 2 - Number(serverMs);
     this.#trouble = undefined;
     this.#seenAt = sentAt;
     this.#seen = seen;
@@ -316,6 +330,7 @@ export class IssuerWatch {
   }
 
   async #follow(): Promise<boolean> {
+    const sentAt = performance.now();
     const seen = await this.#look(ENTRIES);
     if (this.#reliable()?.instance !== seen.instance) return false;
     // Another instance, or one that could not be relied on before: whatever happened meanwhile was not told.
@@ -332,6 +347,7 @@ export class IssuerWatch {
       this.#told = number;
     }
     if (seen.entries.length === 0 && this.#told < seen.feed) return this.#gap(seen.feed);
+    if (this.#told >= seen.feed) this.#caughtUpAt = sentAt;
     return this.#told < seen.feed;
   }
 

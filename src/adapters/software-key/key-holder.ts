@@ -7,7 +7,14 @@ import { createPrivateKey, createPublicKey, createSign, type KeyObject, sign } f
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Problem } from '../../core/problem.ts';
 import { algorithmFor, type SignatureAlgorithm } from '../../core/signature-algorithm.ts';
-import type { KeyHolder, PiecewiseSignature, SignPriority, SignResult } from '../../ports/key-holder.ts';
+import type {
+  KeyHolder,
+  KeyUse,
+  PiecewiseSignature,
+  SignPriority,
+  SignResult,
+  SlotMeter,
+} from '../../ports/key-holder.ts';
 
 /** RSA-4096 in PEM is 3.3 kB; text may stand before it. */
 const MAX_FILE_OCTETS = 64 << 10;
@@ -19,6 +26,9 @@ export interface SoftwareKeyOptions {
   readonly rsaHash?: 'sha256' | 'sha384' | 'sha512';
   /** Told once that keys in files are for development, and when others than the owner can read this one. */
   readonly warn?: (message: string) => void;
+  /** Told of every signature; `use` is what the key is for. */
+  readonly meter?: SlotMeter;
+  readonly use?: KeyUse;
 }
 
 /**
@@ -35,7 +45,8 @@ export async function openSoftwareKey(file: string, options: SoftwareKeyOptions 
       `software key ${file}: others than its owner can read it (mode ${(mode & 0o777).toString(8)}); chmod 600 it`,
     );
   }
-  return new SoftwareKey(key, algorithm, file);
+  if (options.meter !== undefined) options.meter.sessions = IN_FLIGHT;
+  return new SoftwareKey(key, algorithm, file, options);
 }
 
 /**
@@ -53,13 +64,22 @@ class SoftwareKey implements KeyHolder {
   #key: KeyObject | undefined;
   /** Signatures that have not begun. */
   readonly #waiting: Record<SignPriority, (() => void)[]> = { urgent: [], live: [], bulk: [] };
+  readonly #meter: SlotMeter | undefined;
+  readonly #use: KeyUse;
   #inFlight = 0;
 
-  constructor(key: KeyObject, algorithm: SignatureAlgorithm, file: string) {
+  constructor(
+    key: KeyObject,
+    algorithm: SignatureAlgorithm,
+    file: string,
+    { meter, use = 'ocsp' }: SoftwareKeyOptions,
+  ) {
     this.#key = key;
     this.algorithm = algorithm;
     this.publicKey = spkiOf(key);
     this.describe = `software key ${file}`;
+    this.#meter = meter;
+    this.#use = use;
   }
 
   get failure(): string | undefined {
@@ -68,7 +88,16 @@ class SoftwareKey implements KeyHolder {
 
   async sign(tbs: readonly Uint8Array[], priority: SignPriority): Promise<readonly SignResult[]> {
     const key = this.#usable();
-    return Promise.all(tbs.map((item) => this.#signOne(key, item, priority)));
+    const meter = this.#meter;
+    const calledAt = performance.now();
+    const begun = (at: number): void => meter?.waited(at - calledAt);
+    const results = await Promise.all(
+      tbs.map((item, i) => this.#signOne(key, item, priority, i === 0 ? begun : undefined)),
+    );
+    const signed = results.reduce((sum, { ok }) => (ok ? sum + 1 : sum), 0);
+    meter?.signed(this.#use, signed);
+    if (signed < results.length) meter?.failed(results.length - signed);
+    return results;
   }
 
   begin(): PiecewiseSignature {
@@ -76,7 +105,13 @@ class SoftwareKey implements KeyHolder {
     const signature = createSign(this.algorithm.hash);
     return {
       update: (octets) => void signature.update(octets),
-      finish: () => Promise.resolve({ ok: true, signature: signature.sign({ key, dsaEncoding: 'der' }) }),
+      finish: () => {
+        const startedAt = performance.now();
+        const made = signature.sign({ key, dsaEncoding: 'der' });
+        this.#meter?.busy(performance.now() - startedAt);
+        this.#meter?.signed(this.#use, 1);
+        return Promise.resolve({ ok: true, signature: made });
+      },
     };
   }
 
@@ -89,10 +124,19 @@ class SoftwareKey implements KeyHolder {
     return this.#key;
   }
 
-  #signOne(key: KeyObject, tbs: Uint8Array, priority: SignPriority): Promise<SignResult> {
+  /** @param begun called when a thread is there for it. */
+  #signOne(
+    key: KeyObject,
+    tbs: Uint8Array,
+    priority: SignPriority,
+    begun: ((at: number) => void) | undefined,
+  ): Promise<SignResult> {
     return new Promise((resolve) => {
       this.#waiting[priority].push(() => {
+        const startedAt = performance.now();
+        begun?.(startedAt);
         sign(this.algorithm.hash, tbs, { key, dsaEncoding: 'der' }, (error, signature) => {
+          this.#meter?.busy(performance.now() - startedAt);
           this.#inFlight -= 1;
           this.#beginNext();
           resolve(error ? { ok: false, error } : { ok: true, signature });

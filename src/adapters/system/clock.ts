@@ -1,5 +1,5 @@
 /** The machine's clock. Its timers do not keep the process alive: sockets and work do. */
-import type { Clock } from '../../ports/clock.ts';
+import type { Clock, SteadyClock } from '../../ports/clock.ts';
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -9,3 +9,5 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+export const steadyClock: SteadyClock = { steadyMs: () => performance.now() };

@@ -1,10 +1,14 @@
-/** What every page of the admin port has in common: the document around it, the style, and escaping. No scripts, no outside assets. */
+/** What every page of the admin port has in common: the document around it, its policy, and escaping. No outside assets. */
+import { RELOAD_HASH, RELOAD_SCRIPT } from './reload.ts';
+import { STYLE } from './style.ts';
 
 /** Who looks at a page, and what they may do beyond looking. */
 export interface Viewer {
   /** As the page greets them and the audit log names them. */
   readonly name: string;
   readonly may: readonly AdminRight[];
+  /** Goes back with every form, in the hidden field `csrf`: a form of another site does not know it. */
+  readonly csrf: string;
 }
 
 /**
@@ -27,6 +31,12 @@ export interface Page {
   readonly body: string;
 }
 
+/** Of every page: nothing from anywhere else, no frame around it, and one script, which is known by its hash. */
+export const CONTENT_SECURITY_POLICY = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '${RELOAD_HASH}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;
+
+/** Where no script runs the whole page is loaded anew, which loses the focus: less often. */
+const WITHOUT_SCRIPT_SECONDS = 30;
+
 const NAVIGATION: readonly (readonly [path: string, name: string, right: AdminRight])[] = [
   ['/', 'Status', 'view'],
   ['/certificate', 'Certificate', 'audit'],
@@ -34,21 +44,25 @@ const NAVIGATION: readonly (readonly [path: string, name: string, right: AdminRi
 ];
 
 export function document({ title, viewer, path, reloads, body }: Page): string {
-  const refresh = reloads === undefined ? '' : `\n<meta http-equiv="refresh" content="${reloads}">`;
+  const reloading = reloads !== undefined;
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">${refresh}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>${escape(title)} · certstatus</title>
-<style>${STYLE}</style>
+<link rel="icon" href="data:,">
+<style>${STYLE}</style>${reloading ? `\n<noscript><meta http-equiv="refresh" content="${WITHOUT_SCRIPT_SECONDS}"></noscript>` : ''}
 </head>
-<body>
+<body${reloading ? ` data-reloads="${reloads}"` : ''}>
 <a class="skip" href="#main">Skip to the content</a>
 ${viewer === undefined ? '' : navigation(viewer, path)}
-<main id="main">
+${reloading ? '<p id="said" class="hidden" role="status"></p>\n<p id="old" role="alert" hidden>The service does not answer: what you see is old.</p>' : ''}
+<main id="main" tabindex="-1">
 ${body}
 </main>
+${reloading ? `<script>${RELOAD_SCRIPT}</script>` : ''}
 </body>
 </html>
 `;
@@ -58,27 +72,9 @@ function navigation(viewer: Viewer, path: string): string {
   const links = NAVIGATION.filter(([, , right]) => viewer.may.includes(right)).map(
     ([to, name]) => `<a href="${to}"${to === path ? ' aria-current="page"' : ''}>${name}</a>`,
   );
-  return `<nav aria-label="Pages">${links.join('')}<span class="viewer">${escape(viewer.name)}</span></nav>`;
+  return `<nav aria-label="Pages"><span class="brand">certstatus</span>${links.join('')}<span class="viewer">${escape(viewer.name)}</span></nav>`;
 }
 
 export function escape(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
-
-const STYLE = `
-:root { color-scheme: light dark; --ink: #1b2430; --paper: #fbfbf9; --line: #d5d9de; --quiet: #5a6673; --ok: #17683a; --warn: #8a5300; --bad: #a81e1e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --paper: #14181d; --line: #333b45; --quiet: #9aa6b3; --ok: #63c48c; --warn: #e3b04b; --bad: #ff8a80; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 0 auto; padding: 1rem; }
-nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } nav .viewer { margin-left: auto; color: var(--quiet); } nav [aria-current] { font-weight: 600; }
-.skip { position: absolute; left: -100rem; } .skip:focus { left: 1rem; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1.5rem; border-bottom: 1px solid var(--line); }
-h1 { font-size: 1.25rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font-size: 1rem; margin-bottom: 0; }
-.at, article p, footer { color: var(--quiet); } article p { margin-top: 0; }
-.verdict { font-weight: 600; } .verdict::before { content: "● "; }
-.ok { color: var(--ok); } .warning { color: var(--warn); } .failing { color: var(--bad); }
-.problems strong { display: block; } .problems li { margin-bottom: .5rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; vertical-align: baseline; }
-td small { display: block; color: var(--quiet); }
-tbody th { font-weight: 400; width: 45%; } .number { text-align: right; }
-a { color: inherit; } footer { margin-top: 2rem; }
-`;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { FileKeptArchive } from '../../adapters/crl-archive/kept-archive.ts';
 import { lockDirectory } from '../../adapters/embedded/directory-lock.ts';
 import { FileJournal, readJournal } from '../../adapters/journal/file-journal.ts';
@@ -19,8 +19,7 @@ import { loadConfig, type Loaded } from '../config.ts';
 import { auditDir, openCore } from '../core.ts';
 import { makeLog } from '../log.ts';
 import { archiveOf } from '../open-store.ts';
-import { startProgress } from '../progress.ts';
-import { loadOptions, print, table } from './context.ts';
+import { loadOptions, print, progressOf, table } from './context.ts';
 
 const POLL_MS = 500;
 
@@ -51,8 +50,7 @@ export function archiveCommands(program: Command): void {
   archive
     .command('restore')
     .description('brings back what is missing or damaged; needs no running service, and no ledger')
-    .addOption(new Option('--from <place>', 'where the copies are').choices(['s3']).default('s3'))
-    .option('--to <directory>', 'an archive of its own; default: that of the data directory, while no service runs')
+    .option('--out <directory>', 'an archive of its own; default: that of the data directory, while no service runs')
     .action(restore);
 }
 
@@ -76,7 +74,9 @@ async function list(options: { issuer: string; shard?: string; journal: boolean 
         value: options.shard ?? options.issuer,
       },
     );
-  const journalled = options.journal ? await journalledCrls(auditDir(config), tag) : new Map<string, JournalledCrl[]>();
+  const journalled = options.journal
+    ? await journalledCrls(command, auditDir(config), tag)
+    : new Map<string, JournalledCrl[]>();
   const listed: ListedScope[] = [];
   for (const scope of scopes) {
     const records: CrlRecord[] = [];
@@ -145,10 +145,14 @@ function listedText({ scope, rows, missing, verdict }: ListedScope, gone: Readon
 }
 
 /** By shard. */
-async function journalledCrls(dir: string, tag: string): Promise<ReadonlyMap<string, JournalledCrl[]>> {
+async function journalledCrls(
+  command: Command,
+  dir: string,
+  tag: string,
+): Promise<ReadonlyMap<string, JournalledCrl[]>> {
   const byShard = new Map<string, JournalledCrl[]>();
   if (!existsSync(dir)) return byShard;
-  const progress = startProgress('archive list', 'audit records');
+  const progress = progressOf(command, 'archive list', 'audit records');
   try {
     for await (const { seq, type, issuerTag, detail } of readJournal(dir, 0)) {
       if (seq % 1000 === 0) progress.update({ items: seq, done: seq, total: undefined });
@@ -180,7 +184,7 @@ interface Job<Report> {
 /** Begins it where the archive is in use, or here, and waits for its end. */
 async function done<Report>(command: Command, what: string, request: object): Promise<Report> {
   const api = await openApi(loadConfig(loadOptions(command)), makeLog('error'), { archive: true });
-  const progress = startProgress(what, 'CRLs');
+  const progress = progressOf(command, what, 'CRLs');
   try {
     let job = (await api.call('POST', '/v1/archive/jobs', request)) as Job<Report>;
     const { id } = job;
@@ -264,18 +268,18 @@ async function prune(options: { issuer: string; remove?: boolean }, command: Com
   });
 }
 
-async function restore(options: { to?: string }, command: Command): Promise<void> {
+async function restore(options: { out?: string }, command: Command): Promise<void> {
   const loaded = loadConfig(loadOptions(command));
   const { config } = loaded;
   const copies = await openCopies(config.archive);
   if (copies === undefined)
     throw new Problem('config', 'no copies are configured', { field: 'archive.copies', value: config.file });
-  const progress = startProgress('archive restore', 'CRLs');
+  const progress = progressOf(command, 'archive restore', 'CRLs');
   const run = (archive: FileKeptArchive): Promise<RestoreReport> =>
     restoreArchive(archive, copies, systemClock, (crls, total) => progress.update({ items: crls, done: crls, total }));
   let report: RestoreReport;
   try {
-    report = await (options.to === undefined ? inPlace(loaded, run) : run(new FileKeptArchive(resolve(options.to))));
+    report = await (options.out === undefined ? inPlace(loaded, run) : run(new FileKeptArchive(resolve(options.out))));
   } finally {
     progress.end();
     copies.close();

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readJournal } from '../../adapters/journal/file-journal.ts';
+import { recordsAbout } from '../../core/certificate-history.ts';
 import type { JournalRecord } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
@@ -11,8 +12,9 @@ import { openApi, type Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
 import { auditDir } from '../core.ts';
 import { makeLog } from '../log.ts';
-import { startProgress } from '../progress.ts';
-import { loadOptions, print } from './context.ts';
+import { draftFile } from '../durable-files.ts';
+import { loadOptions, print, progressOf } from './context.ts';
+import { mayWrite, serialOf, serialOption, yesOption } from './options.ts';
 
 export function auditCommands(program: Command): void {
   const audit = program.command('audit').description('the audit log: hash chain, content, export');
@@ -27,7 +29,7 @@ export function auditCommands(program: Command): void {
       const dir = auditDir(loaded.config);
       // Asked first: records that are added meanwhile only make the log longer.
       const expected = options.offline ? undefined : await lastRecord(loaded);
-      const progress = startProgress('audit verify', 'records');
+      const progress = progressOf(command, 'audit verify', 'records');
       let last: JournalRecord | undefined;
       let at: JournalRecord | undefined;
       const activations: Activated[] = [];
@@ -78,34 +80,52 @@ export function auditCommands(program: Command): void {
     .option('--from <instant>', 'records from this RFC 3339 instant on')
     .option('--to <instant>', 'records before this instant')
     .option('--type <type>', 'records of one type, e.g. crl.published')
-    .action(async (options: { from?: string; to?: string; type?: string }, command: Command) => {
+    .option('--out <file>', 'writes them there instead of printing them')
+    .addOption(yesOption())
+    .action(async (options: ExportOptions, command: Command) => {
       const from = instant(options.from, '--from') ?? -Infinity;
       const to = instant(options.to, '--to') ?? Infinity;
+      if (options.out !== undefined) await mayWrite(options.out, options.yes);
       const { config } = loadConfig(loadOptions(command));
-      for await (const record of readJournal(auditDir(config), 0)) {
-        const at = Date.parse(record.at);
-        if (at < from) continue;
-        if (at >= to) break;
-        if (options.type !== undefined && record.type !== options.type) continue;
-        if (!process.stdout.write(`${JSON.stringify(record)}\n`))
-          await new Promise((resolve) => process.stdout.once('drain', resolve));
+      const out = options.out === undefined ? undefined : draftFile(options.out);
+      const progress = progressOf(command, 'audit export', 'records');
+      let written = 0;
+      try {
+        for await (const record of readJournal(auditDir(config), 0)) {
+          if (record.seq % 1000 === 0) progress.update({ items: record.seq, done: record.seq, total: undefined });
+          const at = Date.parse(record.at);
+          if (at < from) continue;
+          if (at >= to) break;
+          if (options.type !== undefined && record.type !== options.type) continue;
+          written += 1;
+          const line = `${JSON.stringify(record)}\n`;
+          if (out !== undefined) out.write(line);
+          else if (!process.stdout.write(line)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+        }
+        out?.keep();
+      } finally {
+        out?.discard();
+        progress.end();
       }
+      if (options.out === undefined) return;
+      print(command, { file: options.out, records: written }, () => `written: ${options.out}, ${written} records`);
     });
   audit
     .command('show')
     .description('everything that was recorded, signed and published about one certificate')
-    .requiredOption('--serial <hex>', 'serial number')
+    .addOption(serialOption())
+    .option('--cert <file>', 'or: the certificate, PEM or DER')
     .option('--issuer <id>', 'issuer, where several have the serial')
     .option('--at <instant>', 'only what was so at this RFC 3339 instant or before')
-    .action(async (options: { serial: string; issuer?: string; at?: string }, command: Command) => {
+    .action(async (options: { serial?: string; cert?: string; issuer?: string; at?: string }, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
-      const serial = serialFromHex(options.serial, '--serial');
+      const serial = serialFromHex(serialOf(options, command), '--serial');
       const until = instant(options.at, '--at') ?? Infinity;
       const events: { at: string; seq: number; issuer: string | undefined; what: string; actor: string }[] = [];
       for await (const record of readJournal(auditDir(config), 0)) {
         if (Date.parse(record.at) > until) break;
         if (options.issuer !== undefined && record.issuer !== options.issuer) continue;
-        for (const what of about(record, serial))
+        for (const what of recordsAbout(record, serial))
           events.push({ at: record.at, seq: record.seq, issuer: record.issuer, what, actor: record.actor });
       }
       print(
@@ -117,6 +137,14 @@ export function auditCommands(program: Command): void {
             .join('\n') || `nothing is recorded about serial ${serial}`,
       );
     });
+}
+
+interface ExportOptions {
+  readonly from?: string;
+  readonly to?: string;
+  readonly type?: string;
+  readonly out?: string;
+  readonly yes?: boolean;
 }
 
 /** Who had the keys of a token used from when on (CT-6.2.8). */
@@ -136,35 +164,11 @@ function instant(text: string | undefined, flag: string): EpochMs | undefined {
   return text === undefined ? undefined : parseRfc3339(text, flag);
 }
 
-/** What a record says about one serial. */
-function* about(record: JournalRecord, serial: string): Generator<string> {
-  for (const change of record.changes ?? []) {
-    if (change.serial !== serial) continue;
-    const status =
-      change.revokedAt === undefined ? 'good' : `revoked ${change.revokedAt} ${change.reason ?? 'without reason'}`;
-    yield `${record.type}: ${status}, revision ${change.revision}`;
-  }
-  const { responses, live, removed } = (record.detail ?? {}) as {
-    responses?: readonly (readonly [string, number, string, string, string, string, string])[];
-    live?: readonly (readonly [string, number, string, string, string, string, string])[];
-    removed?: readonly string[];
-  };
-  for (const [signed, revision, status, thisUpdate, nextUpdate, sha1, sha256] of responses ?? []) {
-    if (signed === serial)
-      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, SHA-256 of responses ${sha1} (SHA-1 CertID) ${sha256} (SHA-256 CertID)`;
-  }
-  for (const [signed, revision, status, thisUpdate, nextUpdate, hash, digest] of live ?? []) {
-    if (signed === serial)
-      yield `ocsp.signed: ${status}, revision ${revision}, ${thisUpdate} to ${nextUpdate}, for one request with a nonce and a ${hash} CertID, SHA-256 of the response ${digest}`;
-  }
-  if (removed?.includes(serial)) yield `crl.published: entry removed after the certificate expired`;
-}
-
 /**
  * As ledger or service remember it. Undefined over a shared store while this process is not running: its ledger keeps count of what
  * changed certificates, not of every record.
  */
-async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
+export async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
   let api: Api;
   try {
     api = await openApi(loaded, makeLog('error'));

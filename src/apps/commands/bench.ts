@@ -19,11 +19,12 @@ import { writeRequest } from '../../core/ocsp/request-writer.ts';
 import { Problem } from '../../core/problem.ts';
 import { type Serial, serialBytes, serialFromHex } from '../../core/serial.ts';
 import { SECOND } from '../../core/time.ts';
-import { startProgress } from '../progress.ts';
-import { print, table } from './context.ts';
+import { fileProblem } from '../errors.ts';
+import { print, progressOf, table } from './context.ts';
+import { countTo } from './options.ts';
 
 interface Options {
-  readonly issuer: string;
+  readonly ca: string;
   readonly serials?: string;
   readonly certs?: string;
   readonly connections: number;
@@ -43,10 +44,10 @@ export function benchCommand(program: Command): void {
       'puts load on an OCSP responder, checks every reply, and tells rate and latency; exit 1 when a reply was wrong',
     )
     .argument('<url>', 'the responder as a certificate names it, e.g. http://127.0.0.1:8080/')
-    .requiredOption('--issuer <file>', 'CA certificate, PEM or DER')
+    .requiredOption('--ca <file>', 'CA certificate, PEM or DER')
     .option('--serials <file>', 'what is asked about: a serial in hex per line')
     .option('--certs <file>', 'or: certificates of this CA, a PEM bundle or DER')
-    .option('--connections <number>', 'connections at a time', whole, 64)
+    .option('--connections <number>', 'connections at a time', countTo(99_999), 64)
     .option('--rate <number>', 'requests per second, whatever the replies do (default: as many as come back)', positive)
     .option('--seconds <number>', 'how long', positive, 10)
     .option('--close', 'a connection for each request')
@@ -56,11 +57,11 @@ export function benchCommand(program: Command): void {
     .option(
       '--processes <number>',
       'processes that make the load',
-      whole,
+      countTo(99_999),
       Math.max(1, Math.min(4, availableParallelism() - 1)),
     )
     .action(async (url: string, options: Options, command: Command) => {
-      const report = await bench(url, options);
+      const report = await bench(url, options, command);
       print(command, report, () => text(report));
       if (report.failures.length > 0) process.exitCode = 1;
     });
@@ -85,14 +86,14 @@ interface Report {
   readonly failures: readonly { readonly what: string; readonly count: number }[];
 }
 
-async function bench(url: string, options: Options): Promise<Report> {
+async function bench(url: string, options: Options, command: Command): Promise<Report> {
   const at = await addressOf(url);
-  const issuer = loadIssuer(certificatesFromFile(readInput('--issuer', options.issuer), '--issuer'), '--issuer');
+  const issuer = loadIssuer(certificatesFromFile(readInput('--ca', options.ca), '--ca'), '--ca');
   const serials = serialsOf(options, issuer);
   const requests = join(tmpdir(), `certstatus-bench-${randomUUID()}`);
   const { connections, rate, seconds, processes } = options;
   const keep = options.close !== true && options.http10 !== true;
-  const progress = startProgress('bench', 'replies');
+  const progress = progressOf(command, 'bench', 'replies');
   try {
     writeQuestionFile(requests, questions(at, issuer, serials, options));
     const startedAt = performance.now();
@@ -260,13 +261,8 @@ function readInput(field: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: file });
+    throw new Problem('invalid', fileProblem(error), { field, value: file });
   }
-}
-
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('Not a whole number from 1 to 99999.');
-  return Number(text);
 }
 
 function positive(text: string): number {

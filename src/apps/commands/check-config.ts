@@ -1,8 +1,11 @@
 /** `check-config`: everything that is wrong or unwise in the configuration, the issuers and their keys, with the rule of each. */
 import type { Command } from 'commander';
-import { checkConfig } from '../config.ts';
+import { checkConfig, findingOf } from '../config.ts';
 import { checkCrlPeriod } from '../crl-facts.ts';
+import type { IssuerSetup } from '../issuer-files.ts';
 import { checkKeys } from '../issuer-keys.ts';
+import { archiveOf } from '../open-store.ts';
+import { checkCrlUrls } from '../settle-crls.ts';
 import { loadOptions, print } from './context.ts';
 import { findingsText } from './lint.ts';
 
@@ -12,12 +15,20 @@ export function checkConfigCommand(program: Command): void {
     .description(
       "checks configuration, certificates, keys and timing against the CA's documents; exit 1 when something is refused",
     )
-    .action((_options: object, command: Command) => {
+    .action(async (_options: object, command: Command) => {
       const options = loadOptions(command);
-      const findings = checkConfig(options, (setup, { dataDir }) => [
-        ...checkKeys(setup),
-        ...checkCrlPeriod(setup, dataDir, options.nowMs),
-      ]);
+      const archives: { readonly setup: IssuerSetup; readonly dataDir: string }[] = [];
+      const findings = [
+        ...checkConfig(options, (setup, { dataDir }) => {
+          archives.push({ setup, dataDir });
+          return [...checkKeys(setup), ...checkCrlPeriod(setup, dataDir, options.nowMs)];
+        }),
+      ];
+      // Of the CRLs that this machine has published: they say which URLs certificates rely on.
+      for (const { setup, dataDir } of archives) {
+        const moved = await checkCrlUrls(setup, archiveOf(dataDir));
+        if (moved !== undefined) findings.push(findingOf(moved));
+      }
       print(command, findings, () => findingsText('configuration', findings));
       if (findings.some(({ severity }) => severity === 'error')) process.exitCode = 1;
     });

@@ -1,6 +1,6 @@
 /** `compromised-key verify`: does a file prove that a key is compromised? `key blocklist`: keys that must not be certified again. */
 import type { Command } from 'commander';
-import { evidenceIn, recordEvidence } from './mass.ts';
+import { evidenceIn, recordEvidence } from './mass-plan.ts';
 import { print, withApi } from './context.ts';
 
 export function compromisedKeyCommands(program: Command): void {

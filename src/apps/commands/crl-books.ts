@@ -1,8 +1,9 @@
 /** `crl forecast` and `crl urls`: sizes to come, and what the CCADB must be told. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { ForecastView } from '../../flows/crl/crl-forecast.ts';
 import type { UrlsView } from '../../flows/crl/crl-urls.ts';
 import { print, table, withApi } from './context.ts';
+import { countTo } from './options.ts';
 
 const path = (issuer: string, rest: string): string => `/v1/issuers/${encodeURIComponent(issuer)}/${rest}`;
 
@@ -26,7 +27,7 @@ export function crlBookCommands(program: Command): void {
     .description('the CRL URLs in unexpired certificates, as the CCADB wants them, and what has changed there')
     .requiredOption('--issuer <id>', 'issuer')
     .option('--acknowledge', 'the CCADB has them now: clears what is open')
-    .option('--up-to <change>', 'with --acknowledge: up to this change only', number)
+    .option('--up-to <change>', 'with --acknowledge: up to this change only', countTo(999_999_999))
     .action(async (options: { issuer: string; acknowledge?: boolean; upTo?: number }, command: Command) => {
       if (options.upTo !== undefined && options.acknowledge !== true)
         command.error('error: --up-to goes with --acknowledge');
@@ -74,9 +75,4 @@ function urlsText({ ccadb, problems, open }: UrlsView): string {
         `  ${seq}  ${at}  ${change}  ${url ?? ''}  ${why}${dueBy === undefined ? '' : `; in the CCADB by ${dueBy}`}`,
     ),
   ].join('\n');
-}
-
-function number(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Not the number of a change.');
-  return Number(text);
 }

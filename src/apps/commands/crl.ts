@@ -1,12 +1,14 @@
 /** `crl list|publish|show`. */
 import { readFileSync } from 'node:fs';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { crlFromFile, readCrl } from '../../core/crl/crl-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339 } from '../../core/time.ts';
+import { fileProblem } from '../errors.ts';
 import type { ExplainedCrl } from '../../flows/crl/explain-crl.ts';
-import { print, table, withApi } from './context.ts';
+import { print, table, whileWaiting, withApi } from './context.ts';
 import { addCrlImport } from './crl-import.ts';
+import { countTo, shardName } from './options.ts';
 
 interface ListedCrl {
   readonly number: string;
@@ -24,8 +26,8 @@ export function crlCommands(program: Command): void {
     .command('list')
     .description('published CRLs, newest first')
     .requiredOption('--issuer <id>', 'issuer')
-    .option('--shard <name>', 'a shard; default: the complete CRL', '')
-    .option('--limit <count>', 'at most this many, up to 1000', count, 20)
+    .option('--shard <name>', 'a shard; default: the complete CRL', shardName, '')
+    .option('--limit <count>', 'at most this many, up to 1000', countTo(1000), 20)
     .action(async (options: { issuer: string; shard: string; limit: number }, command: Command) => {
       await withApi(command, async (api) => {
         const { crls } = (await api.call('GET', `${crlsOf(options)}&limit=${options.limit}`)) as { crls: ListedCrl[] };
@@ -50,10 +52,11 @@ export function crlCommands(program: Command): void {
     .command('publish')
     .description('publishes a CRL now, on top of the schedule (needs the running service, which has the key)')
     .requiredOption('--issuer <id>', 'issuer')
-    .option('--shard <name>', 'a shard; default: the complete CRL', '')
+    .option('--shard <name>', 'a shard; default: the complete CRL', shardName, '')
     .action(async (options: { issuer: string; shard: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const published = (await api.call('POST', crlsOf(options))) as {
+        const building = api.call('POST', crlsOf(options), {}, PUBLISH_MS);
+        const published = (await whileWaiting(command, () => 'crl publish: the CRL is being made', building)) as {
           number: string;
           thisUpdate: string;
           entries: number;
@@ -67,45 +70,17 @@ export function crlCommands(program: Command): void {
     });
   crl
     .command('show')
-    .description('what a CRL file says; with --why, why the CRLs of an issuer are the ones they are')
-    .argument('[file]', 'DER or PEM')
-    .option('--entries', 'list the entries')
-    .option('--why', 'what waits, when the next is due, what was refused and why (asks the running service)')
-    .option('--issuer <id>', 'issuer, with --why')
-    .option('--shard <name>', 'with --why: only this shard; an empty name is the complete CRL')
+    .description('what a CRL file says; without a file, the CRLs that are published')
+    .argument('[file]', 'DER or PEM; default: what is published')
+    .option('--entries', 'of a file: lists the entries')
+    .option('--issuer <id>', 'of what is published: this issuer alone')
+    .option('--shard <name>', 'of what is published: this shard alone, or complete', shardName)
+    .option('--why', 'what waits, when the next is due, what was refused and by which rule')
     .action(async (file: string | undefined, options: ShowOptions, command: Command) => {
-      if (options.why === true) return showWhy(options, command);
-      if (file === undefined) return command.error('error: name a file, or --why and an issuer');
-      let bytes: Buffer;
-      try {
-        bytes = readFileSync(file);
-      } catch (error) {
-        throw new Problem('invalid', (error as Error).message, { field: 'file', value: file });
-      }
-      const view = readCrl(crlFromFile(bytes));
-      const entries = [...view.entries()];
-      const shown = {
-        number: view.number?.toString(),
-        thisUpdate: rfc3339(view.thisUpdate),
-        nextUpdate: view.nextUpdate === undefined ? undefined : rfc3339(view.nextUpdate),
-        entries: entries.length,
-        ...(options.entries && {
-          revoked: entries.map(({ serial, revocationDate, reason }) => ({
-            serial,
-            revokedAt: rfc3339(revocationDate),
-            reason,
-          })),
-        }),
-      };
-      print(command, shown, () =>
-        [
-          `number       ${shown.number ?? 'none'}`,
-          `thisUpdate   ${shown.thisUpdate}`,
-          `nextUpdate   ${shown.nextUpdate ?? 'none'}`,
-          `entries      ${shown.entries}`,
-          ...(shown.revoked ?? []).map(({ serial, revokedAt, reason }) => `${serial}  ${revokedAt}  ${reason ?? ''}`),
-        ].join('\n'),
-      );
+      if (file === undefined) return showPublished(options, command);
+      if (options.issuer !== undefined || options.why === true || options.shard !== undefined)
+        return command.error('error: a file, or --issuer, --shard and --why, not both');
+      showFile(file, options, command);
     });
 }
 
@@ -116,23 +91,64 @@ interface ShowOptions {
   readonly shard?: string;
 }
 
-async function showWhy({ issuer, shard }: ShowOptions, command: Command): Promise<void> {
-  if (issuer === undefined) return command.error('error: --why needs --issuer');
-  await withApi(command, async (api) => {
+function showFile(file: string, options: ShowOptions, command: Command): void {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw new Problem('invalid', fileProblem(error), { field: 'file', value: file });
+  }
+  const view = readCrl(crlFromFile(bytes));
+  const entries = [...view.entries()];
+  const shown = {
+    number: view.number?.toString(),
+    thisUpdate: rfc3339(view.thisUpdate),
+    nextUpdate: view.nextUpdate === undefined ? undefined : rfc3339(view.nextUpdate),
+    entries: entries.length,
+    ...(options.entries && {
+      revoked: entries.map(({ serial, revocationDate, reason }) => ({
+        serial,
+        revokedAt: rfc3339(revocationDate),
+        reason,
+      })),
+    }),
+  };
+  print(command, shown, () =>
+    [
+      `number       ${shown.number ?? 'none'}`,
+      `thisUpdate   ${shown.thisUpdate}`,
+      `nextUpdate   ${shown.nextUpdate ?? 'none'}`,
+      `entries      ${shown.entries}`,
+      ...(shown.revoked ?? []).map(({ serial, revokedAt, reason }) => `${serial}  ${revokedAt}  ${reason ?? ''}`),
+    ].join('\n'),
+  );
+}
+
+async function showPublished({ issuer, shard, why }: ShowOptions, command: Command): Promise<void> {
+  await withApi(command, async (api, { issuers }) => {
     const only = shard === undefined ? '' : `?shard=${encodeURIComponent(shard)}`;
-    const path = `/v1/issuers/${encodeURIComponent(issuer)}/crls/why${only}`;
-    const { crls } = (await api.call('GET', path)) as { crls: readonly ExplainedCrl[] };
-    print(command, crls, () => crls.map(whyText).join('\n\n'));
+    const shown: (ExplainedCrl & { readonly issuer: string })[] = [];
+    for (const id of issuer === undefined ? issuers.map((one) => one.id) : [issuer]) {
+      const path = `/v1/issuers/${encodeURIComponent(id)}/crls/why${only}`;
+      const { crls } = (await api.call('GET', path)) as { crls: readonly ExplainedCrl[] };
+      for (const { signing, ...crl } of crls) shown.push({ issuer: id, ...crl, ...(why === true && { signing }) });
+    }
+    print(command, shown, () => shown.map((crl) => whyText(crl, why === true)).join('\n\n') || NO_CRL);
   });
 }
 
-function whyText({ shard, url, current, signing }: ExplainedCrl): string {
+const NO_CRL = 'no CRL was ever published; certstatus crl publish, or crl import, makes the first';
+
+function whyText(
+  { issuer, shard, url, current, signing }: ExplainedCrl & { readonly issuer: string },
+  why: boolean,
+): string {
   const line = (name: string, value: string): string => `${name.padEnd(13)}${value}`;
   const failure = signing?.lastFailure;
   const named = failure?.number === undefined ? '' : `CRL ${failure.number}: `;
   const rule = failure?.rule === undefined ? '' : ` (${failure.rule})`;
   return [
-    line('crl', shard === '' ? 'complete' : `shard ${shard}`),
+    line('crl', `${issuer}, ${shard === '' ? 'complete' : `shard ${shard}`}`),
     ...(url === undefined ? [] : [line('url', url)]),
     current === undefined
       ? line('current', 'none was ever published')
@@ -147,7 +163,9 @@ function whyText({ shard, url, current, signing }: ExplainedCrl): string {
           line('nextUpdate', `${current.nextUpdate}${current.expired ? ': it has run out' : ''}`),
         ]),
     ...(signing === undefined
-      ? [line('signing', 'not by this process: ask the one that has the key')]
+      ? why
+        ? [line('signing', 'not by this process: ask the one that has the key')]
+        : []
       : [
           line(
             'waiting',
@@ -168,12 +186,9 @@ function whyText({ shard, url, current, signing }: ExplainedCrl): string {
   ].join('\n');
 }
 
+/** To make a CRL of ten million entries, with a key holder that is slow. */
+const PUBLISH_MS = 600_000;
+
 function crlsOf({ issuer, shard }: { readonly issuer: string; readonly shard: string }): string {
   return `/v1/issuers/${encodeURIComponent(issuer)}/crls?shard=${encodeURIComponent(shard)}`;
-}
-
-function count(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text) || Number(text) > 1000)
-    throw new InvalidArgumentError('Not a number from 1 to 1000.');
-  return Number(text);
 }

@@ -1,12 +1,11 @@
 /** `issue`, `revoke`, `status`, `wait`: one event or one question from the shell. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { certificatesFromFile } from '../../core/certificate-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { parseDuration } from '../../core/time.ts';
 import type { CertificateView, ReceiptView } from '../../flows/monitor/inspect.ts';
 import type { Api } from '../api.ts';
-import { print, withApi } from './context.ts';
+import { print, whileWaiting, withApi } from './context.ts';
+import { readCertificates, serialOf, serialOption } from './options.ts';
 
 interface Acknowledged {
   readonly accepted: number;
@@ -52,7 +51,8 @@ export function eventCommands(program: Command): void {
     .command('revoke')
     .description('revokes a certificate')
     .requiredOption('--issuer <id>', 'issuer')
-    .requiredOption('--serial <hex>', 'serial number')
+    .addOption(serialOption())
+    .option('--cert <file>', 'or: the certificate, PEM or DER')
     .option(
       '--reason <name>',
       'keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn; default none',
@@ -64,9 +64,10 @@ export function eventCommands(program: Command): void {
     .option('--wait', 'return when OCSP and CRL say so')
     .action(async (options: RevokeOptions, command: Command) => {
       await withApi(command, async (api) => {
-        const { issuer, wait, ...revocation } = options;
+        const { issuer, wait, reason, revokedAt, clause, awareAt, requestedBy } = options;
+        const serial = serialOf(options, command);
         const answer = (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/revocations`, {
-          revocations: [revocation],
+          revocations: [{ serial, reason, revokedAt, clause, awareAt, requestedBy }],
         })) as Acknowledged;
         await acknowledge(command, api, answer, wait === true);
       });
@@ -76,12 +77,13 @@ export function eventCommands(program: Command): void {
     .command('status')
     .description('what is recorded and published about one certificate; exit 1 when it was never issued')
     .requiredOption('--issuer <id>', 'issuer')
-    .requiredOption('--serial <hex>', 'serial number')
-    .action(async (options: { issuer: string; serial: string }, command: Command) => {
+    .addOption(serialOption())
+    .option('--cert <file>', 'or: the certificate, PEM or DER')
+    .action(async (options: { issuer: string; serial?: string; cert?: string }, command: Command) => {
       await withApi(command, async (api) => {
         const view = (await api.call(
           'GET',
-          `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates/${encodeURIComponent(options.serial)}`,
+          `/v1/issuers/${encodeURIComponent(options.issuer)}/certificates/${encodeURIComponent(serialOf(options, command))}`,
         )) as CertificateView;
         print(command, view, () => certificateText(view));
       });
@@ -94,7 +96,7 @@ export function eventCommands(program: Command): void {
     .option('--timeout <duration>', 'how long to wait', '60s')
     .action(async (receipt: string, options: { timeout: string }, command: Command) => {
       await withApi(command, async (api) => {
-        const view = await waitFor(api, receipt, parseDuration(options.timeout, '--timeout'));
+        const view = await waitFor(command, api, receipt, parseDuration(options.timeout, '--timeout'));
         print(command, view, () => receiptText(view));
       });
     });
@@ -115,7 +117,8 @@ interface IssueOptions {
 
 interface RevokeOptions {
   readonly issuer: string;
-  readonly serial: string;
+  readonly serial?: string;
+  readonly cert?: string;
   readonly reason?: string;
   readonly revokedAt?: string;
   readonly clause?: string;
@@ -139,13 +142,7 @@ function issuedFields(options: IssueOptions, command: Command): object {
 }
 
 function certificatesIn(path: string): object[] {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: '--cert', value: path });
-  }
-  return certificatesFromFile(bytes, path).map((der) => ({ certificate: der.toString('base64') }));
+  return readCertificates(path).map((der) => ({ certificate: der.toString('base64') }));
 }
 
 async function acknowledge(command: Command, api: Api, answer: Acknowledged, wait: boolean): Promise<void> {
@@ -161,24 +158,26 @@ async function acknowledge(command: Command, api: Api, answer: Acknowledged, wai
     return;
   }
   const views: ReceiptView[] = [];
-  for (const { id } of answer.receipts) views.push(await waitFor(api, id, 60_000));
+  for (const { id } of answer.receipts) views.push(await waitFor(command, api, id, 60_000));
   print(command, { ...answer, receipts: views }, () => views.map(receiptText).join('\n'));
 }
 
-async function waitFor(api: Api, receipt: string, timeoutMs: number): Promise<ReceiptView> {
+function waitFor(command: Command, api: Api, receipt: string, timeoutMs: number): Promise<ReceiptView> {
   const until = Date.now() + timeoutMs;
-  for (;;) {
-    const view = (await api.call('GET', `/v1/receipts/${encodeURIComponent(receipt)}`)) as ReceiptView;
-    if (view.state === 'visible') return view;
-    if (Date.now() >= until) {
-      throw new Problem(
-        'unavailable',
-        `not live in time: ${view.state === 'recorded' ? 'OCSP does not say it yet' : 'the CRL does not list it yet'}${api.where.startsWith('https') ? '' : '; the service is not running'}`,
-        { field: 'receipt', value: receipt },
-      );
+  let missing = 'OCSP does not say it yet';
+  const visible = async (): Promise<ReceiptView> => {
+    for (;;) {
+      const view = (await api.call('GET', `/v1/receipts/${encodeURIComponent(receipt)}`)) as ReceiptView;
+      if (view.state === 'visible') return view;
+      missing = view.state === 'recorded' ? 'OCSP does not say it yet' : 'the CRL does not list it yet';
+      if (Date.now() >= until) {
+        const stopped = api.where.startsWith('https') ? '' : '; the service is not running';
+        throw new Problem('unavailable', `not live in time: ${missing}${stopped}; it is recorded, and certstatus wait ${receipt} waits on`, { field: 'receipt', value: receipt }); // prettier-ignore
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  };
+  return whileWaiting(command, () => `waiting: ${missing}`, visible());
 }
 
 function receiptText({ id, state, ocspVisibleAt, crlVisibleAt }: ReceiptView): string {

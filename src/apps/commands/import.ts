@@ -26,8 +26,7 @@ import { spkiHash } from '../../core/spki-hash.ts';
 import type { EpochMs } from '../../core/time.ts';
 import { verified } from '../../flows/sign/check-answer.ts';
 import type { Api, ImportAnswer } from '../api.ts';
-import { startProgress } from '../progress.ts';
-import { print, withApi } from './context.ts';
+import { print, progressOf, setupOf, withApi } from './context.ts';
 
 /** Rows per request: one fsync, a few milliseconds of the service's time. */
 const BATCH = 1000;
@@ -66,23 +65,19 @@ function subcommand(
   description: string,
   open: (path: string | string[], issuer: Issuer) => Promise<ImportFile>,
 ): void {
+  const [name = '', argument = ''] = usage.split(' ');
   parent
-    .command(usage)
-    .description(`${description}; - reads standard input`)
+    .command(name)
+    .description(description)
+    .argument(argument, 'or - for standard input')
     .requiredOption('--issuer <id>', 'issuer')
     .option('--all-rejected', 'print every rejected row')
     .action(async (path: string | string[], options: { issuer: string; allRejected?: boolean }, command: Command) => {
       await withApi(command, async (api, loaded) => {
-        const setup = loaded.issuers.find(({ id }) => id === options.issuer);
-        if (setup === undefined) {
-          throw new Problem(
-            'not-found',
-            `no such issuer; configured: ${loaded.issuers.map(({ id }) => id).join(', ') || 'none'}`,
-            { field: '--issuer', value: options.issuer },
-          );
-        }
+        const setup = setupOf(loaded, options.issuer);
         const source = `${command.name()} ${[path].flat().join(' ')}`.slice(0, 256);
         const totals = await importFile(
+          command,
           await open(path, setup.issuer),
           api,
           options.issuer,
@@ -105,6 +100,7 @@ interface Totals {
 }
 
 async function importFile(
+  command: Command,
   file: ImportFile,
   api: Api,
   issuer: string,
@@ -113,7 +109,7 @@ async function importFile(
   all: boolean,
 ): Promise<Totals> {
   const totals: Totals = { rows: 0, accepted: 0, unchanged: 0, rejected: 0, rejectedRows: [] };
-  const progress = startProgress(`import ${label}`, 'rows');
+  const progress = progressOf(command, `import ${label}`, 'rows');
   const reject = (rejected: ImportAnswer['rejected']): void => {
     totals.rejected += rejected.length;
     for (const row of rejected) if (all || totals.rejectedRows.length < SHOWN_REJECTED) totals.rejectedRows.push(row);

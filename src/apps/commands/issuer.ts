@@ -1,5 +1,5 @@
 /** `issuer add|list|show`. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration, rfc3339 } from '../../core/time.ts';
 import { loadConfig } from '../config.ts';
@@ -7,7 +7,8 @@ import { withoutOcspUntil } from '../crl-facts.ts';
 import { checkKeys } from '../issuer-keys.ts';
 import { writeIssuer, type IssuerSetup, type NewIssuer } from '../issuer-files.ts';
 import { presetIds } from '../presets.ts';
-import { loadOptions, print, table } from './context.ts';
+import { loadOptions, print, setupOf, table } from './context.ts';
+import { collect, countTo } from './options.ts';
 
 interface AddOptions {
   readonly ca: string[];
@@ -28,6 +29,7 @@ interface AddOptions {
   readonly crlShardUrl?: string;
   readonly crlAuthoritiesUrl?: string;
   readonly completeCrl: boolean;
+  readonly allowHold?: boolean;
   readonly everyCertificateNamesOcsp?: boolean;
 }
 
@@ -66,7 +68,11 @@ export function issuerCommands(program: Command): void {
     .option('--ocsp-max-age <duration>', 'longest HTTP max-age')
     .option('--crl-period <duration>', 'between scheduled CRLs')
     .option('--crl-validity <duration>', 'life of a CRL')
-    .option('--crl-shards <count>', 'shards over which new certificates are spread; with --crl-shard-url', shardCount)
+    .option(
+      '--crl-shards <count>',
+      'shards over which new certificates are spread; with --crl-shard-url',
+      countTo(99_999),
+    )
     .option(
       '--crl-shard-url <url>',
       'http URL of a shard as certificates have it, with {shard} where its number stands',
@@ -77,6 +83,7 @@ export function issuerCommands(program: Command): void {
       '--every-certificate-names-ocsp',
       'all certificates carry an OCSP URL: permits a CRL every 7 days instead of 4 (BR 4.9.7)',
     )
+    .option('--allow-hold', 'certificates may be suspended and released; S/MIME only (S/MIME BR 4.9.13)')
     .action((id: string, options: AddOptions, command: Command) => {
       const { config } = loadConfig(loadOptions(command));
       const { setup, warnings } = writeIssuer(config.dataDir, newIssuer(id, options), Date.now(), checkKeys);
@@ -107,15 +114,9 @@ export function issuerCommands(program: Command): void {
     .argument('<id>', 'issuer')
     .action((id: string, _options: object, command: Command) => {
       const options = loadOptions(command);
-      const { config, issuers } = loadConfig(options);
-      const setup = issuers.find((candidate) => candidate.id === id);
-      if (setup === undefined)
-        throw new Problem(
-          'not-found',
-          `no such issuer; configured: ${issuers.map((candidate) => candidate.id).join(', ') || 'none'}`,
-          { field: 'issuer', value: id },
-        );
-      const until = withoutOcspUntil(config.dataDir, id, options.nowMs);
+      const loaded = loadConfig(options);
+      const setup = setupOf(loaded, id);
+      const until = withoutOcspUntil(loaded.config.dataDir, id, options.nowMs);
       print(command, { ...view(setup), ...(until !== undefined && { withoutOcspUntil: until }) }, () =>
         [
           text(setup),
@@ -153,6 +154,7 @@ function newIssuer(id: string, options: AddOptions): NewIssuer {
       shards: shardsOf(options),
       authorities: options.crlAuthoritiesUrl,
     }),
+    ...(options.allowHold && { reasons: { hold: 'allow' } }),
     urls: given({ ocsp: urls(options.ocspPath), crl: urls(options.crlPath), caCertificate: urls(options.caPath) }),
     ...(options.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
   };
@@ -164,11 +166,6 @@ function shardsOf({ crlShards: count, crlShardUrl: url }: AddOptions): { count: 
   throw new Problem('config', 'goes with --crl-shards and --crl-shard-url together, or with neither', {
     field: count === undefined ? '--crl-shards' : '--crl-shard-url',
   });
-}
-
-function shardCount(text: string): number {
-  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('Not a number of shards.');
-  return Number(text);
 }
 
 /** Without the members that were not given. */
@@ -186,10 +183,6 @@ function urls(texts: readonly string[] | undefined): { host?: string; path: stri
       throw new Problem('config', 'has no path: write /path or host/path', { field: 'URL', value: text });
     return { ...(slash > 0 && { host: text.slice(0, slash) }), path: text.slice(slash) };
   });
-}
-
-function collect(value: string, values: readonly string[] = []): string[] {
-  return [...values, value];
 }
 
 function view({ id, issuer, profile, responders, crlKeys, crls, urls: served }: IssuerSetup): object {

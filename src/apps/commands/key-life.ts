@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Problem } from '../../core/problem.ts';
+import { fileProblem } from '../errors.ts';
 import type { Installed, Retired } from '../../flows/sign/change-responder.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { absolute } from '../issuer-files.ts';
 import { print, withApi } from './context.ts';
+import { collect, mayWrite, yesOption } from './options.ts';
 
 export function addKeyLife(key: Command): void {
   key
@@ -14,8 +16,10 @@ export function addKeyLife(key: Command): void {
     .requiredOption('--issuer <id>', 'issuer')
     .requiredOption('--key <reference>', 'PEM file or pkcs11:token=…;object=…; again for further places of it', collect)
     .option('--subject <name>', 'like /C=JP/O=Example/CN=Example OCSP; default: as the newest responder certificate')
-    .option('--out <file>', 'write it there instead of printing it')
+    .option('--out <file>', 'writes it there instead of printing it')
+    .addOption(yesOption())
     .action(async (options: CsrOptions, command: Command) => {
+      if (options.out !== undefined) await mayWrite(options.out, options.yes);
       await withApi(command, async (api) => {
         const { csr, keyType } = (await api.call('POST', `${pathOf(options.issuer)}/responder-requests`, {
           key: absolute(options.key),
@@ -31,10 +35,10 @@ export function addKeyLife(key: Command): void {
     .command('install')
     .description('installs the next responder certificate; a running service needs no restart')
     .requiredOption('--issuer <id>', 'issuer')
-    .requiredOption('--certificate <file>', 'PEM or DER')
+    .requiredOption('--cert <file>', 'the responder certificate, PEM or DER')
     .requiredOption('--key <reference>', 'its key, as given to csr', collect)
     .action(async (options: InstallOptions, command: Command) => {
-      const certificate = read(options.certificate);
+      const certificate = read(options.cert);
       await withApi(command, async (api) => {
         const done = (await api.call('POST', `${pathOf(options.issuer)}/responders`, {
           certificate,
@@ -54,11 +58,11 @@ export function addKeyLife(key: Command): void {
     .command('rollover')
     .description('ends the use of a responder certificate now: all of its answers are signed again with another')
     .requiredOption('--issuer <id>', 'issuer')
-    .requiredOption('--from <id>', 'the responder certificate, by its id (status page, issuer show)')
+    .requiredOption('--responder <id>', 'the responder certificate, by its id (status page, issuer show)')
     .option('--drop', 'its key is in other hands: serve no answer of it meanwhile, rather tryLater')
-    .action(async (options: { issuer: string; from: string; drop?: boolean }, command: Command) => {
+    .action(async (options: { issuer: string; responder: string; drop?: boolean }, command: Command) => {
       await withApi(command, async (api) => {
-        const path = `${pathOf(options.issuer)}/responders/${encodeURIComponent(options.from)}/retirement`;
+        const path = `${pathOf(options.issuer)}/responders/${encodeURIComponent(options.responder)}/retirement`;
         const done = (await api.call('POST', path, { drop: options.drop === true })) as Retired;
         print(
           command,
@@ -75,19 +79,16 @@ interface CsrOptions {
   readonly key: string[];
   readonly subject?: string;
   readonly out?: string;
+  readonly yes?: boolean;
 }
 
 interface InstallOptions {
   readonly issuer: string;
-  readonly certificate: string;
+  readonly cert: string;
   readonly key: string[];
 }
 
 const pathOf = (issuer: string): string => `/v1/issuers/${encodeURIComponent(issuer)}`;
-
-function collect(value: string, values: readonly string[] = []): string[] {
-  return [...values, value];
-}
 
 /** The text of a PEM file, or base64 of anything else: what it is, the service says. */
 function read(file: string): string {
@@ -95,6 +96,6 @@ function read(file: string): string {
     const bytes = readFileSync(file);
     return bytes.includes('-----BEGIN') ? bytes.toString('latin1') : bytes.toString('base64');
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: '--certificate', value: file });
+    throw new Problem('invalid', fileProblem(error), { field: '--cert', value: file });
   }
 }

@@ -9,6 +9,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { Problem } from '../../core/problem.ts';
+import { fileProblem } from '../errors.ts';
 import { openServiceApi, type Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
 import { blocklistCommand } from './compromised-key.ts';
@@ -187,7 +188,7 @@ async function secretFrom(file: string | undefined, question: string): Promise<B
   try {
     descriptor = openSync(file, 'r');
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field: '--share-file', value: file });
+    throw new Problem('invalid', fileProblem(error), { field: '--share-file', value: file });
   }
   try {
     return readSecret(descriptor, file);

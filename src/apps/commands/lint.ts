@@ -15,10 +15,12 @@ import { decodeResponse } from '../../core/ocsp/response-reader.ts';
 import { Problem } from '../../core/problem.ts';
 import { loadResponderCertificate } from '../../core/responder-certificate.ts';
 import type { EpochMs } from '../../core/time.ts';
-import { print, table } from './context.ts';
+import { fileProblem } from '../errors.ts';
+import type { ProgressLine } from '../progress.ts';
+import { print, progressOf, table } from './context.ts';
 
 interface LintOptions {
-  readonly issuer?: string;
+  readonly ca?: string;
   readonly url?: string;
   readonly previous?: string;
   readonly at?: string;
@@ -37,6 +39,7 @@ interface Given {
   readonly previous: CrlView | undefined;
   readonly subject: 'subscriber' | 'ca' | undefined;
   readonly withoutOcsp: boolean;
+  readonly progress: ProgressLine;
 }
 
 const AUTHORITIES: readonly LintAuthority[] = [
@@ -47,7 +50,9 @@ const CATALOGUE: Readonly<Record<LintedKind, readonly RuleBase[]>> = {
   'OCSP response': RESPONSE_RULES,
   'responder certificate': RESPONDER_RULES,
 };
-/** Steps of a thousand entries between two words to whoever waits. */
+/** Of core/lint/lint.ts. */
+const ENTRIES_PER_STEP = 1000;
+/** Between two words to whoever waits. */
 const STEPS_PER_PROGRESS = 250;
 
 export function lintCommand(program: Command): void {
@@ -55,7 +60,7 @@ export function lintCommand(program: Command): void {
     .command('lint')
     .description('checks CRLs, OCSP responses and responder certificates (DER or PEM) against the rules; exit 1 when one is broken')
     .argument('[files...]', 'files, or - for standard input')
-    .option('--issuer <file>', 'CA certificate, PEM or DER: signature, names and key identifiers count too')
+    .option('--ca <file>', 'CA certificate, PEM or DER: signature, names and key identifiers count too')
     .option('--url <url>', 'where it was fetched from, now unless --at says when')
     .option('--previous <file>', 'the CRL that was there before')
     .option('--at <instant>', 'when it was served, e.g. 2026-11-20T08:00:00Z: it must not be too old by then')
@@ -66,9 +71,14 @@ export function lintCommand(program: Command): void {
     .action(async (files: readonly string[], options: LintOptions, command: Command) => {
       if (options.rules === true) return listRules(command, authoritiesOf(options));
       if (files.length === 0) throw new Problem('invalid', 'which file?', { field: 'files' });
-      const given = givenBy(options);
+      const progress = progressOf(command, 'lint', 'entries');
+      const given = givenBy(options, progress);
       const results: { file: string; kind: LintedKind; findings: readonly Finding[] }[] = [];
-      for (const file of files) results.push({ file, ...(await lintFile(file, given)) });
+      try {
+        for (const file of files) results.push({ file, ...(await lintFile(file, given)) });
+      } finally {
+        progress.end();
+      }
       const [only] = results;
       print(command, results.length === 1 ? { kind: only?.kind, findings: only?.findings } : results, () =>
         results.map(({ file, kind, findings }) => findingsText(`${file}: ${kind}`, findings)).join('\n'),
@@ -107,7 +117,7 @@ async function lintFile(file: string, given: Given): Promise<{ kind: LintedKind;
 async function lintCrlFile(
   der: Buffer,
   form: 'der' | 'pem',
-  { issuer, url, previous, withoutOcsp }: Given,
+  { issuer, url, previous, withoutOcsp, progress }: Given,
   about: object,
 ): Promise<readonly Finding[]> {
   let view: CrlView;
@@ -132,7 +142,7 @@ async function lintCrlFile(
       return previous === undefined || !readable ? value : [...value, ...findingsOfSuccession(previous, view)];
     }
     if (count % STEPS_PER_PROGRESS === 0) {
-      if (process.stderr.isTTY) process.stderr.write(`\r${count},000 entries`);
+      progress.update({ items: count * ENTRIES_PER_STEP, done: count, total: undefined });
       await nextTurn();
     }
   }
@@ -167,16 +177,17 @@ function lintCertificate(der: Buffer, { authorities, issuer, servedAt }: Given, 
   }
 }
 
-function givenBy(options: LintOptions): Given {
-  const { issuer, url, previous, at, subject, withoutOcsp } = options;
+function givenBy(options: LintOptions, progress: ProgressLine): Given {
+  const { ca, url, previous, at, subject, withoutOcsp } = options;
   return {
     authorities: authoritiesOf(options),
-    issuer: issuer === undefined ? undefined : loadIssuer(certificatesFromFile(read(issuer, '--issuer'), '--issuer'), '--issuer'),
+    issuer: ca === undefined ? undefined : loadIssuer(certificatesFromFile(read(ca, '--ca'), '--ca'), '--ca'),
     servedAt: at !== undefined ? instantOf(at) : url !== undefined ? Date.now() : undefined,
     url,
     previous: previous === undefined ? undefined : readCrl(crlFromFile(read(previous, '--previous'))),
     subject,
     withoutOcsp: withoutOcsp === true,
+    progress,
   };
 } // prettier-ignore
 
@@ -198,7 +209,7 @@ function read(file: string | 0, field: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: String(file) });
+    throw new Problem('invalid', fileProblem(error), { field, value: String(file) });
   }
 }
 

@@ -1,20 +1,19 @@
 /**
- * `revoke-many` makes the plan of a mass revocation; `mass start|status|pause|resume|abort|report|list` do what is planned. Between
+ * `revoke-many` makes the plan of a mass revocation; `mass start|status|pause|resume|abort|discard|report|list` do what is planned. Between
  * the two a person looks at what will happen, and a second one can compare the digest.
  */
-import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import { keyEvidence, keyIn, type KeyEvidence } from '../../core/compromised-key.ts';
 import type { MassPlan, Outlook } from '../../core/mass/plan.ts';
 import type { MassReport } from '../../core/mass/report.ts';
 import type { MassRun } from '../../core/mass/run.ts';
 import { criteriaText } from '../../core/mass/order.ts';
 import { Problem } from '../../core/problem.ts';
-import { formatDuration, parseDuration, rfc3339, SECOND } from '../../core/time.ts';
+import { formatDuration, rfc3339, SECOND } from '../../core/time.ts';
 import type { Api } from '../api.ts';
-import { startProgress } from '../progress.ts';
-import { print, table, withApi } from './context.ts';
+import { writeFileDurably } from '../durable-files.ts';
+import { print, progressOf, table, withApi } from './context.ts';
+import { makePlan, selection, type SelectOptions } from './mass-plan.ts';
+import { mayWrite, yesOption } from './options.ts';
 
 export interface PlanView {
   readonly plan: MassPlan;
@@ -30,33 +29,8 @@ export interface PlanView {
   };
 }
 
-export interface SelectOptions {
-  readonly issuer: readonly string[];
-  readonly all?: true;
-  readonly serials?: string;
-  readonly key?: readonly string[];
-  readonly spkiHash?: readonly string[];
-  readonly compromisedKey?: string;
-  readonly challenge?: string;
-  readonly suspected?: true;
-  readonly notBeforeFrom?: string;
-  readonly notBeforeTo?: string;
-  readonly recordedFrom?: string;
-  readonly recordedTo?: string;
-  readonly reason?: string;
-  readonly clause?: string;
-  readonly awareAt?: string;
-  readonly revokedAt?: string;
-  readonly requestedBy?: string;
-  readonly measure?: string;
-}
-
+const PLAN = 'its id, as revoke-many and mass list print it';
 const POLL_MS = 200;
-/** Serials per request. */
-const LIST_PAGE = 10_000;
-/** What the file of a key may be: RSA-16384 in PEM is 13 kB. */
-const MAX_KEY_OCTETS = 64 << 10;
-
 export function massCommands(program: Command): void {
   selection(program.command('revoke-many'))
     .description(
@@ -66,7 +40,7 @@ export function massCommands(program: Command): void {
     .option('--start', 'starts it at once, without a second look')
     .action(async (options: SelectOptions & { start?: true }, command: Command) => {
       await withApi(command, async (api) => {
-        const id = await makePlan(api, options);
+        const id = await makePlan(command, api, options);
         const view = await call(api, 'GET', `${id}`);
         const started = options.start ? await call(api, 'POST', `${id}/start`, { digest: view.plan.digest }) : view;
         print(
@@ -103,24 +77,24 @@ export function massCommands(program: Command): void {
   mass
     .command('start')
     .description('does what is planned; again changes nothing')
-    .argument('<plan>')
+    .argument('<plan>', PLAN)
     .requiredOption('--digest <hex>', "the plan's digest, or its first 8 digits, as somebody else has read it")
     .option('--wait', 'return when all are in OCSP and on their CRLs')
     .action(async (id: string, options: { digest: string; wait?: true }, command: Command) => {
       await withApi(command, async (api) => {
         let view = await call(api, 'POST', `${encodeURIComponent(id)}/start`, { digest: options.digest });
-        if (options.wait) view = await finished(api, id);
+        if (options.wait) view = await finished(command, api, id);
         print(command, view, () => runText(view, api));
       });
     });
   mass
     .command('status')
     .description('how far it is, how fast, when it will be done')
-    .argument('<plan>')
+    .argument('<plan>', PLAN)
     .option('--wait', 'return when all are in OCSP and on their CRLs')
     .action(async (id: string, options: { wait?: true }, command: Command) => {
       await withApi(command, async (api) => {
-        const view = options.wait ? await finished(api, id) : await call(api, 'GET', encodeURIComponent(id));
+        const view = options.wait ? await finished(command, api, id) : await call(api, 'GET', encodeURIComponent(id));
         print(command, view, () => `${planText(view)}\n${runText(view, api)}`);
       });
     });
@@ -132,7 +106,7 @@ export function massCommands(program: Command): void {
     mass
       .command(name)
       .description(description)
-      .argument('<plan>')
+      .argument('<plan>', PLAN)
       .action(async (id: string, _: object, command: Command) => {
         await withApi(command, async (api) => {
           const view = await call(api, 'POST', `${encodeURIComponent(id)}/${name}`);
@@ -141,159 +115,32 @@ export function massCommands(program: Command): void {
       });
   }
   mass
+    .command('discard')
+    .description('removes a plan that was never started')
+    .argument('<plan>', PLAN)
+    .action(async (id: string, _: object, command: Command) => {
+      await withApi(command, async (api) => {
+        const done = await api.call('POST', `/v1/mass/plans/${encodeURIComponent(id)}/discard`, {});
+        print(command, done, () => `discarded: plan ${id}`);
+      });
+    });
+  mass
     .command('report')
     .description(
       'the nine elements of the mass revocation plan (CT-5.7.1.2-b), with the figures of plan, drill and run',
     )
-    .argument('<plan>')
-    .option('--output <file>', 'writes the Markdown there')
-    .action(async (id: string, options: { output?: string }, command: Command) => {
+    .argument('<plan>', PLAN)
+    .option('--out <file>', 'writes the Markdown there')
+    .addOption(yesOption())
+    .action(async (id: string, options: { out?: string; yes?: boolean }, command: Command) => {
+      if (options.out !== undefined) await mayWrite(options.out, options.yes);
       await withApi(command, async (api) => {
         const answer = await api.call('GET', `/v1/mass/plans/${encodeURIComponent(id)}/report`);
         const { report, markdown } = answer as { report: MassReport; markdown: string };
-        if (options.output !== undefined) writeFileSync(options.output, markdown);
-        print(command, report, () => (options.output === undefined ? markdown : `written: ${options.output}`)); // prettier-ignore
+        if (options.out !== undefined) writeFileDurably(options.out, markdown);
+        print(command, report, () => (options.out === undefined ? markdown : `written: ${options.out}`)); // prettier-ignore
       });
     });
-}
-
-/** The options that say which certificates, and what is said of them. */
-export function selection(command: Command): Command {
-  const each = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
-  return command
-    .requiredOption('--issuer <id>', "issuer; again for more, '*' for all that there are", each)
-    .option('--all', 'every unexpired certificate')
-    .option('--serials <file>', 'those listed, one hexadecimal serial number to a line; - reads standard input')
-    .option(
-      '--key <file>',
-      'those with this public key: certificate, public key, request or private key; again for more',
-      each,
-    )
-    .option('--spki-hash <hex>', 'the same by the first 32 hex digits of the SHA-256 of the SubjectPublicKeyInfo', each)
-    .option(
-      '--compromised-key <file>',
-      'those with this key, which it proves to be compromised: private key, or request with --challenge; clause 4.9.1.1-3',
-    ) // prettier-ignore
-    .option('--challenge <name>', 'the common name that the request had to have')
-    .option('--suspected', 'the compromise is possible, not proven: the same clock runs')
-    .option('--not-before-from <instant>', 'those that begin then or later, RFC 3339 UTC')
-    .option('--not-before-to <instant>', 'those that begin then or earlier')
-    .option('--recorded-from <instant>', 'those recorded then or later')
-    .option('--recorded-to <instant>', 'those recorded then or earlier')
-    .option('--reason <name>', 'as for revoke; default none')
-    .option('--clause <id>', 'clause of the CP/CPS, e.g. 4.9.1.1-12; fixes reason and deadline')
-    .option('--aware-at <instant>', 'when the CA became aware; default now')
-    .option('--revoked-at <instant>', 'default: when it is started')
-    .option('--requested-by <who>', 'for the audit log');
-}
-
-/** Hands in what is needed, and waits until the plan is made. @returns its id. */
-export async function makePlan(api: Api, options: SelectOptions): Promise<string> {
-  const [first] = options.issuer as [string];
-  const hashes = [...(options.spkiHash ?? []), ...(options.key ?? []).map((file) => keyIn(keyFile(file, '--key'), '--key').spkiHash)]; // prettier-ignore
-  let { clause } = options;
-  if (options.compromisedKey !== undefined) {
-    const evidence = evidenceIn(options.compromisedKey, options.challenge, options.suspected === true);
-    hashes.push(evidence.spkiHash);
-    clause ??= '4.9.1.1-3';
-    for (const issuer of options.issuer.includes('*') ? await issuersOf(api) : options.issuer)
-      await recordEvidence(api, issuer, evidence, options);
-  }
-  const list = options.serials === undefined ? undefined : await handIn(api, first, options.serials);
-  const windowOf = (from?: string, to?: string): object | undefined =>
-    from === undefined && to === undefined ? undefined : { from, to };
-  const { all, reason, awareAt, revokedAt, requestedBy, suspected, measure } = options;
-  const { plan } = (await api.call('POST', '/v1/mass/plans', {
-    issuers: options.issuer,
-    all,
-    list,
-    keys: hashes.length === 0 ? undefined : hashes,
-    notBefore: windowOf(options.notBeforeFrom, options.notBeforeTo),
-    recorded: windowOf(options.recordedFrom, options.recordedTo),
-    reason,
-    clause,
-    awareAt,
-    revokedAt,
-    requestedBy,
-    suspected,
-    measureMs: measure === undefined ? undefined : parseDuration(measure, '--measure'),
-  })) as { plan: string };
-  const progress = startProgress('plan', 'certificates');
-  try {
-    for (;;) {
-      const answer = (await api.call('GET', `/v1/mass/plans/${plan}`)) as { planning?: { scanned: number } };
-      if (answer.planning === undefined) return plan;
-      progress.update({ items: answer.planning.scanned, done: answer.planning.scanned, total: undefined });
-      await sleep(POLL_MS);
-    }
-  } finally {
-    progress.end();
-  }
-}
-
-/** @param suspected a possibility opens the same case; then any file with the public key will do (CT-4.9.12-b). */
-export function evidenceIn(file: string, challenge: string | undefined, suspected: boolean): KeyEvidence {
-  const bytes = keyFile(file, 'file');
-  return suspected ? keyIn(bytes, 'file') : keyEvidence(bytes, challenge, 'file');
-}
-
-export async function recordEvidence(
-  api: Api,
-  issuer: string,
-  { kind, proven, spkiHash, key }: KeyEvidence,
-  { challenge, requestedBy }: { readonly challenge?: string; readonly requestedBy?: string },
-): Promise<{ readonly certificates: number; readonly unexpired: number }> {
-  return (await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/compromised-keys`, {
-    spkiHash,
-    key,
-    evidence: proven ? kind : 'suspected',
-    challenge,
-    requestedBy,
-  })) as { certificates: number; unexpired: number };
-}
-
-/** Its contents never leave this process. */
-function keyFile(path: string, field: string): Buffer {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path === '-' ? 0 : path);
-  } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: path });
-  }
-  if (bytes.length > MAX_KEY_OCTETS) throw new Problem('too-large', 'too large for a key', { field, value: path });
-  return bytes;
-}
-
-async function issuersOf(api: Api): Promise<readonly string[]> {
-  const { issuers } = (await api.call('GET', '/v1/issuers')) as { issuers: { id: string }[] };
-  return issuers.map(({ id }) => id);
-}
-
-async function handIn(api: Api, issuer: string, path: string): Promise<string> {
-  const input = path === '-' ? process.stdin : createReadStream(path);
-  const opened = new Promise<never>((_, reject) =>
-    input.once('error', (error: Error) =>
-      reject(new Problem('invalid', error.message, { field: '--serials', value: path })),
-    ),
-  );
-  const send = async (): Promise<string> => {
-    let list: string | undefined;
-    let serials: string[] = [];
-    const flush = async (): Promise<void> => {
-      const answer = await api.call('POST', '/v1/mass/lists', { issuer, list, serials });
-      ({ list } = answer as { list: string });
-      serials = [];
-    };
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-      const serial = line.trim();
-      if (serial === '' || serial.startsWith('#')) continue;
-      if (serials.push(serial) >= LIST_PAGE) await flush();
-    }
-    if (serials.length > 0) await flush();
-    if (list === undefined) throw new Problem('invalid', 'no serial in it', { field: '--serials', value: path });
-    return list;
-  };
-  return Promise.race([send(), opened]);
 }
 
 function call(api: Api, method: 'GET' | 'POST', path: string, body?: object): Promise<PlanView> {
@@ -301,8 +148,8 @@ function call(api: Api, method: 'GET' | 'POST', path: string, body?: object): Pr
   return api.call(method, `/v1/mass/plans/${path}`, sent) as Promise<PlanView>;
 }
 
-async function finished(api: Api, id: string): Promise<PlanView> {
-  const progress = startProgress('mass revocation', 'certificates');
+async function finished(command: Command, api: Api, id: string): Promise<PlanView> {
+  const progress = progressOf(command, 'mass revocation', 'certificates');
   try {
     for (;;) {
       const view = await call(api, 'GET', encodeURIComponent(id));

@@ -19,6 +19,7 @@ import {
 import { caOf, judgedWith, withCaKey, type CaKeyOptions, type RuleOptions } from '../offline-signer.ts';
 import { askName } from '../pin-sources.ts';
 import { print, withApi } from './context.ts';
+import { collect, mayWrite, yesOption } from './options.ts';
 
 /** How much of the digest is typed: who has read it has looked at the file that is signed. */
 const TYPED_DIGITS = 8;
@@ -35,6 +36,7 @@ export function offlineCommands(program: Command): void {
 interface ExportOptions {
   readonly issuer: string;
   readonly out: string;
+  readonly yes?: boolean;
   readonly crl?: boolean;
   readonly ocsp?: boolean;
   readonly responderCsr?: string[];
@@ -50,6 +52,7 @@ function addExport(offline: Command): void {
     .description('writes what the CA is to sign into one file')
     .requiredOption('--issuer <id>', 'issuer')
     .requiredOption('--out <file>', 'the request')
+    .addOption(yesOption())
     .option('--crl', 'the next CRL of each scope')
     .option(
       '--responder-csr <reference>',
@@ -67,6 +70,7 @@ function addExport(offline: Command): void {
     .action(async (options: ExportOptions, command: Command) => {
       const { issuer, out, crl, ocsp, responderCsr, responderSubject, responderValidity, thisUpdate, nextUpdate } =
         options;
+      await mayWrite(out, options.yes);
       await withApi(command, async (api) => {
         const answer = await api.call('POST', `/v1/issuers/${encodeURIComponent(issuer)}/offline-requests`, {
           ...(crl && { crl }),
@@ -94,6 +98,7 @@ function addExport(offline: Command): void {
 
 interface SignOptions extends CaKeyOptions, RuleOptions {
   readonly out: string;
+  readonly yes?: boolean;
   readonly person?: string[];
   readonly yesDigest?: string;
 }
@@ -108,6 +113,7 @@ function addSign(offline: Command): void {
     .requiredOption('--ca <file>', 'the CA certificate, PEM or DER')
     .requiredOption('--key <reference>', 'the CA key: a PEM file, or pkcs11:token=<label>;object=<label>')
     .requiredOption('--out <file>', 'the signed material')
+    .addOption(yesOption())
     .option('--module <file>', 'PKCS#11 module; the PIN or its shares are asked for, or read from standard input')
     .option('--previous <file>', "the CA's last CRL as kept here, DER or PEM; again for each scope", collect)
     .option('--may-leave <serial>', 'has expired and may leave the CRL, hex; again for each', collect)
@@ -122,6 +128,7 @@ function addSign(offline: Command): void {
       `the last ${TYPED_DIGITS} or more hex digits of the SHA-256 of the file, instead of typing them`,
     )
     .action(async (file: string, options: SignOptions, command: Command) => {
+      await mayWrite(options.out, options.yes);
       const octets = readBounded(file);
       const request = requestFromJson(parseOffline(requestSchema, octets, file));
       const issuer = caOf(options.ca);
@@ -191,8 +198,4 @@ function addImport(offline: Command): void {
         if (items.some(({ outcome }) => outcome === 'refused')) process.exitCode = 1;
       });
     });
-}
-
-function collect(value: string, values: readonly string[] = []): string[] {
-  return [...values, value];
 }

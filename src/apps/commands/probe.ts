@@ -16,20 +16,21 @@ import { isSignedBy, loadIssuer, type Issuer } from '../../core/issuer.ts';
 import { NOBODY, type ProbeSubject } from '../../core/probe/question.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex, type Serial } from '../../core/serial.ts';
+import { fileProblem } from '../errors.ts';
 import { probe, type ProbeReport } from '../../flows/monitor/probe.ts';
 import { isCrlUrl, probeCrl, type CrlProbeTarget } from '../../flows/monitor/probe-crl.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import { loadConfig } from '../config.ts';
-import { loadOptions, print } from './context.ts';
+import { loadOptions, print, setupOf } from './context.ts';
 
 interface ProbeOptions {
   readonly issuer?: string;
+  readonly ca?: string;
   readonly cert?: string;
   readonly serial?: string;
   readonly hash: CertIdHash;
   readonly ours?: boolean;
   readonly crl?: boolean;
-  readonly scopes?: string;
 }
 
 export function probeCommand(program: Command): void {
@@ -39,21 +40,22 @@ export function probeCommand(program: Command): void {
       'asks a running service as every kind of client does, and says what a proxy in front breaks; exit 1 when a client is refused or misled',
     )
     .argument('[url]', 'as in the AIA extension; default: that of --cert, or probe.urls of the configuration')
-    .option('--issuer <file>', 'CA certificate, PEM or DER: answers are verified with it')
+    .option('--ca <file>', 'CA certificate, PEM or DER: answers are verified with it')
+    .addOption(new Option('--issuer <id>', 'or: an issuer of the configuration here').conflicts('ca'))
     .option('--cert <file>', 'certificate of that CA to ask about, PEM or DER')
     .option('--serial <hex>', 'its serial number instead; without either, one that was never issued')
     .addOption(new Option('--hash <name>', 'of the CertID').choices(['sha1', 'sha256']).default('sha1'))
     .option('--ours', 'the responder is certstatus: tries also what it repairs')
     .option(
       '--crl',
-      'the URL is that of a CRL (one that ends in .crl is anyhow); with --cert, those of its crlDistributionPoints',
+      'CRLs: the URL is that of one (one that ends in .crl is anyhow); with --cert those of its crlDistributionPoints, else every CRL of --issuer',
     )
-    .option('--scopes <id>', 'every CRL of an issuer of the configuration')
     .action(async (url: string | undefined, options: ProbeOptions, command: Command) => {
-      const issuer =
-        options.issuer === undefined ? undefined : loadIssuer(read('--issuer', options.issuer), '--issuer');
+      const setup =
+        options.issuer === undefined ? undefined : setupOf(loadConfig(loadOptions(command)), options.issuer);
+      const issuer = options.ca === undefined ? setup?.issuer : loadIssuer(read('--ca', options.ca), '--ca');
       const { subject, aia } = subjectOf(options, issuer);
-      const crls = crlTargets(url, options, issuer, command);
+      const crls = crlTargets(url, options, issuer, setup);
       const urls = crls.length > 0 ? [] : url !== undefined ? [url] : aia.length > 0 ? aia : configured(command);
       // Between questions nothing but a timer of the clock is left, and that does not keep a process alive.
       const alive = setInterval(() => undefined, 60_000);
@@ -74,23 +76,23 @@ export function probeCommand(program: Command): void {
 /** CRLs that are to be looked at instead of OCSP; none. */
 function crlTargets(
   url: string | undefined,
-  { crl, cert, scopes }: ProbeOptions,
+  { crl, cert }: ProbeOptions,
   issuer: Issuer | undefined,
-  command: Command,
+  setup: IssuerSetup | undefined,
 ): readonly CrlProbeTarget[] {
   const issuers = issuer === undefined ? [] : [issuer];
-  if (scopes !== undefined) {
-    const setup = loadConfig(loadOptions(command)).issuers.find(({ id }) => id === scopes);
-    if (setup === undefined) throw new Problem('not-found', 'no such issuer', { field: '--scopes', value: scopes });
-    const known = crlUrlsOf(setup);
-    if (known.length === 0)
-      throw new Problem('config', 'its CRLs have URLs without a host: give one as URL', { field: `issuers/${scopes}/urls.crl` }); // prettier-ignore
-    return known.map((one) => ({ url: one, issuers: [setup.issuer], known }));
-  }
   if (url !== undefined) return crl || isCrlUrl(url) ? [{ url, issuers, known: [] }] : [];
-  if (!crl || cert === undefined) return [];
-  const known = crlDistributionPoints(readCertificate(read('--cert', cert)[0] as Buffer, '--cert'));
-  return known.map((one) => ({ url: one, issuers, known: [] }));
+  if (!crl) return [];
+  if (cert !== undefined) {
+    const known = crlDistributionPoints(readCertificate(read('--cert', cert)[0] as Buffer, '--cert'));
+    return known.map((one) => ({ url: one, issuers, known: [] }));
+  }
+  if (setup === undefined)
+    throw new Problem('invalid', 'which CRL? Give its URL, --cert of a certificate that names one, or --issuer of the configuration', { field: '--crl' }); // prettier-ignore
+  const known = crlUrlsOf(setup);
+  if (known.length === 0)
+    throw new Problem('config', 'its CRLs have URLs without a host: give one as URL', { field: `issuers/${setup.id}/urls.crl` }); // prettier-ignore
+  return known.map((one) => ({ url: one, issuers, known }));
 }
 
 function crlUrlsOf({ crls, issuer, urls }: IssuerSetup): readonly string[] {
@@ -115,13 +117,13 @@ function text({ url, answer, asked, findings }: ProbeReport): string {
 
 /** Whom to ask about, and where its certificate says to ask. */
 function subjectOf(
-  { cert, serial, hash, issuer: file }: ProbeOptions,
+  { cert, serial, hash, ca, issuer: id }: ProbeOptions,
   issuer: Issuer | undefined,
 ): { readonly subject: ProbeSubject; readonly aia: readonly string[] } {
   if (issuer === undefined) {
     if (cert !== undefined || serial !== undefined) {
-      const why = 'the CA certificate is needed to ask about one of its certificates';
-      throw new Problem('invalid', why, { field: '--issuer', rule: 'RFC 6960 §4.1.1' });
+      const why = 'the CA certificate is needed to ask about one of its certificates: give --ca, or --issuer';
+      throw new Problem('invalid', why, { field: '--ca', rule: 'RFC 6960 §4.1.1' });
     }
     return { subject: { ...NOBODY, ...(hash === 'sha256' && nobodyBySha256) }, aia: [] };
   }
@@ -130,7 +132,7 @@ function subjectOf(
     const [der] = read('--cert', cert);
     const certificate = readCertificate(der as Buffer, '--cert');
     if (!isSignedBy(issuer, certificate.der))
-      throw new Problem('invalid', `not signed by the CA of ${file}`, { field: '--cert', value: cert });
+      throw new Problem('invalid', `not signed by the CA of ${ca ?? id}`, { field: '--cert', value: cert });
     return { subject: about(certificate.serial), aia: accessUrls(certificate).ocsp };
   }
   return { subject: about(serialFromHex(serial ?? `5f${randomBytes(15).toString('hex')}`)), aia: [] };
@@ -153,7 +155,7 @@ function read(field: string, file: string): readonly Buffer[] {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('invalid', (error as Error).message, { field, value: file });
+    throw new Problem('invalid', fileProblem(error), { field, value: file });
   }
   return certificatesFromFile(bytes, field);
 }

@@ -1,11 +1,11 @@
 /** `reconcile`: ledger = OCSP = CRLs, or the list of differences. */
-import { Option, type Command, InvalidArgumentError } from 'commander';
+import { Option, type Command } from 'commander';
 import { summary, type ReconcileReport } from '../../core/reconcile/report.ts';
 import { Problem } from '../../core/problem.ts';
 import { formatDuration } from '../../core/time.ts';
 import type { ReconciliationView } from '../../flows/monitor/reconciliations.ts';
-import { startProgress } from '../progress.ts';
-import { print, table, withApi } from './context.ts';
+import { print, progressOf, table, withApi } from './context.ts';
+import { collect, countTo } from './options.ts';
 
 const POLL_MS = 200;
 
@@ -20,8 +20,8 @@ export function reconcileCommand(program: Command): void {
   program
     .command('reconcile')
     .description('holds ledger, OCSP answers and CRLs against each other; exit 1 with the list when they differ')
-    .option('--issuer <id...>', 'these issuers alone')
-    .option('--limit <count>', 'differences that are listed, up to 10000', count, 100)
+    .option('--issuer <id>', 'this issuer alone; again for more', collect)
+    .option('--limit <count>', 'differences that are listed, up to 10000', countTo(10_000), 100)
     .addOption(new Option('--pause <id>', 'of one that runs: wait').conflicts(['issuer', 'resume']))
     .addOption(new Option('--resume <id>', 'of one that waits: go on').conflicts('issuer'))
     .action(async (options: ReconcileOptions, command: Command) => {
@@ -35,7 +35,7 @@ export function reconcileCommand(program: Command): void {
         }
         const asked = { ...(options.issuer && { issuers: options.issuer }), limit: options.limit };
         let view = (await api.call('POST', '/v1/reconciliations', asked)) as ReconciliationView;
-        const progress = startProgress(`reconcile ${view.id}`, 'certificates');
+        const progress = progressOf(command, `reconcile ${view.id}`, 'certificates');
         try {
           while (view.report === undefined) {
             if (view.state === 'failed') throw new Problem('unavailable', view.problem ?? 'it could not be finished');
@@ -87,10 +87,4 @@ function text(report: ReconcileReport): string {
         ]),
     ...(left === 0 ? [] : [`and ${left} more: --limit`]),
   ].join('\n');
-}
-
-function count(value: string): number {
-  if (!/^\d{1,5}$/.test(value) || Number(value) > 10_000)
-    throw new InvalidArgumentError('Not a number from 0 to 10000.');
-  return Number(value);
 }

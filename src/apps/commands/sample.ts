@@ -9,8 +9,10 @@ import { probeUrl } from '../../flows/monitor/probe.ts';
 import { ServedSample, type SampleVerdict } from '../../flows/monitor/served-sample.ts';
 import { ownAddress, watchedIssuers } from '../roles/monitor.ts';
 import { servedIssuer } from '../served-issuer.ts';
-import { startProgress } from '../progress.ts';
-import { withApi } from './context.ts';
+import type { Api } from '../api.ts';
+import type { SampleLine } from '../intake/sample-routes.ts';
+import { progressOf, setupOf, withApi } from './context.ts';
+import { countTo } from './options.ts';
 
 interface Options {
   readonly issuer: string;
@@ -22,15 +24,10 @@ interface Options {
 }
 
 interface Drawn {
-  readonly seed: string;
-  readonly population: number;
-  readonly sampled: number;
-  readonly certificates: readonly {
-    readonly serial: string;
-    readonly crlShard?: string;
-    readonly revokedAt?: string;
-    readonly reason?: string;
-  }[];
+  readonly serial: string;
+  readonly crlShard?: string;
+  readonly revokedAt?: string;
+  readonly reason?: string;
 }
 
 export function sampleCommand(program: Command): void {
@@ -42,43 +39,69 @@ export function sampleCommand(program: Command): void {
     .requiredOption('--issuer <id>', 'issuer')
     .requiredOption('--quarter <quarter>', 'of issue, e.g. 2026Q4')
     .option('--percent <number>', 'of the certificates of the quarter', share, 3)
-    .option('--minimum <count>', 'at least so many, where there are so many', count, 1)
+    .option('--minimum <count>', 'at least so many, where there are so many', countTo(100_000), 1)
     .option('--seed <hex>', 'of a sample that is to be drawn again')
     .option('--through <url>', 'where to ask, e.g. http://edge:80; default: monitor.through, or the public listener')
     .action(async ({ issuer: id, through, ...terms }: Options, command: Command) => {
-      await withApi(command, async (api, { config, issuers: setups }) => {
+      await withApi(command, async (api, loaded) => {
+        const { config } = loaded;
         const base = through ?? config.monitor.through;
-        const setup = setups.find((one) => one.id === id);
-        if (setup === undefined) throw new Problem('not-found', 'no such issuer', { field: '--issuer', value: id });
+        const setup = setupOf(loaded, id);
         const [watched] = watchedIssuers(
           { setups: [setup], issuers: new Map([[id, servedIssuer(setup)]]) },
           base === undefined ? ownAddress(config.listen.public) : probeUrl(base),
         );
         if (watched === undefined) return;
-        const path = `/v1/issuers/${encodeURIComponent(id)}/samples`;
-        const drawn = (await api.call('POST', path, { ...terms })) as Drawn;
-        const { certificates, ...header } = drawn;
+        const { header, certificates } = await draw(command, api, id, terms);
         const fingerprints = setup.issuer.certificates.map(({ fingerprint }) => fingerprint);
         await line({ issuer: id, fingerprints, ...header });
         const sample = new ServedSample(watched, certificates.map(({ serial }) => serial), tcpWire, systemClock); // prettier-ignore
-        const progress = startProgress('sample', 'certificates');
+        const progress = progressOf(command, 'sample', 'certificates');
         let wrong = 0;
-        for (const [i, { serial, crlShard, revokedAt, reason }] of certificates.entries()) {
-          const verdict: SampleVerdict = await sample.check({
-            serial: serialFromHex(serial),
-            crlShard,
-            revokedAt: revokedAt === undefined ? undefined : parseRfc3339(revokedAt, 'revokedAt'),
-            reason,
-          });
-          if (verdict.findings.length > 0) wrong += 1;
-          await line(verdict);
-          progress.update({ items: i + 1, done: i + 1, total: certificates.length });
+        try {
+          for (const [i, { serial, crlShard, revokedAt, reason }] of certificates.entries()) {
+            const verdict: SampleVerdict = await sample.check({
+              serial: serialFromHex(serial),
+              crlShard,
+              revokedAt: revokedAt === undefined ? undefined : parseRfc3339(revokedAt, 'revokedAt'),
+              reason,
+            });
+            if (verdict.findings.length > 0) wrong += 1;
+            await line(verdict);
+            progress.update({ items: i + 1, done: i + 1, total: certificates.length });
+          }
+        } finally {
+          progress.end();
         }
-        progress.end();
         await line({ checked: certificates.length, wrong });
         if (wrong > 0) process.exitCode = 1;
       });
     });
+}
+
+/** Goes twice through a ledger of any size; a line a second says how far it is. */
+async function draw(
+  command: Command,
+  api: Api,
+  issuer: string,
+  terms: object,
+): Promise<{ readonly header: object; readonly certificates: readonly Drawn[] }> {
+  const progress = progressOf(command, 'sample: drawing', 'certificates');
+  const certificates: Drawn[] = [];
+  let header: object | undefined;
+  try {
+    for await (const text of api.lines(`/v1/issuers/${encodeURIComponent(issuer)}/samples`, terms)) {
+      const { looked, drawn, certificate, problem } = JSON.parse(text) as SampleLine;
+      if (problem !== undefined) throw new Problem(problem.code, problem.message, problem);
+      if (looked !== undefined) progress.update({ items: looked, done: looked, total: undefined });
+      if (certificate !== undefined) certificates.push(certificate);
+      header ??= drawn;
+    }
+  } finally {
+    progress.end();
+  }
+  if (header === undefined) throw new Problem('unavailable', 'the service stopped while it drew the sample: run it again'); // prettier-ignore
+  return { header, certificates };
 }
 
 async function line(data: object): Promise<void> {
@@ -90,9 +113,4 @@ function share(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 100)) throw new InvalidArgumentError('Not a number above 0, up to 100.');
   return value;
-}
-
-function count(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('Not a number from 1.');
-  return Number(text);
 }

@@ -8,6 +8,7 @@ import type { IssuerCrls } from '../../flows/crl/issuer-crls.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Log } from '../../flows/log.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Journal } from '../../ports/journal.ts';
 import type { CrlShelf } from '../../ports/store.ts';
 import type { Client, Permission } from './clients.ts';
 
@@ -15,12 +16,15 @@ export interface CrlRouteParts {
   readonly store: Pick<CrlShelf, 'list' | 'current' | 'scopes'>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly journal: Pick<Journal, 'append'> | undefined;
   /** By issuer id. Undefined for an issuer whose CRLs are not signed in this process. */
   readonly publisherOf: (issuer: string) => IssuerCrls | undefined;
   readonly issuerOf: (request: FastifyRequest, permission: Permission) => { issuer: ServedIssuer; client: Client };
 }
 
-export function addCrlRoutes(app: FastifyInstance, { store, clock, log, publisherOf, issuerOf }: CrlRouteParts): void {
+export function addCrlRoutes(app: FastifyInstance, parts: CrlRouteParts): void {
+  const { store, clock, log, journal, publisherOf, issuerOf } = parts;
+
   app.get('/v1/issuers/:issuer/crls', async (request) => {
     const { issuer } = issuerOf(request, 'read');
     const { limit } = request.query as { limit?: string };
@@ -64,14 +68,25 @@ export function addCrlRoutes(app: FastifyInstance, { store, clock, log, publishe
   });
 
   app.post('/v1/issuers/:issuer/crls', async (request) => {
-    const { issuer } = issuerOf(request, 'revoke');
+    const { issuer, client } = issuerOf(request, 'revoke');
     const publisher = publisherOf(issuer.id);
     if (publisher === undefined)
       throw new Problem('unavailable', 'CRLs of this issuer are not signed by this process', {
         field: 'issuer',
         value: issuer.id,
       });
-    const record = await publisher.publishNow(shardOf(request)).catch((error: unknown) => {
+    const shard = shardOf(request);
+    // SR-5.2.1-d: who had it issued; the CRL itself is the publisher's record.
+    await journal?.append([
+      {
+        type: 'crl.requested',
+        actor: client.actor,
+        issuer: issuer.id,
+        issuerTag: issuer.tag,
+        description: `a CRL beside the schedule${shard ? `, of shard ${shard}` : ''}`,
+      },
+    ]);
+    const record = await publisher.publishNow(shard).catch((error: unknown) => {
       if (error instanceof Problem) throw error;
       // Of the file system, mostly: whoever asks sees "no space left on device", and not that something went wrong.
       log.error({ err: error, issuer: issuer.id }, 'no CRL was published; the previous one stays');

@@ -132,6 +132,14 @@ export function addMassRoutes(
     });
   }
 
+  app.post('/v1/mass/plans/:plan/discard', async (request) => {
+    const { plan, client } = await planOf(request);
+    if (drill?.running(plan.id) === true)
+      throw new Problem('conflict', 'its drill is not over', { field: 'plan', value: plan.id });
+    await runs.discard(plan.id, client.actor);
+    return { plan: plan.id, discarded: true };
+  });
+
   app.post('/v1/mass/plans/:plan/drill', async (request) => {
     const { plan, client } = await planOf(request);
     const { certificates } = parseBody(drillRequest, request.body ?? {});

@@ -1,6 +1,7 @@
 /** The OpenAPI document of the intake, made from the schemas that validate it. */
 import { z } from 'zod';
 import { archiveJobRequest } from './archive-schema.ts';
+import { backupNote } from './backup-schema.ts';
 import { acknowledgeRequest } from './crl-books-schema.ts';
 import { crlImportRequest, exportRequest, offlineImportRequest } from './offline-schema.ts';
 import { compromiseRequest, drillRequest, listRequest, planRequest, startRequest } from './mass-schema.ts';
@@ -89,6 +90,7 @@ export function openApi(): object {
     '/v1/mass/plans/{plan}/pause': move('Record nothing more until it is resumed'),
     '/v1/mass/plans/{plan}/resume': move('Go on'),
     '/v1/mass/plans/{plan}/abort': move('End it; what was revoked stays revoked'),
+    '/v1/mass/plans/{plan}/discard': move('Remove a plan that was never started'),
     '/v1/mass/plans/{plan}/drill': {
       get: {
         summary: 'The newest drill of the plan',
@@ -342,13 +344,34 @@ export function openApi(): object {
           responses: { '200': json('The job'), ...problems },
         },
       },
+      '/v1/backups': {
+        post: {
+          summary: 'Begin to copy the store for a backup, as of this moment',
+          responses: { '200': json('The copy'), ...problems },
+        },
+        get: { summary: 'How far the copy is, and where it lies', responses: { '200': json('The copy'), ...problems } },
+      },
+      '/v1/backups/notes': {
+        post: {
+          summary: 'Record that a backup was taken, or restored as a drill',
+          requestBody: body(backupNote),
+          responses: { '200': json('What was noted'), ...problems },
+        },
+      },
       ...massPaths(),
       '/v1/issuers/{issuer}/samples': {
         post: {
-          summary: 'Draw a random sample of the certificates of a quarter',
+          summary: 'Draw a random sample of the certificates of a quarter; one JSON object to a line',
           parameters: [issuer],
           requestBody: body(sampleRequest),
-          responses: { '200': json('Seed, population, and the certificates as the ledger has them'), ...problems },
+          responses: {
+            '200': {
+              description:
+                '`looked`: how far it is; `drawn`: seed and population; `certificate`: one; `problem`: the end',
+              content: { 'application/x-ndjson': {} },
+            },
+            ...problems,
+          },
         },
       },
       '/v1/reconciliations': {

@@ -28,6 +28,7 @@ import { issuerCertificateFields } from './certificate.ts';
 import { addMassRoutes } from './mass-routes.ts';
 import { openApi } from './openapi.ts';
 import { addArchiveRoutes } from './archive-routes.ts';
+import { addBackupRoutes } from './backup-routes.ts';
 import { addCrlRoutes } from './crl-routes.ts';
 import { addOfflineRoutes } from './offline-routes.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
@@ -109,6 +110,7 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     addOfflineRoutes(app, { core, journal, recorder, responders: parts.responders }, issuerOf);
   }
   if (parts.mass !== undefined) addMassRoutes(app, core, parts.mass, parts.identify);
+  addBackupRoutes(app, core, parts.identify);
   if (parts.tokens !== undefined) addTokenRoutes(app, parts.identify, parts.tokens);
 
   const issuers = [...core.issuers.values()];
@@ -259,7 +261,8 @@ function addQuestionRoutes(app: FastifyInstance, parts: IntakeParts, issuerOf: I
     return viewReceipt(id, issuers, store, core.clock.now());
   });
 
-  addCrlRoutes(app, { store, clock: core.clock, log: core.log, publisherOf: parts.publisherOf, issuerOf });
+  const { clock, log, journal } = core;
+  addCrlRoutes(app, { store, clock, log, journal, publisherOf: parts.publisherOf, issuerOf });
 
   app.get('/v1/explain', (request) => {
     const client = parts.identify(request);

@@ -8,7 +8,7 @@ import { MetricTeller } from '../../core/metric-changes.ts';
 import { Problem } from '../../core/problem.ts';
 import { AskElsewhere } from '../../flows/serve/ask-elsewhere.ts';
 import { Downloads } from '../../flows/serve/downloads.ts';
-import { registerServingGauges } from '../../flows/gauges.ts';
+import { registerServingGauges } from '../../flows/serve/serving-gauges.ts';
 import { LiveElsewhere } from '../../flows/serve/live-elsewhere.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Log } from '../../flows/log.ts';

@@ -1,39 +1,49 @@
 /** The monitor role: what is really served, seen from outside, and whether ledger, OCSP and CRLs agree. It holds no key. */
 import { tcpWire } from '../../adapters/probe-client/wire.ts';
+import { steadyClock } from '../../adapters/system/clock.ts';
 import type { MetricSet } from '../../core/metric.ts';
 import type { PublicUrl } from '../../core/route.ts';
 import { COMPLETE, type CrlScope } from '../../core/certificate.ts';
 import { shardUrl } from '../../core/crl/shards.ts';
 import type { PublicAddress } from '../../flows/monitor/fetch-public.ts';
+import type { ProbeBook } from '../../flows/monitor/probe-book.ts';
 import { probeUrl } from '../../flows/monitor/probe.ts';
 import type { Reconciliations } from '../../flows/monitor/reconciliations.ts';
 import { RevocationClock, type WatchedIssuer } from '../../flows/monitor/revocation-clock.ts';
+import { probeSeconds, timedWire } from '../../flows/monitor/timed-wire.ts';
 import { SampleWatch } from '../../flows/monitor/sample-watch.ts';
 import type { Core } from '../core.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import type { Listen } from '../listen-config.ts';
 
 export interface MonitorRole {
+  readonly revocations: RevocationClock;
   start(): void;
   stop(): Promise<void>;
 }
 
-/** @param listener the public one of this process, where it has one. */
+/**
+ * @param listener the public one of this process, where it has one.
+ * @param book where what was asked for is noted.
+ */
 export function openMonitor(
   core: Core,
   reconciliations: Reconciliations,
   listener: Listen | undefined,
   metrics: MetricSet,
+  book: ProbeBook | undefined,
 ): MonitorRole {
   const { config, store, journal, recorder, clock, log } = core;
   const { through, reconcileEveryMs, reconcileShare } = config.monitor;
   const base = through === undefined ? listener && ownAddress(listener) : probeUrl(through);
   const watched = watchedIssuers(core, base);
+  const timed = timedWire(tcpWire, steadyClock, probeSeconds(metrics));
+  const wire = book === undefined ? timed : book.wire(timed, steadyClock);
   const revocations = new RevocationClock({
     issuers: watched,
     feed: store,
     journal,
-    wire: tcpWire,
+    wire,
     clock,
     log,
     metrics,
@@ -43,13 +53,15 @@ export function openMonitor(
   const sample = new SampleWatch({
     issuers: watched,
     ledger: store,
-    wire: tcpWire,
+    wire,
     clock,
     log,
     metrics,
     share: reconcileShare,
+    noted: (...sample) => book?.sampled(...sample),
   });
   return {
+    revocations,
     start() {
       reconciliations.start(reconcileEveryMs);
       sample.start(reconcileEveryMs);

@@ -1,11 +1,14 @@
 /** The signer role: keys, the four lanes, and the CRLs of every issuer whose CRL key is here. */
 import type { IssuerTag } from '../../core/certificate.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { ClockWatch } from '../../flows/monitor/clock-watch.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import { Activation } from '../../flows/sign/activation.ts';
 import type { ResponderChanges } from '../../flows/sign/change-responder.ts';
 import { CRLS_AT_ONCE, IssuerCrls } from '../../flows/crl/issuer-crls.ts';
+import { LaneRates } from '../../flows/sign/lane-rates.ts';
 import { Signer, type SignerIssuer } from '../../flows/sign/sign.ts';
+import { slotMeters } from '../../flows/sign/slot-metrics.ts';
 import { LiveSigner } from '../../flows/sign/sign-live.ts';
 import { Turns } from '../../flows/sign/turns.ts';
 import type { Journal } from '../../ports/journal.ts';
@@ -20,6 +23,7 @@ export interface SignerRole {
   readonly issuers: readonly SignerIssuer[];
   readonly activation: Activation;
   readonly signer: Signer;
+  readonly lanes: LaneRates;
   readonly live: LiveSigner;
   readonly publishers: ReadonlyMap<IssuerTag, IssuerCrls>;
   readonly changes: ResponderChanges;
@@ -29,10 +33,21 @@ export interface SignerRole {
   stop(): Promise<void>;
 }
 
-/** @throws Problem `config` for a key that cannot be used for what it is configured for. */
-export async function openSigner(core: Core, journal: Journal, metrics: FlowMetrics): Promise<SignerRole> {
+/**
+ * @param clocks while they are off nothing is signed.
+ * @throws Problem `config` for a key that cannot be used for what it is configured for.
+ */
+export async function openSigner(
+  core: Core,
+  journal: Journal,
+  metrics: FlowMetrics,
+  clocks?: ClockWatch,
+): Promise<SignerRole> {
   const { store, clock, log } = core;
-  const keyring = new Keyring(core.config.tokens, (message) => log.warn({}, message));
+  const keyring = new Keyring(core.config.tokens, (message) => log.warn({}, message), {
+    meter: slotMeters(metrics.set),
+    forbids: () => clocks?.fault,
+  });
   const issuers: SignerIssuer[] = [];
   try {
     for (const setup of core.setups) {
@@ -59,12 +74,22 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
         return [at.served.tag, crls];
       }),
   );
-  for (const { token } of keyring.tokens) {
-    token.onChange(() => {
-      signer.wake();
-      for (const publisher of publishers.values()) publisher.wake();
-    });
-  }
+  const wake = (): void => {
+    signer.wake();
+    for (const publisher of publishers.values()) publisher.wake();
+  };
+  for (const { token } of keyring.tokens) token.onChange(wake);
+  clocks?.onChange(wake);
+  const lanes = new LaneRates(
+    {
+      signed: (lane) => metrics.set.sum('certstatus_signed_certificates_total', { lane, outcome: 'published' }),
+      get asked() {
+        return signer.asked;
+      },
+    },
+    store,
+    clock,
+  );
   const changes = responderChanges(core, journal, keyring, {
     keys: new Map(issuers.map(({ served, keys }) => [served.id, keys])),
     wake: () => signer.wake(),
@@ -84,6 +109,7 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
     issuers,
     activation,
     signer,
+    lanes,
     live,
     publishers,
     changes,
@@ -93,11 +119,13 @@ export async function openSigner(core: Core, journal: Journal, metrics: FlowMetr
       keepCrlFacts(books.census, core.config.dataDir, log);
       books.census.start();
       signer.start();
+      lanes.start();
       resume([...core.issuers.values()]);
       for (const publisher of publishers.values()) await publisher.start();
     },
     async stop() {
       books.census.stop();
+      lanes.stop();
       await signer.stop();
       await live.stop();
       for (const publisher of publishers.values()) await publisher.stop();

@@ -12,12 +12,14 @@ export class Census {
   readonly #scopes = new Map<string, ScopeCensus>();
   /** Certificates on the complete CRL alone: those that name it. */
   readonly #alone = new ScopeCensus();
+  readonly #revoked = new ScopeCensus();
   #withoutOcspUntil = -Infinity;
 
   /** A certificate that was not counted before. */
   count(certificate: Certificate): void {
     this.note(certificate);
-    const { crlShard, serial, notAfter } = certificate;
+    const { crlShard, serial, notAfter, revocation } = certificate;
+    if (revocation !== undefined) this.countRevoked(certificate);
     for (const scope of this.#of(crlShard)) scope.count(notAfter, serial.length / 2);
   }
 
@@ -27,6 +29,16 @@ export class Census {
     const until = notAfter ?? Infinity;
     if (withoutOcsp) this.#withoutOcspUntil = Math.max(this.#withoutOcspUntil, until);
     for (const scope of this.#of(crlShard)) scope.note(until, revocation === undefined ? Infinity : recordedAt);
+  }
+
+  /** A certificate that was counted, and was not revoked then. */
+  countRevoked({ notAfter }: Certificate): void {
+    this.#revoked.count(notAfter, 0);
+  }
+
+  /** All certificates that have not expired, to the week, and those of them that are revoked. */
+  unexpired(nowMs: EpochMs): { readonly all: number; readonly revoked: number } {
+    return { all: this.of(COMPLETE).unexpired(nowMs), revoked: this.#revoked.unexpired(nowMs) };
   }
 
   /** Names of the scopes that any certificate is in, COMPLETE included. */

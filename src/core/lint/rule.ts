@@ -17,8 +17,8 @@ import type { Serial } from '../serial.ts';
 import type { EpochMs } from '../time.ts';
 import type { Finding } from './finding.ts';
 
-/** Who may bind a CA: the authorities of profiles, and those that only foreign files are judged by. */
-export type LintAuthority = Authority | 'ccadb' | 'cabf-smime' | 'cabf-cs';
+/** Who may bind a CA: the authorities of profiles, and one that only files are judged by. */
+export type LintAuthority = Authority | 'ccadb';
 
 export interface RuleBase {
   readonly id: string;

@@ -1,6 +1,6 @@
 /** How old something may be where clients get it: not a matter of making it, but of having made the next one in time. */
 import { DAY, formatDuration, HOUR, rfc3339, type EpochMs } from '../time.ts';
-import { inclusiveMs, type CrlRule, type ResponseContext, type ResponseRule } from './rule.ts';
+import { DEFAULT_AUTHORITIES, inclusiveMs, type CrlRule, type ResponseContext, type ResponseRule } from './rule.ts';
 
 type Basic = Parameters<ResponseRule['check']>[0];
 
@@ -54,13 +54,15 @@ export const SERVED_CRL_RULES: readonly CrlRule[] = [
   },
   {
     id: 'B-13',
-    says: 'a newer one is served 7 days after thisUpdate (4 when certificates lack an OCSP URL), 12 months for CA certificates',
+    says: 'a newer one is served 7 days after thisUpdate (4 when TLS certificates lack an OCSP URL), 12 months for CA certificates',
     citation: 'BR 4.9.7; Mozilla Root Store Policy §6',
     severity: 'error',
     authorities: ['cabf-tls', 'mozilla', 'cabf-smime', 'cabf-cs'],
-    check({ view: { thisUpdate } }, { servedAt, subject, withoutOcsp }) {
+    check({ view: { thisUpdate } }, { servedAt, subject, withoutOcsp, authorities = DEFAULT_AUTHORITIES }) {
       if (servedAt === undefined) return undefined;
-      const limit = subject === 'ca' ? 365 * DAY : withoutOcsp === true ? 4 * DAY : 7 * DAY;
+      // SM-01, CS-02: 7 days, whatever the certificates name.
+      const fourDays = withoutOcsp === true && authorities.some((name) => name === 'cabf-tls' || name === 'mozilla');
+      const limit = subject === 'ca' ? 365 * DAY : fourDays ? 4 * DAY : 7 * DAY;
       return servedAt - thisUpdate > limit
         ? `thisUpdate ${rfc3339(thisUpdate)} is ${formatDuration(servedAt - thisUpdate)} ago; ${formatDuration(limit)} are allowed`
         : undefined;

@@ -72,6 +72,18 @@ export function refreshLateAt(profile: Profile, thisUpdate: EpochMs): EpochMs {
 }
 
 /**
+ * Whichever answer has an earlier thisUpdate than this is late (refreshLateAt), or stale: past its deadline. For answers of full
+ * length: one that ends with its responder certificate is due sooner, and its successor's alarm comes long before (T-17).
+ */
+export function latestLate(profile: Profile, nowMs: EpochMs): EpochMs {
+  return nowMs - refreshLateAt(profile, 0);
+}
+
+export function latestStale(profile: Profile, nowMs: EpochMs): EpochMs {
+  return nowMs - refreshDeadline(0, profile.ocsp.validityMs - SECOND);
+}
+
+/**
  * How long a due refresh may stand behind a mass revocation, from its planned instant on: half of what is left before it counts
  * as late. Of an answer as short as can be (MIN_VALIDITY_MS, at the end of a responder certificate), because the queue knows
  * when an item is due and not how long its answer lasts. Waiting costs nothing in the end: the work is the same.
@@ -134,9 +146,18 @@ export function planCrl(
 }
 
 /** Between two scheduled CRLs: at most 4 days once a certificate names no OCSP responder (BR 4.9.7, B-13, T-42), whatever the profile says. */
-export function crlPeriodMs({ crl, issues }: Profile, everyCertificateNamesOcsp: boolean): number {
-  // CRLs of CA certificates have a limit of their own (BR 4.9.7: 12 months).
-  return everyCertificateNamesOcsp || issues === 'ca-certificates' ? crl.periodMs : Math.min(crl.periodMs, 4 * DAY);
+export function crlPeriodMs(profile: Profile, everyCertificateNamesOcsp: boolean): number {
+  const { periodMs } = profile.crl;
+  return everyCertificateNamesOcsp || !hasFourDayRule(profile) ? periodMs : Math.min(periodMs, 4 * DAY);
+}
+
+/**
+ * B-13 is of the TLS BR and about subscriber certificates: CRLs of CA certificates have a limit of 12 months, and neither the S/MIME
+ * BR nor the CSBR ask whether a certificate names OCSP (SM-01, CS-02). Where none of the three binds, the stricter way is taken.
+ */
+export function hasFourDayRule({ issues, authorities }: Profile): boolean {
+  const beyondTls = authorities.some((name) => name === 'cabf-smime' || name === 'cabf-cs');
+  return issues !== 'ca-certificates' && (authorities.includes('cabf-tls') || !beyondTls);
 }
 
 /**
@@ -165,15 +186,17 @@ function fractionOf(name: string): number {
  * (RFC 5280 §3.3, C-22, BR 7.2): so when the newest scheduled CRL so far is later than notAfter and has the revocation in
  * its data. That is asked of the journal's numbers, not of the clock: what was recorded before thisUpdate may have reached
  * the ledger after the CRL was read from it. An entry without notAfter never leaves (CT-4.10.1).
+ * @param afterExpiryMs of the profile: for so long an entry is kept as if its certificate had not ended (CS-01).
  */
 export function mayLeaveCrl(
   entry: { readonly notAfter: EpochMs | undefined; readonly recordedSeq: number },
   last: Pick<CrlRecord, 'scheduledAt' | 'scheduledAsOfSeq'> | undefined,
+  afterExpiryMs: number,
 ): boolean {
   return (
     entry.notAfter !== undefined &&
     last !== undefined &&
-    entry.notAfter < last.scheduledAt &&
+    entry.notAfter + afterExpiryMs < last.scheduledAt &&
     entry.recordedSeq <= last.scheduledAsOfSeq
   );
 }

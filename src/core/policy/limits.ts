@@ -3,27 +3,22 @@
  * loaded; nothing is clamped silently. v is the validity counted inclusively (T-01), so `validityMs` may equal a limit.
  */
 import type { Finding } from '../lint/finding.ts';
-import { REASON_CODES, type Reason } from '../reason.ts';
 import { DAY, formatDuration, HOUR } from '../time.ts';
-import type { Authority, Profile } from './profile.ts';
-import { LEAST_RETENTION_MS } from './retention.ts';
-
-/** What the numbers alone do not say. */
-export interface ProfileFacts {
-  /** Every certificate of the CA carries an OCSP URL: then its CRL may be 7 days old, else 4 (B-13). */
-  readonly everyCertificateNamesOcsp: boolean;
-}
-
-export interface Limit {
-  readonly rule: string;
-  readonly citation: string;
-  readonly authority: Authority;
-  readonly severity: 'error' | 'warning';
-  /** Absent: whatever the CA issues. */
-  readonly issues?: Profile['issues'];
-  /** Field and value, and what is allowed; undefined when the profile keeps the limit. */
-  readonly check: (profile: Profile, facts: ProfileFacts) => string | undefined;
-}
+import {
+  hold,
+  type Limit,
+  otherKeyTypes,
+  outside,
+  type ProfileFacts,
+  reasons,
+  refresh,
+  retention,
+  TLS_REASONS,
+  validity,
+  YEAR,
+} from './limit.ts';
+import { CODE_SIGNING_LIMITS, SMIME_LIMITS } from './limits-beyond-tls.ts';
+import type { Profile } from './profile.ts';
 
 /** Every limit that the profile breaks. An `error` keeps the issuer from being loaded. */
 export function checkProfile(profile: Profile, facts: ProfileFacts): readonly Finding[] {
@@ -36,35 +31,6 @@ export function checkProfile(profile: Profile, facts: ProfileFacts): readonly Fi
 
 /** The planned age at re-signing, jitter included: it only takes off (profile.ts), at most a fifth. */
 const EARLIEST_REFRESH = 0.8;
-
-const validity = (profile: Profile, least: number, most: number): string | undefined =>
-  outside('ocsp.validity', profile.ocsp.validityMs, least, most);
-const refresh = (profile: Profile, most: number): string | undefined =>
-  outside('ocsp.refreshAfter', profile.ocsp.refreshAfterMs, 1, most);
-const reasons = (profile: Profile, permitted: readonly Reason[]): string | undefined => {
-  const other = profile.reasons.permitted.filter((reason) => !permitted.includes(reason));
-  if (other.length === 0) return undefined;
-  return `reasons.permitted names ${other.map((reason) => `${reason} (${REASON_CODES[reason]})`).join(', ')}: allowed are ${permitted.join(', ')}`;
-};
-const hold = (profile: Profile): string | undefined =>
-  profile.reasons.hold === 'refuse' ? undefined : 'reasons.hold = allow: certificates are not suspended';
-
-/** Upward only; for ever when nothing is said. */
-const retention = ({ archive: { retentionMs } }: Profile): string | undefined =>
-  retentionMs === undefined || retentionMs >= LEAST_RETENTION_MS
-    ? undefined
-    : `archive.retention = ${formatDuration(retentionMs)}: must be at least ${formatDuration(LEAST_RETENTION_MS)}`;
-
-/** Reasons of BR 7.2.2 and 004 §7.2: 1, 3, 4, 5, 9. */
-const TLS_REASONS: readonly Reason[] = [
-  'keyCompromise',
-  'affiliationChanged',
-  'superseded',
-  'cessationOfOperation',
-  'privilegeWithdrawn',
-];
-/** "12 months", counted as every linter accepts it (T-01). */
-const YEAR = 365 * DAY;
 
 /** In the order of standards: RFCs, CA/Browser Forum, root programs, then the CAs' own documents. */
 export const LIMITS: readonly Limit[] = [
@@ -179,6 +145,29 @@ export const LIMITS: readonly Limit[] = [
   },
   { rule: 'BR-5.5.2', citation: 'BR 5.5.2', authority: 'cabf-tls', severity: 'error', check: retention },
   { rule: 'B-06', citation: 'BR 4.9.13', authority: 'cabf-tls', severity: 'error', check: hold },
+  {
+    rule: 'B-29',
+    citation: 'BR 7.2.2',
+    authority: 'cabf-tls',
+    severity: 'error',
+    check: ({ reasons: { redate } }) =>
+      redate === 'any'
+        ? 'reasons.redate = any: only a key compromise may move a revocationDate, and only back'
+        : undefined,
+  },
+  {
+    rule: 'B-26',
+    citation: 'BR 7.2',
+    authority: 'cabf-tls',
+    severity: 'warning',
+    check: ({ crl: { afterExpiryMs } }) =>
+      afterExpiryMs > 0
+        ? `crl.afterExpiry = ${formatDuration(afterExpiryMs)}: entries should leave after one scheduled CRL beyond expiry`
+        : undefined,
+  },
+
+  ...SMIME_LIMITS,
+  ...CODE_SIGNING_LIMITS,
 
   {
     rule: 'P-01',
@@ -335,19 +324,3 @@ export const LIMITS: readonly Limit[] = [
     check: ({ responder }) => otherKeyTypes(responder.keyTypes, ['RSA-2048', 'RSA-3072', 'RSA-4096', 'P-256', 'P-384']),
   },
 ];
-
-function otherKeyTypes(
-  keyTypes: Profile['responder']['keyTypes'],
-  permitted: Profile['responder']['keyTypes'],
-): string | undefined {
-  const other = keyTypes.filter((type) => !permitted.includes(type));
-  return other.length === 0
-    ? undefined
-    : `responder.keyTypes names ${other.join(', ')}: allowed are ${permitted.join(', ')}`;
-}
-
-function outside(field: string, valueMs: number, leastMs: number, mostMs: number): string | undefined {
-  if (valueMs >= leastMs && valueMs <= mostMs) return undefined;
-  const least = leastMs > 1 ? `at least ${formatDuration(leastMs)} and ` : '';
-  return `${field} = ${formatDuration(valueMs)}: must be ${least}at most ${formatDuration(mostMs)}`;
-}

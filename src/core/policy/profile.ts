@@ -40,6 +40,8 @@ export interface Profile {
     readonly invalidityDate: 'omit' | 'revocation-date';
     /** Whether a CRL key in a token may stay logged in, or is for each CRL and no longer (SR-6.2.9). */
     readonly keyUse: 'held' | 'per-operation';
+    /** How long after notAfter an entry stays, before it is on one more scheduled CRL and leaves (C-22): ten years for code (CS-01). */
+    readonly afterExpiryMs: number;
   };
   readonly responder: {
     /** Longest validity of a responder certificate, counted inclusively (SR-6.3.2-a/b). */
@@ -57,8 +59,14 @@ export interface Profile {
     readonly permitted: readonly Reason[];
     /** certificateHold and its release (CT-4.9.13, B-06, SM-03). */
     readonly hold: 'refuse' | 'allow';
+    /**
+     * Which revocation may get another date. `key-compromise`: one that is or becomes a key compromise, and only an earlier date (B-29,
+     * B-31). `any`: each, and a later one too, because software counts as signed before or after that date (CS-04).
+     */
+    readonly redate: 'key-compromise' | 'any';
   };
 }
 
-/** `cybertrust` = seed document 004, `secom` = 001/003; the rest as in standards.md. */
-export type Authority = 'rfc' | 'cabf-tls' | 'mozilla' | 'microsoft' | 'cybertrust' | 'secom';
+/** `cybertrust` = the CP/CPS 004, `secom` = 001 and 003; `cabf-*` the Baseline Requirements for TLS, S/MIME and code signing. */
+export type Authority =
+  'rfc' | 'cabf-tls' | 'cabf-smime' | 'cabf-cs' | 'mozilla' | 'microsoft' | 'cybertrust' | 'secom';

@@ -13,12 +13,18 @@ export const RETENTION_RULE = 'CT-5.5.2-b, SR-5.5.2-b, SJ-5.5.2-b';
 
 /** For each day, when the last certificate ends that was issued up to then. */
 export class RelianceTable {
+  readonly #afterExpiryMs: number;
   readonly #endsByDay = new Map<number, EpochMs>();
   #sorted: readonly (readonly [day: number, end: EpochMs])[] | undefined;
 
+  /** @param afterExpiryMs for how long somebody may still ask whether an ended certificate was revoked (CS-01). */
+  constructor(afterExpiryMs: number) {
+    this.#afterExpiryMs = afterExpiryMs;
+  }
+
   add({ notBefore, notAfter }: Pick<Certificate, 'notBefore' | 'notAfter'>): void {
     const day = notBefore === undefined ? -Infinity : Math.floor(notBefore / DAY);
-    const end = notAfter ?? Infinity;
+    const end = notAfter === undefined ? Infinity : notAfter + this.#afterExpiryMs;
     if (end > (this.#endsByDay.get(day) ?? -Infinity)) this.#endsByDay.set(day, end);
     this.#sorted = undefined;
   }

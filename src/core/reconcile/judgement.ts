@@ -91,7 +91,7 @@ export function judgeListing(
   const after = (message: string, rule: string): Judgement =>
     recordedSeq > record.asOfSeq ? late(recordedAt, permitted, nowMs, message, rule) : differs(message, rule);
   if (listed === undefined) {
-    if (revocation === undefined || mayLeaveCrl(certificate, record)) return AGREES;
+    if (revocation === undefined || mayLeaveCrl(certificate, record, profile.crl.afterExpiryMs)) return AGREES;
     return after(`revoked, and not on CRL ${record.number}`, 'C-18, B-14');
   }
   // A hold that was released (T-29).

@@ -32,6 +32,8 @@ export interface ReconciledIssuer {
   readonly revoked: number;
   /** Of an issuer without a responder certificate: no answer is signed ahead, there is only the CRL. */
   readonly unanswered: number;
+  /** Not expired, and nothing that may be served is published of it (CT-4.10.2-b); `unanswered` are not among them. */
+  readonly withoutAnswer: number;
   readonly crls: readonly ReconciledCrl[];
 }
 

@@ -49,7 +49,7 @@ export async function planPrune(
   nowMs: EpochMs,
 ): Promise<PrunePlan> {
   const { retentionMs } = served.profile.archive;
-  const reliance = new RelianceTable();
+  const reliance = new RelianceTable(served.profile.crl.afterExpiryMs);
   if (retentionMs !== undefined)
     for await (const page of ledger.certificates(served.tag)) for (const certificate of page) reliance.add(certificate);
   const prunable: { record: CrlRecord; since: EpochMs }[] = [];

@@ -12,6 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CrlRecord, RevokedEntry } from '../../core/certificate.ts';
 import { crlAround, MAX_ENTRY_OCTETS, putEntry, tbsAround, type CrlParts } from '../../core/crl/crl.ts';
 import { mayLeaveCrl } from '../../core/policy/freshness.ts';
+import type { Profile } from '../../core/policy/profile.ts';
 import { serialBytes } from '../../core/serial.ts';
 import type { CrlDraft, CrlFile, CrlSource } from '../../ports/crl-archive.ts';
 import type { KeyHolder } from '../../ports/key-holder.ts';
@@ -40,14 +41,14 @@ export async function entriesFromIndex(
   pages: AsyncIterable<readonly RevokedEntry[]>,
   scratch: CrlDraft,
   previous: CrlRecord | undefined,
-  invalidityDate: CrlParts['invalidityDate'],
+  { invalidityDate, afterExpiryMs }: Pick<Profile['crl'], 'invalidityDate' | 'afterExpiryMs'>,
 ): Promise<EntryOctets> {
   const piece = Buffer.allocUnsafeSlow(PIECE_OCTETS);
   let at = 0;
   let count = 0;
   for await (const page of pages) {
     for (const entry of page) {
-      if (mayLeaveCrl(entry, previous)) continue;
+      if (mayLeaveCrl(entry, previous, afterExpiryMs)) continue;
       if (at + MAX_ENTRY_OCTETS > piece.length) {
         await scratch.write(piece.subarray(0, at));
         at = 0;

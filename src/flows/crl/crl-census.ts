@@ -110,7 +110,13 @@ export class CrlCensus {
     // Issuance has a lane of its own; an import shares one with what is learnt later.
     const isNew = lane === 'issue';
     const isChange = certificate.revision > 1 || lane === undefined;
-    const add = (census: Census): void => (isNew ? census.count(certificate) : census.note(certificate));
+    // A first revocation; what changes it later, or takes a hold back, is counted when the ledger is scanned again.
+    const isRevoked = !isNew && certificate.revision === 2 && certificate.revocation !== undefined;
+    const add = (census: Census): void => {
+      if (isNew) census.count(certificate);
+      else census.note(certificate);
+      if (isRevoked) census.countRevoked(certificate);
+    };
     const scanning = this.#scanning.get(issuer.tag);
     if (scanning !== undefined) add(scanning.census);
     if (counted === undefined) return;

@@ -29,7 +29,7 @@ import { Problem } from '../../core/problem.ts';
 import { REASON_CODES } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
 import { algorithmOf } from '../../core/signature-algorithm.ts';
-import { rfc3339, type EpochMs } from '../../core/time.ts';
+import { formatDuration, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { CrlSource } from '../../ports/crl-archive.ts';
 import type { CrlShelf, Ledger } from '../../ports/store.ts';
 import { EntryCursor, openedCrl, skipEqual, type OpenedCrl } from './crl-entries.ts';
@@ -400,17 +400,20 @@ class Differences {
   /** RFC 5280 §3.3, C-22: from the ledger's own words, not from what the builder left out. */
   #mustMayLeave(serial: Serial, certificate: Certificate | undefined): void {
     const previous = this.#previous as CrlRecord;
+    const { afterExpiryMs } = this.#parts.served.profile.crl;
     if (certificate !== undefined) {
       const { revocation, notAfter } = certificate;
       // A hold that was released leaves the full CRL at once (RFC 5280 §5.3.1, T-29).
       if (revocation === undefined && this.#parts.served.profile.reasons.hold === 'allow') return;
       // Each CRL that is signed elsewhere is a scheduled one, and the ledger learns from it what it knows.
-      const listedAfterItsEnd = notAfter !== undefined && notAfter < previous.thisUpdate;
-      if (this.#about.kind === 'imported' ? listedAfterItsEnd : mayLeaveCrl(certificate, previous)) return;
+      const listedAfterItsEnd = notAfter !== undefined && notAfter + afterExpiryMs < previous.thisUpdate;
+      if (this.#about.kind === 'imported' ? listedAfterItsEnd : mayLeaveCrl(certificate, previous, afterExpiryMs))
+        return;
     }
+    const end = afterExpiryMs === 0 ? 'has expired' : `has been expired for ${formatDuration(afterExpiryMs)}`;
     throw new Problem(
       'refused',
-      `serial ${serial} stands on CRL ${previous.number} and would be lost before its certificate has expired`,
+      `serial ${serial} stands on CRL ${previous.number} and would be lost before its certificate ${end}`,
       { field: 'revokedCertificates', value: serial, rule: 'RFC 5280 §3.3, BR 4.10.1' },
     );
   }

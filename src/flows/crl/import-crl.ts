@@ -116,7 +116,7 @@ async function publish(issuer: ServedIssuer, importing: Importing, parts: CrlImp
   const { number = 0n, thisUpdate, nextUpdate = 0 } = view;
   const listed = listedOn(view);
   const learnt = await learn(issuer, scope, listed, actor, source, parts);
-  const asOfSeq = await mustBeComplete(scope, listed, thisUpdate, store);
+  const asOfSeq = await mustBeComplete(scope, listed, thisUpdate, issuer.profile.crl.afterExpiryMs, store);
 
   // What is exported after it must be greater, whoever gave it this number (C-10, T-34).
   await store.reserveNumber(scope, number);
@@ -274,6 +274,7 @@ async function mustBeComplete(
   scope: CrlScope,
   listed: ReadonlyMap<Serial, Listed>,
   thisUpdate: EpochMs,
+  afterExpiryMs: number,
   store: Ledger,
 ): Promise<number> {
   const { asOfSeq, pages } = store.revokedEntries(scope);
@@ -282,7 +283,7 @@ async function mustBeComplete(
   const expects = ({ serial, notAfter, ...recorded }: RevokedEntry): void => {
     const entry = listed.get(serial);
     // What has expired may have left (C-22); that it did not leave too early is the gate's to see.
-    if (entry === undefined && notAfter !== undefined && notAfter < thisUpdate) return;
+    if (entry === undefined && notAfter !== undefined && notAfter + afterExpiryMs < thisUpdate) return;
     if (entry?.revokedAt !== recorded.revokedAt || entry.reason !== recorded.reason)
       missing.push(`${serial} (${inWords(recorded)}, recorded ${rfc3339(recorded.recordedAt)})`);
   };

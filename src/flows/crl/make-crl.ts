@@ -206,7 +206,7 @@ async function writeWhole(
   try {
     const { asOfSeq: asOf, pages } = store.revokedEntries(plan.scope);
     const asOfSeq = await asOf;
-    const entries = await entriesFromIndex(pages, scratch, plan.previous, parts.invalidityDate);
+    const entries = await entriesFromIndex(pages, scratch, plan.previous, maker.at.served.profile.crl);
     return { ...(await writeCrl(entries, parts, key.holder, draft, accounting)), asOfSeq, whole: true };
   } finally {
     await scratch.discard();

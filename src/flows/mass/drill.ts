@@ -123,7 +123,12 @@ export class Drill {
     const startedAt = clock.now();
     const [scratch, draft] = [await store.draftCrl(scope), await store.draftCrl(scope)];
     try {
-      const entries = await entriesFromIndex(this.#entries(plan, served, scope), scratch, undefined, invalidityDate);
+      const entries = await entriesFromIndex(
+        this.#entries(plan, served, scope),
+        scratch,
+        undefined,
+        served.profile.crl,
+      );
       const parts = {
         issuerName: served.issuer.nameDer,
         authorityKeyIdentifier: served.issuer.subjectKeyIdentifier,

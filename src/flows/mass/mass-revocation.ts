@@ -46,6 +46,8 @@ export interface MassView extends Pace {
   readonly failure: string | undefined;
 }
 
+type MassRecord = `mass.${'started' | 'paused' | 'resumed' | 'aborted' | 'recorded' | 'finished' | 'discarded'}`;
+
 /** Lines per journal record: a single revocation waits for two of them at most, which is a few tens of milliseconds. */
 const BATCH = 500;
 /** So that the next batch is there when the recorder has done with one. */
@@ -163,6 +165,26 @@ export class MassRevocations {
       const run: MassRun = { plan: id, state: 'recording', startedAt, startedBy: actor, counts: NO_COUNTS, singles };
       await shelf.saveRun(run, true);
       return this.#viewOf(this.#go(plan, run));
+    });
+  }
+
+  /**
+   * Removes a plan that was never started, so that nobody starts it by mistake.
+   * @throws Problem `not-found`, or `conflict` for one that was started: it is evidence.
+   */
+  discard(id: string, actor: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { shelf } = this.#parts;
+      const plan = await shelf.plan(id);
+      if (plan === undefined)
+        throw new Problem('not-found', 'there is no such plan here', { field: 'plan', value: id });
+      const begun = await this.view(id);
+      if (begun !== undefined)
+        throw new Problem('conflict', `it was started and is ${begun.run.state}: it stays, as evidence; mass abort ends one that runs`, { field: 'plan', value: id }); // prettier-ignore
+      await this.#journal('mass.discarded', plan, actor, `${plan.counts.selected} certificates, never started`, {
+        digest: plan.digest,
+      });
+      await shelf.discard(id);
     });
   }
 
@@ -411,13 +433,7 @@ export class MassRevocations {
     return { plan, run, waiting, failure, ...paceOf(samples, plan.counts.selected, waiting + unrecorded) };
   }
 
-  async #journal(
-    type: 'mass.started' | 'mass.paused' | 'mass.resumed' | 'mass.aborted' | 'mass.recorded' | 'mass.finished',
-    plan: MassPlan,
-    actor: string,
-    what: string,
-    detail: object,
-  ): Promise<void> {
+  async #journal(type: MassRecord, plan: MassPlan, actor: string, what: string, detail: object): Promise<void> {
     const description = `mass revocation ${plan.id} ${type.slice('mass.'.length)}: ${what}`;
     await this.#parts.journal.append([{ type, actor, description, detail: { plan: plan.id, ...detail } }]);
   }

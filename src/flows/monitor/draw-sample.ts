@@ -28,6 +28,7 @@ export interface DrawnSample {
 
 /**
  * Goes through the ledger twice and keeps the sample alone. What has expired is left out: nobody answers for it any more.
+ * @param looked is told of every page how many certificates it had; each is looked at twice.
  * @throws Problem `too-large`
  */
 export async function drawSample(
@@ -36,6 +37,7 @@ export async function drawSample(
   terms: SampleTerms,
   nowMs: EpochMs,
   pace: Pace,
+  looked: (count: number) => void = () => undefined,
 ): Promise<DrawnSample> {
   const eligible = ({ notBefore, notAfter, recordedAt }: Certificate): boolean => {
     const issuedAt = notBefore ?? recordedAt;
@@ -44,6 +46,7 @@ export async function drawSample(
   const counts = new RankCounts();
   for await (const page of ledger.certificates(tag)) {
     for (const one of page) if (eligible(one)) counts.add(rankOf(terms.seed, tag, one.serial));
+    looked(page.length);
     await pace.breathe();
   }
   const wanted = sampleSize(counts.total, terms.percent, terms.minimum);
@@ -57,6 +60,7 @@ export async function drawSample(
       const rank = rankOf(terms.seed, tag, certificate.serial);
       if (rank.readUInt16BE() <= last) chosen.push({ rank, certificate });
     }
+    looked(page.length);
     await pace.breathe();
   }
   chosen.sort((a, b) => Buffer.compare(a.rank, b.rank));

@@ -29,6 +29,7 @@ import {
   type ReconcileProgress,
   type ReconcileReport,
 } from '../../core/reconcile/report.ts';
+import { servable } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import { rfc3339, type EpochMs } from '../../core/time.ts';
@@ -161,7 +162,7 @@ class IssuerRun {
   /** When the first certificate of the issuer was recorded. */
   #since: EpochMs | undefined;
   readonly #crls: ReconciledCrl[] = [];
-  #counts = { certificates: 0, answerable: 0, revoked: 0, unanswered: 0 };
+  #counts = { certificates: 0, answerable: 0, revoked: 0, unanswered: 0, withoutAnswer: 0 };
 
   constructor(issuer: ServedIssuer, { store, clock }: ReconcileParts, tally: Tally, breathe: () => Promise<void>) {
     this.#issuer = issuer;
@@ -300,6 +301,7 @@ class IssuerRun {
       }
       if (judgement.kind === 'agrees' && (nth < VERIFIED_FIRST || nth % VERIFIED_ONE_IN === 0))
         judgement = await this.#verify(found[i] as Lookup);
+      if (judgement.kind !== 'agrees' && !this.#isServable(found[i] as Lookup)) this.#counts.withoutAnswer += 1;
       if (judgement.kind === 'pending') this.#tally.waits('ocsp', judgement.since);
       if (judgement.kind === 'differs') this.#differs('ocsp', judgement, undefined, certificate.serial);
     }
@@ -314,6 +316,10 @@ class IssuerRun {
     // What the look-up says of the certificate is newer than the page.
     const newest = found.certificate.recordedSeq >= certificate.recordedSeq ? found.certificate : certificate;
     return judgeAnswer(profile, newest, response, responder, this.#clock.now());
+  }
+
+  #isServable(found: Lookup): boolean {
+    return found.kind === 'published' && servable(found.response, this.#clock.now());
   }
 
   /** Both answers as clients get them: decoded, linted, signature. */

@@ -88,6 +88,11 @@ export class Reconciliations {
       ({ tookMs }) => tookMs / SECOND,
     );
     set.gauge(
+      'certstatus_certificates_without_answer',
+      'Number of certificates that have not expired and of which OCSP could say nothing when ledger, OCSP and CRLs were last compared; limit 0 (CT-4.10.2-b).',
+      () => (this.#last?.report.issuers ?? []).map(({ id, withoutAnswer }) => [{ issuer: id }, withoutAnswer] as const),
+    );
+    set.gauge(
       'certstatus_reconcile_pending',
       'Of the last comparison: recorded, and within the permitted time not published yet, by channel.',
       () =>

@@ -13,16 +13,18 @@ import { encodeGetPath } from '../../core/ocsp/get-path.ts';
 import { fieldOf } from '../../core/probe/http-answer.ts';
 import { said } from '../../core/probe/ocsp-rules.ts';
 import { plainQuestion } from '../../core/probe/question.ts';
+import { parseClause } from '../../core/policy/clause.ts';
 import { Problem } from '../../core/problem.ts';
 import { reasonName } from '../../core/reason.ts';
 import { RECORDED_TO_CRL_MS, type Observation } from '../../core/revocation-report.ts';
-import { SECOND, type EpochMs } from '../../core/time.ts';
+import { DAY, SECOND, type EpochMs } from '../../core/time.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { ChangeFeed } from '../../ports/store.ts';
 import type { Wire } from '../../ports/wire.ts';
 import { fetchPublic, type PublicAddress } from './fetch-public.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
+import type { RevocationLimit } from './revocation-deadline.ts';
 import type { Log } from '../log.ts';
 import { Pace } from '../pace.ts';
 
@@ -51,10 +53,19 @@ interface Case {
   readonly certificate: Certificate;
   /** The clause's, where the event named one. */
   deadline: EpochMs;
+  /** That of a clause of five days. */
+  fiveDays: EpochMs | undefined;
   ocspSeenAt: EpochMs | undefined;
   crlSeenAt: EpochMs | undefined;
   askAt: EpochMs;
   tries: number;
+}
+
+/** As the record of an event has it. */
+interface StatedCase {
+  readonly serial: string;
+  readonly clause?: string;
+  readonly deadline?: string;
 }
 
 /** A CRL that somebody waits for. */
@@ -115,13 +126,27 @@ export class RevocationClock {
   /** What the record of an event says of deadlines, once the feed has told of it. */
   noteCases(record: JournalRecord): void {
     if (record.type !== 'certificates.revoked') return;
-    const { cases = [] } = (record.detail ?? {}) as { cases?: readonly { serial: string; deadline?: string }[] };
-    for (const { serial, deadline } of cases) {
+    const { cases = [] } = (record.detail ?? {}) as { cases?: readonly StatedCase[] };
+    for (const { serial, deadline, clause } of cases) {
       if (deadline === undefined || record.issuerTag === undefined) continue;
       const key = `${record.issuerTag}.${serial}`;
       const watched = this.#open.get(key);
-      if (watched !== undefined) watched.deadline = Math.min(watched.deadline, Date.parse(deadline));
+      if (watched === undefined) continue;
+      watched.deadline = Math.min(watched.deadline, Date.parse(deadline));
+      if (clause !== undefined && parseClause(clause).withinMs === 5 * DAY) watched.fiveDays = Date.parse(deadline);
     }
+  }
+
+  /** Of every revocation that is not seen yet: 24 h from its record, or what its clause leaves of them; five days where the clause says so. */
+  get deadlines(): readonly { readonly limit: RevocationLimit; readonly at: EpochMs }[] {
+    return [...this.#open.values()].flatMap(({ certificate, deadline, fiveDays }) =>
+      fiveDays === undefined
+        ? [{ limit: '24h' as const, at: deadline }]
+        : [
+            { limit: '24h' as const, at: certificate.recordedAt + RECORDED_TO_CRL_MS },
+            { limit: '5d' as const, at: fiveDays },
+          ],
+    );
   }
 
   async stop(): Promise<void> {
@@ -183,6 +208,7 @@ export class RevocationClock {
       issuer,
       certificate,
       deadline,
+      fiveDays: undefined,
       ocspSeenAt: undefined,
       crlSeenAt: undefined,
       askAt,

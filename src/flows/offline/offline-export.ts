@@ -122,7 +122,9 @@ async function exportCrl(
       extensions: [issuingDistributionPoint(url, scope.shard === CA_SHARD ? 'ca-certificates' : 'user-certificates')],
     }),
   });
-  for await (const page of pages) for (const entry of page) if (!mayLeaveCrl(entry, previous)) builder.add(entry);
+  const { afterExpiryMs } = profile.crl;
+  for await (const page of pages)
+    for (const entry of page) if (!mayLeaveCrl(entry, previous, afterExpiryMs)) builder.add(entry);
   return { kind: 'crl', tbs: builder.tbs(), previous: previous && (await store.body(previous)) };
 }
 

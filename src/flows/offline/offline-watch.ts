@@ -28,6 +28,9 @@ export interface WatchedMaterial {
 
 /** What the status page shows. */
 export interface OfflineNotice {
+  readonly issuer: string;
+  /** When the material ends, or the 24 hours of a revocation. */
+  readonly endsAt: EpochMs;
   readonly level: 'warning' | 'failing';
   readonly what: string;
   readonly advice: string;
@@ -38,7 +41,7 @@ type WatchStore = Ledger & CrlShelf & ChangeFeed & Reliance;
 export class OfflineWatch {
   readonly #issuers: readonly ServedIssuer[];
   readonly #store: WatchStore;
-  readonly #freshness: Freshness;
+  readonly #freshness: Pick<Freshness, 'of'>;
   readonly #clock: Clock;
   readonly #log: Log;
   #crls: readonly WatchedMaterial[] = [];
@@ -53,7 +56,13 @@ export class OfflineWatch {
   #again = false;
   #stopped = true;
 
-  constructor(issuers: readonly ServedIssuer[], store: WatchStore, freshness: Freshness, clock: Clock, log: Log) {
+  constructor(
+    issuers: readonly ServedIssuer[],
+    store: WatchStore,
+    freshness: Pick<Freshness, 'of'>,
+    clock: Clock,
+    log: Log,
+  ) {
     this.#issuers = issuers.filter(({ offline }) => offline?.crl === true || offline?.ocsp === true);
     this.#store = store;
     this.#freshness = freshness;
@@ -97,6 +106,8 @@ export class OfflineWatch {
       const { issuer, kind, what, endsAt } = material;
       const left = endsAt - nowMs;
       notices.push({
+        issuer,
+        endsAt,
         level: left <= 0 ? 'failing' : 'warning',
         what:
           left <= 0
@@ -108,6 +119,8 @@ export class OfflineWatch {
     for (const [issuer, recordedAt] of this.unlisted) {
       const dueAt = recordedAt + LISTED_WITHIN_MS;
       notices.push({
+        issuer,
+        endsAt: dueAt,
         level: nowMs > dueAt ? 'failing' : 'warning',
         what: `${issuer}: a revocation recorded ${rfc3339(recordedAt)} is on no CRL; its 24 hours end ${rfc3339(dueAt)} (BR 4.9.7).`,
         advice: `certstatus offline export --issuer ${issuer} --crl --out FILE, then offline sign where the key is, then offline import.`,

@@ -10,6 +10,10 @@ const MAX_ASKED = 4096;
 export class Asked {
   readonly #waiting = new Map<string, { item: QueueItem; done: Promise<void>; settle: () => void; taken: boolean }>();
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Resolves when the attempt is over. Undefined: too many wait already. */
   join(item: QueueItem): Promise<void> | undefined {
     const key = item.issuer + item.serial;

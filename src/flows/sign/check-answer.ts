@@ -4,6 +4,7 @@
  */
 import { createHash, verify as verifySignature, type KeyObject } from 'node:crypto';
 import type { CertIdHash, Revocation } from '../../core/certificate.ts';
+import type { Finding } from '../../core/lint/finding.ts';
 import { lintDecodedResponse } from '../../core/lint/lint.ts';
 import { compareResponse } from '../../core/lint/oracle.ts';
 import { decodeResponse, type DecodedResponse } from '../../core/ocsp/response-reader.ts';
@@ -46,8 +47,33 @@ export async function checkAnswer(
   { served, publicKey, issuer }: SignedBy,
   { compared }: { readonly compared: boolean },
 ): Promise<void> {
-  const { der, tbs, signature, hash, serial, revocation, thisUpdate, nextUpdate, nonce } = made;
-  const findings = lintDecodedResponse(decodeAnswer(der, serial, compared), {
+  const { der, tbs, signature, serial } = made;
+  const findings = answerFindings(decodeAnswer(der, serial, compared), made, { served, issuer }).filter(
+    (finding) => finding.severity === 'error',
+  );
+  if (findings.length > 0) {
+    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
+      field: 'OCSPResponse',
+      value: serial,
+    });
+  }
+  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
+    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', {
+      field: 'OCSPResponse',
+      value: serial,
+      rule: 'RFC 6960 §4.2.1',
+    });
+  }
+}
+
+/** What lint finds in it, against what it was meant to say. */
+export function answerFindings(
+  decoded: DecodedResponse,
+  made: Omit<MadeAnswer, 'der' | 'tbs' | 'signature'>,
+  { served, issuer }: Omit<SignedBy, 'publicKey'>,
+): readonly Finding[] {
+  const { hash, serial, revocation, thisUpdate, nextUpdate, nonce } = made;
+  return lintDecodedResponse(decoded, {
     authorities: issuer.profile.authorities,
     subject: issuer.profile.issues === 'ca-certificates' ? 'ca' : 'subscriber',
     issuer: issuer.issuer.hashes,
@@ -62,20 +88,7 @@ export async function checkAnswer(
       answer: { revocation, thisUpdate, nextUpdate },
       ...(nonce !== undefined && { nonce }),
     },
-  }).filter((finding) => finding.severity === 'error');
-  if (findings.length > 0) {
-    throw new Problem('corrupt', `lint: ${findings.map(({ rule, message }) => `${rule} ${message}`).join('; ')}`, {
-      field: 'OCSPResponse',
-      value: serial,
-    });
-  }
-  if (!(await verified(tbs, signature, publicKey, served.template.algorithm.identifier))) {
-    throw new Problem('corrupt', 'the signature does not verify with the responder certificate', {
-      field: 'OCSPResponse',
-      value: serial,
-      rule: 'RFC 6960 §4.2.1',
-    });
-  }
+  });
 }
 
 /** On the libuv pool, so that verifying does not hold up answering. */

@@ -154,6 +154,11 @@ export class Signer {
     return done;
   }
 
+  /** Certificates for which a client waits now. */
+  get asked(): number {
+    return this.#asked.waiting;
+  }
+
   /** The id of the responder certificate that signs for this issuer now; undefined when none can. */
   signsWith(issuer: IssuerTag): string | undefined {
     const at = this.#issuers.get(issuer);

@@ -24,8 +24,30 @@ const ROOT: Profile = {
     nonce: 'ignore',
     live: { perSecond: 20, waiting: 64 },
   },
-  crl: { periodMs: 90 * DAY, validityMs: YEAR, coalesceMs: HOUR, invalidityDate: 'omit', keyUse: 'per-operation' },
+  crl: {
+    periodMs: 90 * DAY,
+    validityMs: YEAR,
+    coalesceMs: HOUR,
+    invalidityDate: 'omit',
+    keyUse: 'per-operation',
+    afterExpiryMs: 0,
+  },
 };
+
+const SMIME: Profile = { ...PROFILE, authorities: ['cabf-smime'] };
+const TEN_YEARS = 3653 * DAY;
+const CODE: Profile = {
+  ...PROFILE,
+  authorities: ['cabf-cs'],
+  ocsp: { ...PROFILE.ocsp, afterExpiryMs: TEN_YEARS },
+  crl: { ...PROFILE.crl, afterExpiryMs: TEN_YEARS, validityMs: 10 * DAY },
+  responder: { maxValidityMs: 125 * DAY, keyTypes: ['RSA-3072', 'P-384'] },
+};
+const ofCas = (profile: Profile): Profile => ({
+  ...profile,
+  issues: 'ca-certificates',
+  crl: { ...profile.crl, validityMs: YEAR },
+});
 
 type Change = {
   [Part in keyof Profile]?: Profile[Part] extends readonly unknown[] | string ? Profile[Part] : Partial<Profile[Part]>;
@@ -103,6 +125,38 @@ describe('checkProfile', () => {
     ['(B-05)', alone('cabf-tls'), { crl: { coalesceMs: HOUR } }, { crl: { coalesceMs: HOUR + SECOND } }],
     ['B-30', alone('cabf-tls'), { reasons: { permitted: [] } }, { reasons: { permitted: ['cACompromise'] } }],
     ['B-06', alone('cabf-tls'), { reasons: { hold: 'refuse' } }, { reasons: { hold: 'allow' } }],
+    ['B-29', alone('cabf-tls'), {}, { reasons: { redate: 'any' } }],
+    ['(B-26)', alone('cabf-tls'), {}, { crl: { afterExpiryMs: 1 } }],
+
+    ['SM-01', SMIME, { crl: { periodMs: 7 * DAY, validityMs: 10 * DAY } }, { crl: { periodMs: 7 * DAY + SECOND } }],
+    ['SM-01', SMIME, { crl: { validityMs: 10 * DAY } }, { crl: { validityMs: 10 * DAY + SECOND } }],
+    ['SM-01', ofCas(SMIME), { crl: { periodMs: YEAR } }, { crl: { periodMs: YEAR + SECOND } }],
+    ['SM-01', ofCas(SMIME), { crl: { coalesceMs: DAY } }, { crl: { coalesceMs: DAY + SECOND } }],
+    ['SM-02', SMIME, { ocsp: { validityMs: 10 * DAY } }, { ocsp: { validityMs: 10 * DAY + SECOND } }],
+    [
+      'SM-02',
+      SMIME,
+      { ocsp: { validityMs: 8 * HOUR, refreshAfterMs: 4 * HOUR } },
+      { ocsp: { validityMs: 8 * HOUR, refreshAfterMs: 4 * HOUR + SECOND } },
+    ],
+    ['SM-02', ofCas(SMIME), { ocsp: { refreshAfterMs: YEAR } }, { ocsp: { refreshAfterMs: YEAR + SECOND } }],
+    ['SM-03', ofCas(SMIME), {}, { reasons: { hold: 'allow' } }],
+    ['SM-04', SMIME, { reasons: { hold: 'allow' } }, { reasons: { permitted: ['cACompromise'] } }],
+    ['SMBR-5.5.2', SMIME, { archive: { retentionMs: 732 * DAY } }, { archive: { retentionMs: 732 * DAY - SECOND } }],
+
+    ['CS-01', CODE, {}, { ocsp: { afterExpiryMs: TEN_YEARS - SECOND } }],
+    ['CS-01', CODE, {}, { crl: { afterExpiryMs: TEN_YEARS - SECOND } }],
+    ['CS-02', CODE, { crl: { periodMs: 7 * DAY } }, { crl: { periodMs: 7 * DAY + SECOND } }],
+    ['CS-02', CODE, {}, { crl: { validityMs: 10 * DAY + SECOND } }],
+    ['CS-02', CODE, { crl: { coalesceMs: DAY } }, { crl: { coalesceMs: DAY + SECOND } }],
+    ['CS-02', ofCas(CODE), { crl: { periodMs: YEAR } }, { crl: { periodMs: YEAR + SECOND } }],
+    ['CS-03', CODE, { ocsp: { validityMs: 10 * DAY } }, { ocsp: { validityMs: 10 * DAY + SECOND } }],
+    ['CS-03', CODE, { ocsp: { refreshAfterMs: 4 * DAY } }, { ocsp: { refreshAfterMs: 4 * DAY + SECOND } }],
+    ['CS-03', ofCas(CODE), { ocsp: { refreshAfterMs: YEAR } }, { ocsp: { refreshAfterMs: YEAR + SECOND } }],
+    ['CSBR-4.9.13', CODE, {}, { reasons: { hold: 'allow' } }],
+    ['CSBR-5.5.2', CODE, { archive: { retentionMs: 732 * DAY } }, { archive: { retentionMs: 732 * DAY - SECOND } }],
+    ['SJ-6.1.5-b', CODE, {}, { responder: { keyTypes: ['RSA-2048'] } }],
+
     ['P-01', alone('mozilla'), { crl: { periodMs: 7 * DAY } }, { crl: { periodMs: 7 * DAY + SECOND } }],
     ['P-01', alone('mozilla'), { crl: { validityMs: 10 * DAY } }, { crl: { validityMs: 10 * DAY + SECOND } }],
     ['P-02', alone('mozilla'), { ocsp: { validityMs: 10 * DAY } }, { ocsp: { validityMs: 10 * DAY + SECOND } }],

@@ -1,0 +1,164 @@
+/** What is wrong with one issuer's answers, CRLs and responder certificates. */
+import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
+import { completeCrl } from '../../core/certificate.ts';
+import { successorDue } from '../../core/policy/responder-choice.ts';
+import { HOUR, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { forecastOf } from '../../flows/crl/crl-forecast.ts';
+import type { GaugeSources } from '../../flows/gauges.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import { namesOf, servedCrls } from '../../flows/serve/served-crls.ts';
+import { firstBreak, REVOCATION_LIMIT_MS, REVOCATION_WARNING_MS, type Problems } from './status-problems.ts';
+
+export function issuerProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSources, now: EpochMs): void {
+  answerProblems(found, issuer, sources, now);
+  crlProblems(found, issuer, sources, now);
+  crlUpkeepProblems(found, issuer, sources, now);
+  responderProblems(found, issuer, sources, now);
+}
+
+function answerProblems(found: Problems, issuer: ServedIssuer, { freshness }: GaugeSources, now: EpochMs): void {
+  const { id, profile, tag } = issuer;
+  const { oldestThisUpdate } = freshness.of(tag);
+  // Those of a CA that signs them offline have a watch of their own.
+  if (oldestThisUpdate === undefined || issuer.offline?.ocsp === true) return;
+  const deadline = refreshDeadline(oldestThisUpdate, oldestThisUpdate + profile.ocsp.validityMs - SECOND);
+  const lateAt = refreshLateAt(profile, oldestThisUpdate);
+  if (now > deadline) {
+    found.fail('AnswersStale', {
+      what: `${id}: OCSP answers are older than their deadline (oldest ${rfc3339(oldestThisUpdate)}).`,
+      means:
+        'They are still valid and served; the limit of BR 4.9.9 is broken. When they run out clients get tryLater.',
+      subject: id,
+      since: deadline,
+      breaks: ['P4', deadline],
+      todo: 'The signer is behind or stopped: see the lanes below and the log.',
+    });
+  } else if (now > lateAt) {
+    found.warn('AnswersRefreshedLate', {
+      what: `${id}: OCSP answers are being refreshed late (oldest ${rfc3339(oldestThisUpdate)}).`,
+      means: 'Clients notice nothing yet.',
+      subject: id,
+      since: lateAt,
+      breaks: ['P4', deadline],
+      todo: 'The signer is behind: see the lanes below and the log.',
+    });
+  }
+}
+
+function crlProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSources, now: EpochMs): void {
+  const { id, tag } = issuer;
+  const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
+  const publisher = sources.publishers.get(tag);
+  const served = servedCrls(issuer, sources.files, now);
+  if (served.missing.length > 0) {
+    found.fail('CrlMissing', {
+      what:
+        served.scopes === 1
+          ? `${id}: no CRL is being served.`
+          : `${id}: ${served.missing.length} of ${served.scopes} CRLs are not being served: ${namesOf(served.missing)}.`,
+      means: 'Who asks for it gets 503. Browsers that go by CRLs lose the whole issuer (T-39).',
+      subject: id,
+      breaks: ['P4', now],
+      todo:
+        publisher === undefined
+          ? `See the log of the process that signs it; where crl.key is not set in issuers/${id}/issuer.yaml it is signed offline and imported (certstatus offline export, crl import).`
+          : 'See the log: the first build may have been refused.',
+    });
+  }
+  if (served.expired.length > 0) {
+    found.fail('CrlMissing', {
+      what:
+        served.scopes === 1
+          ? `${id}: CRL ${sources.files.crl(completeCrl(tag))?.number} has run out.`
+          : `${id}: ${served.expired.length} of ${served.scopes} CRLs have run out: ${namesOf(served.expired)}.`,
+      means: 'It is not served any more: who asks for it gets 503.',
+      subject: id,
+      since: served.leastNextUpdate,
+      breaks: ['P4', served.leastNextUpdate],
+      todo: 'See the log for refused or failed builds.',
+    });
+  } else if (served.oldestScheduledAt !== undefined && now - served.oldestScheduledAt > periodMs + HOUR) {
+    found.warn('CrlLate', {
+      what: `${id}: the scheduled CRL is late.`,
+      means: 'The CRL of before is valid and served.',
+      subject: id,
+      since: served.oldestScheduledAt + periodMs,
+      breaks: ['P4', served.leastNextUpdate],
+      todo: 'See the log for refused or failed builds.',
+    });
+  }
+  const unlisted = publisher?.oldestUnlisted;
+  if (unlisted !== undefined && now - unlisted > REVOCATION_WARNING_MS) {
+    found.fail('RevocationNotOnCrl', {
+      what: `${id}: a revocation recorded ${rfc3339(wholeSecond(unlisted))} is on no CRL yet.`,
+      means: 'OCSP and CRL do not say the same. The limit is 24 h (BR 4.9.7).',
+      subject: id,
+      since: unlisted,
+      breaks: ['P5', unlisted + REVOCATION_LIMIT_MS],
+      todo: 'See the log for refused or failed builds.',
+    });
+  }
+  const refused = [...(publisher?.publishers ?? [])].filter(([, one]) => one.refused);
+  const [first] = refused;
+  if (first !== undefined) {
+    const which =
+      refused.length > 1
+        ? `CRLs of ${refused.length} shards that were signed are`
+        : `${first[0] === '' ? 'complete CRL' : `CRL of shard ${first[0]}`} that was signed is`;
+    const ends = refused.flatMap(([, { current }]) => current?.nextUpdate ?? []);
+    found.fail('CrlRefused', {
+      what: `${id}: the last ${which} not published.`,
+      means: 'What was signed is wrong, so the CRL of before stays; new revocations are not on it.',
+      subject: id,
+      breaks: ends.length === 0 ? undefined : ['P4', Math.min(...ends)],
+      todo: `certstatus crl show --why --issuer ${id} says which rule kept it back.`,
+    });
+  }
+}
+
+function crlUpkeepProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSources, now: EpochMs): void {
+  const { id } = issuer;
+  const over = sources.census && forecastOf(issuer, sources.census, now)?.scopes.filter(({ overLimit }) => overLimit);
+  if (over !== undefined && over.length > 0) {
+    found.warn('CrlTooLarge', {
+      what: `${id}: ${over.length} CRLs would have 10 MB or more if all their certificates were revoked (P-17).`,
+      means: 'Nothing is wrong today; a shard cannot be divided once its certificates are out (T-38).',
+      subject: id,
+      todo: `certstatus crl forecast --issuer ${id} says which, and how many shards would do.`,
+    });
+  }
+  // A CA that browsers do not know has nothing to tell them.
+  const open = issuer.profile.authorities.includes('mozilla') ? sources.urls?.openOf(issuer) : undefined;
+  if (open?.dueBy !== undefined) {
+    found[now > open.dueBy ? 'fail' : 'warn']('CrlUrlsUndeclared', {
+      what: `${id}: certificates name CRL URLs that nobody has said are in the CCADB; they must be there by ${rfc3339(open.dueBy)} (P-09).`,
+      means: 'Serving goes on; root programs ask for the list.',
+      subject: id,
+      todo: `certstatus crl urls --issuer ${id} prints them; with --acknowledge it notes that it is done.`,
+    });
+  }
+}
+
+function responderProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSources, now: EpochMs): void {
+  const { id, profile, responders } = issuer;
+  const signing = responders.signing.map(({ certificate }) => certificate);
+  const successor = successorDue(profile, signing, now);
+  const todo = `Have the CA issue ${successor === undefined ? 'one' : 'its successor'} (certstatus key csr, then key install, with --issuer ${id}).`;
+  if (successor === undefined) {
+    found.warn('ResponderCertificateDue', {
+      what: `${id}: there is no responder certificate that is still valid, so no OCSP answer is signed.`,
+      means: 'Answers that are published are served until they run out.',
+      subject: id,
+      breaks: ['P4', firstBreak([issuer], sources)],
+      todo,
+    });
+  } else if (successor.alarm !== 'none') {
+    found[successor.alarm === 'failing' ? 'fail' : 'warn']('ResponderCertificateDue', {
+      what: `${id}: the last responder certificate ends ${rfc3339(successor.lastEnds)}; its successor must begin by ${rfc3339(successor.dueAt)} (T-17).`,
+      means: 'Signing goes on; from that day on answers get shorter, and none outlives the certificate.',
+      subject: id,
+      breaks: ['P4', successor.lastEnds],
+      todo,
+    });
+  }
+}

@@ -1,0 +1,241 @@
+/** What is wrong with the process as a whole: audit log, store, tokens, processes, archive, revocations that do not get through. */
+import type { Alert } from '../../core/alerts.ts';
+import { refreshDeadline } from '../../core/policy/freshness.ts';
+import { HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import type { ArchiveView } from '../../flows/archive/archive-upkeep.ts';
+import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
+import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import { servedCrls } from '../../flows/serve/served-crls.ts';
+import { activeResponder } from '../../flows/sign/sign-answers.ts';
+import type { PromiseId } from './status-promises.ts';
+
+export interface ProblemStatus {
+  readonly severity: 'warning' | 'failing';
+  /** The alert that fires for it: rules and runbook go by the same name (core/alerts.ts). */
+  readonly alert: Alert;
+  /** The issuer, token or URL that it is about; undefined: the process. */
+  readonly subject: string | undefined;
+  readonly what: string;
+  /** For clients and the CA, as long as it lasts. */
+  readonly means: string;
+  /** The promise that breaks, and when, if nobody does anything; an instant in the past: it is broken. */
+  readonly promise: { readonly id: PromiseId; readonly breaksAt: string } | undefined;
+  readonly todo: string;
+  /** When it began where that is known, else when this process first saw it. */
+  readonly since: string | undefined;
+}
+
+/** What a finder says of a problem. */
+export interface Finding {
+  readonly what: string;
+  readonly means: string;
+  readonly todo: string;
+  readonly subject?: string | undefined;
+  readonly since?: EpochMs | undefined;
+  readonly breaks?: readonly [PromiseId, at: EpochMs | undefined] | undefined;
+}
+
+/** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h (B-14). */
+export const REVOCATION_WARNING_MS = 5 * MINUTE;
+/** From the record of a revocation to OCSP and CRL (B-14, CT-4.9.7-b). */
+export const REVOCATION_LIMIT_MS = 24 * HOUR;
+
+export class Problems {
+  readonly #found: ProblemStatus[] = [];
+  readonly #since: (key: string) => EpochMs | undefined;
+
+  constructor(since: (key: string) => EpochMs | undefined) {
+    this.#since = since;
+  }
+
+  warn(alert: Alert, finding: Finding): void {
+    this.#add('warning', alert, finding);
+  }
+
+  fail(alert: Alert, finding: Finding): void {
+    this.#add('failing', alert, finding);
+  }
+
+  /** Of what this is about, has anybody said so already? */
+  has(alert: Alert, subject?: string): boolean {
+    return this.#found.some((one) => one.alert === alert && (subject === undefined || one.subject === subject));
+  }
+
+  /** What is failing first, and of those what breaks a promise soonest; the rest as it was found. */
+  sorted(): readonly ProblemStatus[] {
+    const rank = ({ severity }: ProblemStatus): number => (severity === 'failing' ? 0 : 1);
+    const breaks = ({ promise }: ProblemStatus): number => (promise === undefined ? Infinity : Date.parse(promise.breaksAt)); // prettier-ignore
+    return [...this.#found].sort((a, b) => rank(a) - rank(b) || (breaks(a) === breaks(b) ? 0 : breaks(a) - breaks(b)));
+  }
+
+  #add(severity: ProblemStatus['severity'], alert: Alert, { since, breaks, subject, ...said }: Finding): void {
+    const began = since ?? this.#since(problemKey({ alert, subject }));
+    this.#found.push({
+      severity,
+      alert,
+      subject,
+      ...said,
+      promise: breaks?.[1] === undefined ? undefined : { id: breaks[0], breaksAt: rfc3339(wholeSecond(breaks[1])) },
+      since: began === undefined ? undefined : rfc3339(wholeSecond(began)),
+    });
+  }
+}
+
+/** By which a problem is known again from one look to the next: what is said of it changes, its beginning does not. */
+export function problemKey({ alert, subject }: Pick<ProblemStatus, 'alert' | 'subject'>): string {
+  return `${alert} ${subject ?? ''}`;
+}
+
+/**
+ * When the first answer misses its deadline (refreshDeadline) or the first CRL runs out, should nothing be signed for these issuers any
+ * more. Undefined when nothing is published.
+ */
+export function firstBreak(
+  issuers: readonly ServedIssuer[],
+  { freshness, files }: Pick<GaugeSources, 'freshness' | 'files'>,
+): EpochMs | undefined {
+  const limits = issuers.flatMap((issuer) => {
+    const { oldestThisUpdate } = freshness.of(issuer.tag);
+    const answers =
+      oldestThisUpdate === undefined || issuer.offline?.ocsp === true
+        ? []
+        : refreshDeadline(oldestThisUpdate, oldestThisUpdate + issuer.profile.ocsp.validityMs - SECOND);
+    return [answers, servedCrls(issuer, files, -Infinity).leastNextUpdate ?? []].flat();
+  });
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+export function processProblems(
+  found: Problems,
+  sources: GaugeSources,
+  archive: ArchiveView | undefined,
+  now: EpochMs,
+): void {
+  const { journal, store, issuers } = sources;
+  if (journal?.failure !== undefined) {
+    found.fail('AuditLogUnwritable', {
+      what: `The audit log cannot be written: ${journal.failure}. No event is taken and nothing is signed.`,
+      means: 'The CA cannot revoke or issue here; what is published is served until it runs out.',
+      breaks: ['P4', firstBreak(issuers, sources)],
+      todo: 'Free space on, or repair, the disk of the data directory; signing resumes by itself.',
+    });
+  }
+  if (store.failure !== undefined) {
+    found.fail('StoreUnusable', {
+      what: `The store cannot be relied on: ${store.failure}. No event is taken, nothing is signed; answers come from memory.`,
+      means: 'Clients are answered from what is in memory; a good that may be outdated becomes tryLater.',
+      breaks: ['P4', firstBreak(issuers, sources)],
+      todo: 'Bring back what is missing; it is used again by itself.',
+    });
+  }
+  const refusedAt = sources.misses?.refusedAt;
+  if (refusedAt !== undefined && now - refusedAt < MINUTE) {
+    found.warn('UnissuedFlood', {
+      what: 'Serials that nobody issued are asked for faster than they may be looked up; such questions get tryLater.',
+      means: 'Certificates that exist are answered as ever.',
+      todo: 'See certstatus_lookups_total; a firewall can keep the source away.',
+    });
+  }
+  const processes = sources.processes?.();
+  const idle = processes?.filter(({ state }) => state !== 'serving') ?? [];
+  if (processes !== undefined && idle.length > 0) {
+    found[idle.length === processes.length ? 'fail' : 'warn']('ResponderProcessesDown', {
+      what: `Of ${processes.length} responder processes ${processes.length - idle.length} serve.`,
+      means:
+        idle.length === processes.length ? 'No client is answered here.' : 'The others answer; there is less room.',
+      todo: 'They are started again by themselves; the log says why they ended.',
+    });
+  }
+  for (const token of sources.tokens()) tokenProblem(found, token, sources, now);
+  archiveProblems(found, archive, now);
+  const revocation = store.oldestDue('revocation');
+  if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
+    found.fail('RevocationNotInOcsp', {
+      what: `A revocation recorded ${rfc3339(revocation)} is not in OCSP yet.`,
+      means: 'Clients that ask get tryLater, or from a cache the answer of before. The limit is 24 h.',
+      since: revocation,
+      breaks: ['P2', revocation + REVOCATION_LIMIT_MS],
+      todo: 'See the log for signing errors; check the key holder and the responder certificate.',
+    });
+  }
+  for (const { level, what, advice, issuer, endsAt } of sources.offline?.notices(now) ?? []) {
+    found[level === 'failing' ? 'fail' : 'warn']('OfflineMaterialDue', {
+      what,
+      means: 'Its successor is signed where the key is: a ceremony has to be arranged.',
+      subject: issuer,
+      breaks: ['P4', endsAt],
+      todo: advice,
+    });
+  }
+  const mass = sources.mass?.();
+  if (mass?.failure !== undefined) {
+    found.warn('MassRevocationStalled', {
+      what: `Mass revocation ${mass.plan.id} waits: ${mass.failure}.`,
+      means: 'What is recorded is not answered with good any more; the rest of the plan is not revoked yet.',
+      subject: mass.plan.id,
+      breaks: ['P2', mass.run.startedAt + REVOCATION_LIMIT_MS],
+      todo: 'It goes on by itself when that is over; certstatus mass status shows how far it is.',
+    });
+  }
+}
+
+function archiveProblems(found: Problems, archive: ArchiveView | undefined, now: EpochMs): void {
+  if (archive !== undefined && archive.problems > 0) {
+    found.fail('ArchiveDamaged', {
+      what: `The last verification of the CRL archive found ${archive.problems} ${archive.problems === 1 ? 'problem' : 'problems'}.`,
+      means: 'Serving goes on; the proof of what was published is damaged.',
+      since: archive.verified?.finishedAt,
+      todo: 'The log names each; certstatus archive verify --repair mends what the other place has.',
+    });
+  }
+  const copies = archive?.copies;
+  if (copies?.oldest !== undefined && now - copies.oldest > HOUR) {
+    found.warn('ArchiveNotCopied', {
+      what: `CRLs published since ${rfc3339(wholeSecond(copies.oldest))} are in one place only: they are not copied to ${copies.describe}.`,
+      means: 'Serving goes on; should this disk be lost, so is the proof of these CRLs.',
+      since: copies.oldest,
+      todo: copies.failure ?? 'See the log.',
+    });
+  }
+}
+
+function tokenProblem(found: Problems, token: UsedToken, sources: GaugeSources, now: EpochMs): void {
+  const { view, issuers, servedUntil } = token;
+  if (view.state === 'active') return;
+  const rest = servedUntil === undefined ? '' : ` What is published lasts until ${rfc3339(servedUntil)}.`;
+  const users = issuers.map(({ id }) => id).join(', ') || 'no issuer';
+  const stops = stopsSigning(token, sources, now);
+  found[stops ? 'fail' : 'warn']('TokenUnusable', {
+    what: `${view.failure ?? `token ${view.name} is ${view.state}`}: nothing is signed with its keys (${users}).${rest}`,
+    means: stops
+      ? 'Answers that are published are served as ever. A certificate that is revoked or issued meanwhile gets tryLater, never a wrong answer.'
+      : 'The keys have another place, which signs.',
+    subject: view.name,
+    breaks: stops ? ['P4', firstBreak(issuers, sources)] : undefined,
+    todo: whatToDo(token),
+  });
+}
+
+/** Whether an issuer has no other place for its keys. */
+function stopsSigning({ issuers }: UsedToken, { signers }: GaugeSources, now: EpochMs): boolean {
+  return signers.some(
+    (at) =>
+      issuers.includes(at.served) &&
+      (activeResponder(at, now)?.holder.failure !== undefined || at.keys.crl?.holder.failure !== undefined),
+  );
+}
+
+function whatToDo({ view }: UsedToken): string {
+  if (view.state === 'lost') return 'Check the HSM and the way to it; it is used again by itself when it answers.';
+  const command = `certstatus key activate --token ${view.name}`;
+  if (view.threshold !== undefined) {
+    const entered =
+      view.shares === undefined
+        ? 'none is entered yet'
+        : `entered: ${view.shares.persons.join(', ')}; the others by ${rfc3339(wholeSecond(view.shares.until))}`;
+    return `${view.threshold} persons each enter their share with ${command} (${entered}).`;
+  }
+  return view.source === 'prompt'
+    ? `Enter the PIN with ${command}.`
+    : `Restart the service, which takes the PIN from its ${view.source}; the log says why it could not.`;
+}

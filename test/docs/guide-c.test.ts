@@ -1,0 +1,4 @@
+import { PARTS } from './parts.ts';
+import { testPages } from './test-pages.ts';
+
+testPages(PARTS.guideC);
