@@ -26,6 +26,7 @@ import { reportCommands } from './commands/report.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
 import { signInCommand } from './commands/sign-in.ts';
+import { sizeCommand } from './commands/size.ts';
 import { teach } from './manual/teach.ts';
 import { VERSION } from './version.ts';
 
@@ -72,6 +73,7 @@ export function makeProgram(): Command {
     explainCommand,
     probeCommand,
     benchCommand,
+    sizeCommand,
   ]) {
     add(program);
   }

@@ -229,6 +229,13 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   const intake = openIntake(core, signing, routes, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
+  // A version that cannot use its store must not replace those that serve from memory. Once it could, an outage of the store is
+  // everybody's, and sending clients elsewhere helps nobody.
+  let relied = !roles.has('responder');
+  const hasNothing = (): string | undefined => {
+    relied ||= store.failure === undefined;
+    return relied ? undefined : `the store could not be used since the start: ${store.failure}`;
+  };
   // A process that does not tell is not waited for.
   const counted = async (): Promise<void> => {
     if (processes === undefined) return;
@@ -259,7 +266,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     statusPage: (viewer, query) =>
       statusPage(watch.status(), { viewer, history: watch.history, runbook: config.runbook, query }),
     // An audit log that cannot be written stops the signing, not the serving: that is the alerts' business.
-    notReady: () => (stopping ? 'stopping' : processes?.notReady()),
+    notReady: () => (stopping ? 'stopping' : (hasNothing() ?? processes?.notReady())),
     maxConnections,
   });
   undo.push(() => admin.close());

@@ -1,4 +1,4 @@
-/** deploy/compose.yaml and deploy/Dockerfile name only what there is: files, commands, roles, users, ports, volumes, networks. */
+/** deploy/compose.yaml names only what there is (files, commands, roles, users, ports, volumes, networks), and locks it up. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -16,18 +16,31 @@ interface Process {
   readonly build?: { readonly context: string; readonly dockerfile: string };
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes: readonly string[];
+  readonly image: string;
   readonly networks: readonly string[];
+  readonly secrets?: readonly Secret[];
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly healthcheck?: object;
+  readonly stop_grace_period?: string;
   readonly tmpfs?: readonly string[];
   readonly ports?: readonly string[];
 }
+interface Secret {
+  readonly source: string;
+  readonly target: string;
+}
 interface Compose {
   readonly services: Readonly<Record<string, Process>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
   readonly volumes: object;
   readonly networks: object;
 }
 
 const compose = parse(readFileSync(join(DEPLOY, 'compose.yaml'), 'utf8'), { merge: true }) as Compose;
-const processes = Object.entries(compose.services).filter(([name]) => name !== 'redis');
+const OTHERS = ['redis', 'prometheus'];
+const processes = Object.entries(compose.services).filter(([name]) => !OTHERS.includes(name));
 
 /** certstatus.yaml as the process of this name gets it. */
 function configOf(name: string, { volumes, environment = {} }: Process): Config {
@@ -55,7 +68,10 @@ describe('compose.yaml', () => {
       const wanted = [config.store.passwordFile, config.intake?.key, config.cli?.key].flatMap((file) => file ?? []);
       for (const file of wanted) {
         const inContainer = file.replace(`${join(DEPLOY, 'compose')}/`, '/data/');
-        const mounted = service.volumes.map((mount) => mount.split(':')[1] as string);
+        const mounted = [
+          ...service.volumes.map((mount) => mount.split(':')[1] as string),
+          ...(service.secrets ?? []).map(({ target }) => `/run/secrets/${target}`),
+        ];
         assert.ok(
           mounted.some((mount) => inContainer === mount || inContainer.startsWith(`${mount}/`)),
           inContainer,
@@ -84,7 +100,11 @@ describe('compose.yaml', () => {
       const own = service.volumes.filter((mount) => mount.endsWith(':/data'));
       const keeps = name.startsWith('intake') || name.startsWith('signer');
       assert.deepEqual(own, keeps ? [`${name}:/data`] : []);
-      assert.equal(service.tmpfs?.includes('/data'), !keeps);
+      assert.equal(
+        service.tmpfs?.some((one) => one.startsWith('/data:')),
+        !keeps,
+      );
+      for (const one of service.tmpfs ?? []) assert.match(one, /:size=\d+m/, 'memory that is bounded');
     });
   }
 
@@ -102,33 +122,83 @@ describe('compose.yaml', () => {
     for (const [name, { volumes, networks }] of Object.entries(compose.services)) {
       for (const mount of volumes) {
         const [from] = mount.replace(SITE, '/site/').split(':') as [string];
+        // The rules of deploy/prometheus have a test of their own.
+        if (from.startsWith('./prometheus/')) continue;
         if (from.startsWith('.')) assert.ok(existsSync(resolve(DEPLOY, from)), `${name}: ${from}`);
         else assert.ok(from.startsWith('/site/') || from in compose.volumes, `${name}: ${from}`);
       }
       for (const network of networks) assert.ok(network in compose.networks, `${name}: ${network}`);
     }
     const named = new Set(processes.map(([, service]) => service.volumes.find((mount) => mount.startsWith('./compose/')) ?? '')); // prettier-ignore
-    assert.equal(named.size, readdirSync(join(DEPLOY, 'compose')).length);
+    const files = readdirSync(join(DEPLOY, 'compose')).filter((name) => name.endsWith('.yaml'));
+    assert.equal(named.size, files.length);
   });
-});
 
-describe('Dockerfile', () => {
-  const lines = readFileSync(join(DEPLOY, 'Dockerfile'), 'utf8').split('\n');
-
-  it('copies what there is', () => {
-    for (const line of lines.filter((one) => one.startsWith('COPY '))) {
-      const words = line.split(' ').slice(1, -1);
-      const sources = words
-        .filter((word) => !word.startsWith('--'))
-        .map((word) => word.replace('/opt/certstatus/', ''));
-      for (const source of sources) assert.ok(existsSync(join(ROOT, source)), source);
+  it('gives each process the password of its role alone, and no secret in the environment', () => {
+    for (const [name, { secrets = [], environment = {} }] of processes) {
+      const [role] = name.split('-') as [string];
+      assert.deepEqual(
+        secrets.map(({ source }) => source),
+        [`redis-${role}`],
+        name,
+      );
+      assert.equal(compose.secrets[`redis-${role}`]?.file, `${SITE}passwords/${role}`);
+      for (const variable of Object.keys(environment)) assert.doesNotMatch(variable, /PASSWORD|SECRET|PIN|TOKEN/i);
     }
   });
 
-  it('starts the program of package.json', () => {
-    const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { bin: { certstatus: string } };
+  it('locks everything up: no writing but where it must, no capability, no new rights; images by version', () => {
+    for (const [name, service] of Object.entries(compose.services)) {
+      assert.equal(service.read_only, true, name);
+      assert.deepEqual(service.cap_drop, ['ALL'], name);
+      assert.deepEqual(service.security_opt, ['no-new-privileges:true'], name);
+      assert.match(service.image, /:(v?\d+\.\d+\.\d+|\$\{CERTSTATUS_VERSION:-\d+\.\d+\.\d+\})$/, name);
+      // The processes' own is in the image.
+      if (OTHERS.includes(name)) assert.ok(service.healthcheck !== undefined, name);
+    }
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    for (const [, { image }] of processes) assert.ok(image.includes(`:-${version}}`), 'the version that is built');
+  });
+
+  it('gives a stop the time that the drain and the rest of it take', () => {
+    for (const [name, service] of processes) {
+      const seconds = Number(/^(\d+)s$/.exec(service.stop_grace_period ?? '')?.[1]);
+      assert.ok(seconds * 1000 >= configOf(name, service).responder.drainMs + 30_000, name);
+    }
+  });
+
+  it('Prometheus looks at every process, by a network that all are on and that leads nowhere', () => {
+    const targets = parse(readFileSync(join(DEPLOY, 'compose/prometheus/targets.yml'), 'utf8')) as readonly {
+      readonly targets: readonly string[];
+      readonly labels: { readonly instance: string; readonly role: string };
+    }[];
+    const wanted = processes.map(([name, service]) => `${name}:${configOf(name, service).listen.admin.port}`);
+    assert.deepEqual(targets.flatMap((one) => one.targets).sort(), [...wanted].sort());
+    for (const {
+      targets: [at],
+      labels,
+    } of targets)
+      assert.equal(at, `${labels.instance}:9090`);
+    for (const [name, { networks }] of [
+      ...processes,
+      ['prometheus', compose.services['prometheus'] as Process] as const,
+    ])
+      assert.ok(networks.includes('metrics'), name);
+    assert.deepEqual((compose.networks as Record<string, unknown>)['metrics'], { internal: true });
+  });
+
+  it('the store is reached by those who use it alone, and the monitor asks a responder by a network they share', () => {
+    for (const [name, { networks }] of Object.entries(compose.services))
+      assert.equal(networks.includes('store'), name !== 'prometheus', name);
+    const monitor = compose.services['monitor-1'] as Process;
+    const { through } = configOf('monitor-1', monitor).monitor;
+    const { hostname, port } = new URL(through ?? '');
+    const asked = compose.services[hostname] as Process;
+    assert.equal(Number(port), configOf(hostname, asked).listen.public.port);
     assert.ok(
-      lines.some((line) => line.startsWith('ENTRYPOINT') && line.includes(`/opt/certstatus/${bin.certstatus}`)),
+      asked.networks.some(
+        (network) => network !== 'store' && network !== 'metrics' && monitor.networks.includes(network),
+      ),
     );
   });
 });

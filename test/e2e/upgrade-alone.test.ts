@@ -4,16 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseDocument } from 'yaml';
 import { OtherVersion, thisVersion } from '../support/other-version.ts';
-import { ask } from '../support/ocsp-client.ts';
+import { ask, getPath, ocspRequest } from '../support/ocsp-client.ts';
+import { RawConnection } from '../support/raw-connection.ts';
 import { freePorts, Service, until } from '../support/service.ts';
 import { SteadyClients } from '../support/steady-clients.ts';
-import { X509Certificate } from 'node:crypto';
 
 /** As systemd starts a process that it passes a socket to (sd_listen_fds(3)); $$ is the process that sh becomes. */
 const WITH_SOCKET = ['sh', '-c', 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=public exec "$@"', 'sh'];
@@ -104,6 +105,39 @@ for (const processes of [1, 2]) {
     });
   });
 }
+
+describe('a responder with a drain', () => {
+  let service: Service;
+  before(async () => {
+    service = await Service.create();
+    assert.equal((await service.run('init', '--demo')).code, 0);
+    const file = join(service.data, 'certstatus.yaml');
+    const document = parseDocument(readFileSync(file, 'utf8'));
+    document.setIn(['responder', 'drain'], '5m');
+    writeFileSync(file, document.toString());
+    await service.start('--demo');
+  });
+  after(() => service?.remove());
+
+  it('is not ready from SIGTERM on, and answers everybody until the drain is over', async () => {
+    const kept = new RawConnection(service.ports.public);
+    const path = getPath('/OcspServer', ocspRequest(service.demo.issuer, serialOf(service), 'sha1'));
+    const question = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`);
+    assert.equal((await kept.ask(question, false)).last, false);
+    process.kill(service.pid, 'SIGTERM');
+    await until('it is not ready', async () => (await service.get('/readyz', 'admin')).status === 503);
+    for (const connection of [kept, new RawConnection(service.ports.public)]) {
+      const answer = await connection.ask(question, false);
+      assert.deepEqual([answer.status, answer.last], [200, true]);
+    }
+    assert.equal((await service.get('/livez', 'admin')).status, 200, 'alive: it must not be killed for it');
+  });
+
+  it('ends at once at a second signal', async () => {
+    process.kill(service.pid, 'SIGTERM');
+    assert.equal(await service.exited, 1);
+  });
+});
 
 describe('systemd-socket-activate, which passes sockets as systemd does', () => {
   let service: Service;

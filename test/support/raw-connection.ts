@@ -16,10 +16,13 @@ export class RawConnection {
   readonly #socket: Socket;
   #received: Buffer = Buffer.alloc(0);
   #ended = false;
+  readonly #timeoutMs: number;
   /** Looks at what has come. */
   #look: () => void = () => undefined;
 
-  constructor(port: number) {
+  /** @param timeoutMs how long an answer may take. */
+  constructor(port: number, timeoutMs = TIMEOUT_MS) {
+    this.#timeoutMs = timeoutMs;
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
     this.#socket.on('data', (chunk: Buffer) => {
       this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
@@ -48,9 +51,9 @@ export class RawConnection {
       const patience = setTimeout(() => {
         settle();
         failed(
-          new Error(`no answer within ${TIMEOUT_MS} ms, but ${JSON.stringify(this.#received.toString('latin1'))}`),
+          new Error(`no answer within ${this.#timeoutMs} ms, but ${JSON.stringify(this.#received.toString('latin1'))}`),
         );
-      }, TIMEOUT_MS);
+      }, this.#timeoutMs);
       this.#look = () => {
         try {
           const answer = this.#take(isHead);
