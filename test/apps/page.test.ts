@@ -101,7 +101,7 @@ describe('statusPage', () => {
     assert.ok(show({ ...status, issuers: [{ ...issuer, signsCrls: false }] }).includes('None is signed here.'));
     const page = show({ ...status, issuers: [issuer] });
     assert.match(page, /in 5 s<small><time datetime="2026-11-20T08:00:05Z">20 Nov 08:00:05Z/);
-    assert.ok(page.includes('next at once'));
+    assert.ok(page.includes('the first at once'));
     assert.match(page, /4 min ago\)/);
   });
 

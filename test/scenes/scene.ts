@@ -31,9 +31,12 @@ export interface OpenScene {
   close(): Promise<void>;
 }
 
-/** Everybody may do everything in it, so that every button is seen. */
-export async function openScene(scene: Scene): Promise<OpenScene> {
-  const stage = new Stage(scene);
+/**
+ * Everybody may do everything in it, so that every button is seen.
+ * @param strideMs of the hour: its charts have as many points as there are strides of it.
+ */
+export async function openScene(scene: Scene, strideMs = 10 * SECOND): Promise<OpenScene> {
+  const stage = new Stage(scene, strideMs);
   try {
     await stage.prepare();
     await stage.play();
@@ -59,8 +62,11 @@ class Stage {
   #answered = 0;
   #tick = 0;
 
-  constructor(scene: Scene) {
+  readonly #strideMs: number;
+
+  constructor(scene: Scene, strideMs: number) {
     this.#scene = scene;
+    this.#strideMs = strideMs;
     const span = (from: number, to: number): { notBefore: number; notAfter: number } => ({
       notBefore: START - from * DAY,
       notAfter: START + to * DAY - SECOND,
@@ -131,13 +137,13 @@ class Stage {
     const { clock } = this.#service;
     if (this.#scene === 'crl-late') {
       for (const at of this.#issuers.slice(0, 1)) at.crlHolder.behave = () => 'fail';
-      await clock.stride(6 * HOUR + 10 * MINUTE, 10 * SECOND, () => this.#traffic());
+      await clock.stride(6 * HOUR + 10 * MINUTE, this.#strideMs, () => this.#traffic());
     }
-    await clock.stride(38 * MINUTE, 10 * SECOND, () => this.#traffic());
+    await clock.stride(38 * MINUTE, this.#strideMs, () => this.#traffic());
     if (this.#scene === 'hsm-down') this.#loseToken();
-    await clock.stride(9 * MINUTE, 10 * SECOND, () => this.#traffic());
+    await clock.stride(9 * MINUTE, this.#strideMs, () => this.#traffic());
     await this.#revoke(serials(20, 1000).slice(10, 12));
-    await clock.stride(13 * MINUTE, 10 * SECOND, () => this.#traffic());
+    await clock.stride(13 * MINUTE, this.#strideMs, () => this.#traffic());
   }
 
   async open(): Promise<OpenScene> {
@@ -254,9 +260,10 @@ class Stage {
       this.#counter(set, 'certstatus_signature_failures_total', { slot }).value += this.#lost ? 0 : 0;
       this.#counter(set, 'certstatus_session_busy_seconds_total', { slot }).value += this.#lost ? 0 : 1.4 * share;
     }
-    if (this.#scene !== 'mass' || this.#tick < 280) return;
-    this.#recorded = Math.min(MASS, this.#recorded + 9200);
-    this.#answered = Math.min(this.#recorded, this.#answered + 4100);
+    if (this.#scene !== 'mass' || this.#tick * this.#strideMs < 46 * MINUTE) return;
+    const seconds = this.#strideMs / SECOND;
+    this.#recorded = Math.min(MASS, this.#recorded + 920 * seconds);
+    this.#answered = Math.min(this.#recorded, this.#answered + 410 * seconds);
   }
 
   readonly #counters = new Map<string, { value: number }>();
