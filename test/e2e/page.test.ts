@@ -25,7 +25,7 @@ describe('the status page in Chromium', { skip: noBrowser }, () => {
   const at = (scene: Scene): string => (scenes.get(scene) as OpenScene).url;
   before(async () => {
     browser = await openBrowser();
-    for (const scene of SCENES) scenes.set(scene, await openScene(scene, 4 * MINUTE));
+    for (const scene of SCENES) scenes.set(scene, await openScene(scene, 6 * MINUTE));
   });
   after(async () => {
     await browser.close();

@@ -21,7 +21,9 @@ import { makeIssuer, serials, START, TestService, type TestIssuer } from '../flo
 export const SCENES = ['well', 'hsm-down', 'crl-late', 'mass'] as const;
 export type Scene = (typeof SCENES)[number];
 
+/** Of the first issuer; the others have fewer. */
 const CERTIFICATES = 240;
+const FEW_CERTIFICATES = 12;
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export interface OpenScene {
@@ -63,10 +65,13 @@ class Stage {
   #tick = 0;
 
   readonly #strideMs: number;
+  /** For a test, which has no need of many points and ages. */
+  readonly #quick: boolean;
 
   constructor(scene: Scene, strideMs: number) {
     this.#scene = scene;
     this.#strideMs = strideMs;
+    this.#quick = strideMs >= MINUTE;
     const span = (from: number, to: number): { notBefore: number; notAfter: number } => ({
       notBefore: START - from * DAY,
       notAfter: START + to * DAY - SECOND,
@@ -83,7 +88,7 @@ class Stage {
     ];
     for (const at of this.#issuers.slice(0, 2)) {
       const url = `http://crl.example.test/${at.served.id}/{shard}.crl`;
-      const count = at.served.id === 'tls-rsa' ? 12 : 4;
+      const count = this.#quick ? 2 : at.served.id === 'tls-rsa' ? 6 : 3;
       at.served.crls = { complete: false, completeUrls: [], shards: { count, highest: count, url }, caUrl: undefined };
     }
     this.#service = new TestService(this.#issuers);
@@ -108,11 +113,15 @@ class Stage {
     service.signer.start();
     for (const publisher of this.#publishers) await publisher.start();
     for (const [i, { served }] of this.#issuers.entries()) {
-      await service.issue(serials(CERTIFICATES / (i + 1), 1000 * i), START + 90 * DAY, served);
-      await clock.stride(5 * HOUR, 20 * MINUTE);
+      await service.issue(
+        serials((this.#quick ? FEW_CERTIFICATES : CERTIFICATES) / (i + 1), 1000 * i),
+        START + 90 * DAY,
+        served,
+      );
+      await clock.stride(this.#quick ? HOUR : 5 * HOUR, this.#quick ? HOUR : 30 * MINUTE);
     }
-    await this.#revoke(serials(7, 1000).slice(0, 5));
-    await clock.stride(DAY, 20 * MINUTE);
+    await this.#revoke(serials(2, 1000));
+    await clock.stride(this.#quick ? 5 * HOUR : DAY, this.#quick ? 5 * HOUR : 30 * MINUTE);
     const sources = this.#sources();
     registerGauges(metrics.set, sources);
     for (const slot of ['ocsp-a', 'ocsp-b'])
@@ -137,12 +146,12 @@ class Stage {
     const { clock } = this.#service;
     if (this.#scene === 'crl-late') {
       for (const at of this.#issuers.slice(0, 1)) at.crlHolder.behave = () => 'fail';
-      await clock.stride(6 * HOUR + 10 * MINUTE, this.#strideMs, () => this.#traffic());
+      await clock.stride(6 * HOUR + 10 * MINUTE, 10 * MINUTE);
     }
     await clock.stride(38 * MINUTE, this.#strideMs, () => this.#traffic());
     if (this.#scene === 'hsm-down') this.#loseToken();
     await clock.stride(9 * MINUTE, this.#strideMs, () => this.#traffic());
-    await this.#revoke(serials(20, 1000).slice(10, 12));
+    await this.#revoke(serials(4, 1000).slice(2));
     await clock.stride(13 * MINUTE, this.#strideMs, () => this.#traffic());
   }
 
