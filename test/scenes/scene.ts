@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { ADMIN_RIGHTS, CONTENT_SECURITY_POLICY } from '../../src/apps/admin/layout.ts';
 import { statusPage } from '../../src/apps/admin/page.ts';
 import { StatusWatch } from '../../src/apps/admin/watch.ts';
-import { LANES } from '../../src/core/certificate.ts';
+import type { LANES } from '../../src/core/certificate.ts';
 import { sealRecord, type JournalEntry, type JournalRecord } from '../../src/core/journal-record.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond } from '../../src/core/time.ts';
@@ -124,8 +124,7 @@ class Stage {
     await clock.stride(this.#quick ? 5 * HOUR : DAY, this.#quick ? 5 * HOUR : 30 * MINUTE);
     const sources = this.#sources();
     registerGauges(metrics.set, sources);
-    for (const slot of ['ocsp-a', 'ocsp-b'])
-      metrics.set.gauge('certstatus_sessions', '', () => (this.#lost ? [] : ['ocsp-a', 'ocsp-b'].map((name) => [{ slot: name }, 2] as const))); // prettier-ignore
+    metrics.set.gauge('certstatus_sessions', '', () => (this.#lost ? [] : ['ocsp-a', 'ocsp-b'].map((name) => [{ slot: name }, 2] as const))); // prettier-ignore
     metrics.set.gauge('certstatus_disk_free_bytes', '', () => [[{ directory: 'data' }, 412e9], [{ directory: 'audit' }, 388e9]]); // prettier-ignore
     metrics.set.gauge('certstatus_reconcile_differences', '', () => [[{}, 0]]);
     metrics.set.gauge('certstatus_reconcile_age_seconds', '', () => [[{}, 760]]);
