@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { ADMIN_RIGHTS, CONTENT_SECURITY_POLICY } from '../../src/apps/admin/layout.ts';
 import { statusPage } from '../../src/apps/admin/page.ts';
 import { StatusWatch } from '../../src/apps/admin/watch.ts';
-import { LANES } from '../../src/core/certificate.ts';
+import type { LANES } from '../../src/core/certificate.ts';
 import { sealRecord, type JournalEntry, type JournalRecord } from '../../src/core/journal-record.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND, wholeSecond } from '../../src/core/time.ts';
@@ -21,7 +21,9 @@ import { makeIssuer, serials, START, TestService, type TestIssuer } from '../flo
 export const SCENES = ['well', 'hsm-down', 'crl-late', 'mass'] as const;
 export type Scene = (typeof SCENES)[number];
 
+/** Of the first issuer; the others have fewer. */
 const CERTIFICATES = 240;
+const FEW_CERTIFICATES = 12;
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export interface OpenScene {
@@ -31,9 +33,12 @@ export interface OpenScene {
   close(): Promise<void>;
 }
 
-/** Everybody may do everything in it, so that every button is seen. */
-export async function openScene(scene: Scene): Promise<OpenScene> {
-  const stage = new Stage(scene);
+/**
+ * Everybody may do everything in it, so that every button is seen.
+ * @param strideMs of the hour: its charts have as many points as there are strides of it.
+ */
+export async function openScene(scene: Scene, strideMs = 10 * SECOND): Promise<OpenScene> {
+  const stage = new Stage(scene, strideMs);
   try {
     await stage.prepare();
     await stage.play();
@@ -59,8 +64,14 @@ class Stage {
   #answered = 0;
   #tick = 0;
 
-  constructor(scene: Scene) {
+  readonly #strideMs: number;
+  /** For a test, which has no need of many points and ages. */
+  readonly #quick: boolean;
+
+  constructor(scene: Scene, strideMs: number) {
     this.#scene = scene;
+    this.#strideMs = strideMs;
+    this.#quick = strideMs >= MINUTE;
     const span = (from: number, to: number): { notBefore: number; notAfter: number } => ({
       notBefore: START - from * DAY,
       notAfter: START + to * DAY - SECOND,
@@ -77,7 +88,7 @@ class Stage {
     ];
     for (const at of this.#issuers.slice(0, 2)) {
       const url = `http://crl.example.test/${at.served.id}/{shard}.crl`;
-      const count = at.served.id === 'tls-rsa' ? 12 : 4;
+      const count = this.#quick ? 2 : at.served.id === 'tls-rsa' ? 6 : 3;
       at.served.crls = { complete: false, completeUrls: [], shards: { count, highest: count, url }, caUrl: undefined };
     }
     this.#service = new TestService(this.#issuers);
@@ -102,15 +113,18 @@ class Stage {
     service.signer.start();
     for (const publisher of this.#publishers) await publisher.start();
     for (const [i, { served }] of this.#issuers.entries()) {
-      await service.issue(serials(CERTIFICATES / (i + 1), 1000 * i), START + 90 * DAY, served);
-      await clock.stride(5 * HOUR, 20 * MINUTE);
+      await service.issue(
+        serials((this.#quick ? FEW_CERTIFICATES : CERTIFICATES) / (i + 1), 1000 * i),
+        START + 90 * DAY,
+        served,
+      );
+      await clock.stride(this.#quick ? HOUR : 5 * HOUR, this.#quick ? HOUR : 30 * MINUTE);
     }
-    await this.#revoke(serials(7, 1000).slice(0, 5));
-    await clock.stride(DAY, 20 * MINUTE);
+    await this.#revoke(serials(2, 1000));
+    await clock.stride(this.#quick ? 5 * HOUR : DAY, this.#quick ? 5 * HOUR : 30 * MINUTE);
     const sources = this.#sources();
     registerGauges(metrics.set, sources);
-    for (const slot of ['ocsp-a', 'ocsp-b'])
-      metrics.set.gauge('certstatus_sessions', '', () => (this.#lost ? [] : ['ocsp-a', 'ocsp-b'].map((name) => [{ slot: name }, 2] as const))); // prettier-ignore
+    metrics.set.gauge('certstatus_sessions', '', () => (this.#lost ? [] : ['ocsp-a', 'ocsp-b'].map((name) => [{ slot: name }, 2] as const))); // prettier-ignore
     metrics.set.gauge('certstatus_disk_free_bytes', '', () => [[{ directory: 'data' }, 412e9], [{ directory: 'audit' }, 388e9]]); // prettier-ignore
     metrics.set.gauge('certstatus_reconcile_differences', '', () => [[{}, 0]]);
     metrics.set.gauge('certstatus_reconcile_age_seconds', '', () => [[{}, 760]]);
@@ -131,13 +145,13 @@ class Stage {
     const { clock } = this.#service;
     if (this.#scene === 'crl-late') {
       for (const at of this.#issuers.slice(0, 1)) at.crlHolder.behave = () => 'fail';
-      await clock.stride(6 * HOUR + 10 * MINUTE, 10 * SECOND, () => this.#traffic());
+      await clock.stride(6 * HOUR + 10 * MINUTE, 10 * MINUTE);
     }
-    await clock.stride(38 * MINUTE, 10 * SECOND, () => this.#traffic());
+    await clock.stride(38 * MINUTE, this.#strideMs, () => this.#traffic());
     if (this.#scene === 'hsm-down') this.#loseToken();
-    await clock.stride(9 * MINUTE, 10 * SECOND, () => this.#traffic());
-    await this.#revoke(serials(20, 1000).slice(10, 12));
-    await clock.stride(13 * MINUTE, 10 * SECOND, () => this.#traffic());
+    await clock.stride(9 * MINUTE, this.#strideMs, () => this.#traffic());
+    await this.#revoke(serials(4, 1000).slice(2));
+    await clock.stride(13 * MINUTE, this.#strideMs, () => this.#traffic());
   }
 
   async open(): Promise<OpenScene> {
@@ -254,9 +268,10 @@ class Stage {
       this.#counter(set, 'certstatus_signature_failures_total', { slot }).value += this.#lost ? 0 : 0;
       this.#counter(set, 'certstatus_session_busy_seconds_total', { slot }).value += this.#lost ? 0 : 1.4 * share;
     }
-    if (this.#scene !== 'mass' || this.#tick < 280) return;
-    this.#recorded = Math.min(MASS, this.#recorded + 9200);
-    this.#answered = Math.min(this.#recorded, this.#answered + 4100);
+    if (this.#scene !== 'mass' || this.#tick * this.#strideMs < 46 * MINUTE) return;
+    const seconds = this.#strideMs / SECOND;
+    this.#recorded = Math.min(MASS, this.#recorded + 920 * seconds);
+    this.#answered = Math.min(this.#recorded, this.#answered + 410 * seconds);
   }
 
   readonly #counters = new Map<string, { value: number }>();

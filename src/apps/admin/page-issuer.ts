@@ -94,7 +94,7 @@ function crls(status: IssuerStatus, { viewer, now }: IssuerContext): string {
   const wrong = Object.entries(all.wrong).flatMap(([state, number]) => (number === 0 ? [] : `${count(number)} ${state}`)); // prettier-ignore
   const total = all.scopes === 1 ? '' : `${counted(all.scopes, 'CRL')}, ${counted(all.entries, 'entry', 'entries')}, the largest ${bytes(all.largestBytes)}; ${wrong.length === 0 ? 'all are served' : wrong.join(', ')}. `; // prettier-ignore
   const when = signsCrls
-    ? `Scheduled every ${crlPeriod ?? '–'}; next ${nextScheduledCrl === undefined ? 'at once' : escape(fromNow(nextScheduledCrl, now))}.`
+    ? `Scheduled every ${crlPeriod ?? '–'}; ${nextScheduledCrl === undefined ? 'the first at once' : `the next ${Date.parse(nextScheduledCrl) > now ? '' : 'was due '}${escape(fromNow(nextScheduledCrl, now))}`}.`
     : 'None is signed here.';
   const rows = (list: readonly CrlStatus[]): string =>
     table(

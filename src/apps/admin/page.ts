@@ -43,7 +43,8 @@ export function statusPage(status: Status, context: PageContext): string {
   const now = Date.parse(status.at);
   const range: Range = query.range === 'days' ? 'days' : 'hour';
   const reloads = query.reload === 'off' ? undefined : RELOAD_SECONDS;
-  const troubled = new Set(status.problems.flatMap(({ subject }) => subject ?? []));
+  const unusable = status.tokens.filter(({ state }) => state !== 'active').flatMap((token) => token.issuers);
+  const troubled = new Set([...status.problems.flatMap(({ subject }) => subject ?? []), ...unusable]);
   const body = [
     verdict(status, range, reloads, now),
     section('problems', 'What is wrong, and what to do', problems(status.problems, context.runbook, now)),
@@ -96,7 +97,7 @@ function problems(list: readonly ProblemStatus[], runbook: string | undefined, n
     if (promise !== undefined) {
       const { id, breaksAt } = promise;
       const when = Date.parse(breaksAt) <= now ? 'broken since' : 'breaks';
-      facts.push([`${id}, ${PROMISES[id].toLowerCase()}`, `<strong>${when} ${instantLine(breaksAt, now)}</strong>`]);
+      facts.push([`${id} ${PROMISES[id]}`, `<strong>${when} ${instantLine(breaksAt, now)}</strong>`]);
     }
     facts.push([runbook === undefined ? 'Alert' : 'Alert and runbook', link]);
     return `<li class="card ${severity}"><h3>${sign(severity)} <span class="hidden">${severity === 'failing' ? 'Failing: ' : 'Warning: '}</span>${escape(what)}</h3><p>${escape(means)}</p><p class="todo">${escape(todo)}</p><dl>${facts.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${value}</dd></div>`).join('')}</dl></li>`;

@@ -36,7 +36,9 @@ export function addSignIn(app: FastifyInstance, parts: SignInParts): void {
   const outcome = (of: string) =>
     metrics.counter('certstatus_admin_sign_ins_total', 'Sign-ins on the admin port, by outcome.', { outcome: of });
   const counts = { opened: outcome('opened'), refused: outcome('refused'), limited: outcome('limited') };
-  metrics.gauge('certstatus_admin_sessions', 'Number of people who are signed in on the admin port.', () => [[{}, sessions.count]]);
+  metrics.gauge('certstatus_admin_sessions', 'Number of people who are signed in on the admin port.', () => [
+    [{}, sessions.count],
+  ]);
 
   /** @throws Problem `forbidden` saying what is wrong with the link. */
   const linkOf = (token: string): LocalToken => {

@@ -27,7 +27,7 @@ export function figureProblems(found: Problems, sources: GaugeSources, figures: 
       todo: 'certstatus reconcile names them; what is missing is signed when it is asked for, so see the lanes and the log.',
     });
   }
-  unusableKeys(found, sources, now);
+  unusableKeys(found, sources);
   for (const { labels, value } of figures.all('certstatus_disk_free_bytes')) {
     if (value > DISK_WARNING_BYTES) continue;
     found.warn('DiskFills', {
@@ -97,7 +97,7 @@ function monitorFindings(found: Problems, figures: Figures): void {
 }
 
 /** What no token explains: a key that is not where the configuration says, or does not fit its certificate. */
-function unusableKeys(found: Problems, sources: GaugeSources, now: EpochMs): void {
+function unusableKeys(found: Problems, sources: GaugeSources): void {
   const explained = new Set(
     sources.tokens().flatMap(({ view, issuers }) => (view.state === 'active' ? [] : issuers.map(({ id }) => id))),
   );

@@ -2,7 +2,7 @@
 import { refreshDeadline, refreshLateAt } from '../../core/policy/freshness.ts';
 import { completeCrl } from '../../core/certificate.ts';
 import { successorDue } from '../../core/policy/responder-choice.ts';
-import { HOUR, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { DAY, HOUR, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import { forecastOf } from '../../flows/crl/crl-forecast.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
@@ -83,7 +83,10 @@ function crlProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSource
       means: 'The CRL of before is valid and served.',
       subject: id,
       since: served.oldestScheduledAt + periodMs,
-      breaks: ['P4', served.leastNextUpdate],
+      breaks: [
+        'P4',
+        Math.min(served.leastNextUpdate ?? Infinity, served.oldestScheduledAt + longestPeriodMs(issuer, periodMs)),
+      ],
       todo: 'See the log for refused or failed builds.',
     });
   }
@@ -114,6 +117,12 @@ function crlProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSource
       todo: `certstatus crl show --why --issuer ${id} says which rule kept it back.`,
     });
   }
+}
+
+/** BR 4.9.7 between two CRLs: 7 days, or 4 where a certificate names no OCSP responder (B-13); 12 months for CA certificates (B-15). */
+function longestPeriodMs({ profile }: ServedIssuer, periodMs: number): number {
+  if (profile.issues === 'ca-certificates') return Infinity;
+  return periodMs < profile.crl.periodMs ? 4 * DAY : 7 * DAY;
 }
 
 function crlUpkeepProblems(found: Problems, issuer: ServedIssuer, sources: GaugeSources, now: EpochMs): void {

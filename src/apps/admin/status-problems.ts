@@ -40,13 +40,14 @@ export const REVOCATION_WARNING_MS = 5 * MINUTE;
 /** From the record of a revocation to OCSP and CRL (B-14, CT-4.9.7-b). */
 export const REVOCATION_LIMIT_MS = 24 * HOUR;
 
-/** While one of these lasts nothing is signed, or recorded: others follow from it, and end with it. */
-const CAUSES: ReadonlySet<Alert> = new Set([
+/** While one of these lasts most of the rest follows from it: whoever mends it has mended them all. */
+const CAUSES: ReadonlySet<Alert> = new Set<Alert>([
   'AuditLogUnwritable',
   'StoreUnusable',
-  'ClockOff',
   'TokenUnusable',
   'KeyUnusable',
+  'ClockOff',
+  'ResponderProcessesDown',
 ]);
 
 export class Problems {
@@ -70,10 +71,10 @@ export class Problems {
     return this.#found.some((one) => one.alert === alert && (subject === undefined || one.subject === subject));
   }
 
-  /** What is failing first: causes before what follows from them, and of those what breaks a promise soonest; the rest as it was found. */
+  /** What is failing first; of that what others follow from, and then what breaks a promise soonest. */
   sorted(): readonly ProblemStatus[] {
     const rank = ({ severity, alert }: ProblemStatus): number =>
-      severity === 'warning' ? 2 : CAUSES.has(alert) ? 0 : 1;
+      (severity === 'failing' ? 0 : 2) + (CAUSES.has(alert) ? 0 : 1);
     const breaks = ({ promise }: ProblemStatus): number => (promise === undefined ? Infinity : Date.parse(promise.breaksAt)); // prettier-ignore
     return [...this.#found].sort((a, b) => rank(a) - rank(b) || (breaks(a) === breaks(b) ? 0 : breaks(a) - breaks(b)));
   }

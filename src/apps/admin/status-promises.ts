@@ -54,16 +54,17 @@ export function promisesOf(
 }
 
 /** For whoever was just woken up: is something broken, or when will it be. */
-export function sentenceOf(problems: readonly ProblemStatus[], now: EpochMs): string {
+export function sentenceOf(problems: readonly ProblemStatus[], massRuns: boolean, now: EpochMs): string {
   const breaking = problems.flatMap(({ promise }) => promise ?? []);
   const broken = [
     ...new Set(breaking.filter(({ breaksAt }) => Date.parse(breaksAt) <= now).map(({ id }) => id)),
   ].sort();
-  if (broken.length > 0) return `Broken: ${broken.map((id) => `${id}, ${PROMISES[id].toLowerCase()}`).join('; ')}.`;
+  if (broken.length > 0) return `Broken: ${broken.map((id) => `${id} “${PROMISES[id]}”`).join(', ')}.`;
   const next = [...breaking].sort((a, b) => Date.parse(a.breaksAt) - Date.parse(b.breaksAt))[0];
   if (next !== undefined)
-    return `Every promise is kept. ${next.id}, ${PROMISES[next.id].toLowerCase()}, breaks ${fromNow(next.breaksAt, now)} (${clockTime(next.breaksAt, now)}) if nobody does anything.`;
+    return `Every promise is kept. ${next.id} “${PROMISES[next.id]}” breaks ${fromNow(next.breaksAt, now)} (${clockTime(next.breaksAt, now)}) if nobody does anything.`;
   if (problems.length > 0) return 'Every promise is kept, and none is about to break.';
+  if (massRuns) return 'Every promise is kept, and nothing is late. A mass revocation is under way.';
   return 'Every promise is kept, nothing is late, and nobody has to do anything.';
 }
 

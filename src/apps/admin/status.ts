@@ -166,7 +166,7 @@ export function statusOf(sources: GaugeSources, context: Partial<StatusContext> 
       : problems.length > 0
         ? 'warning'
         : 'ok',
-    sentence: sentenceOf(problems, now),
+    sentence: sentenceOf(problems, mass !== undefined, now),
     service,
     problems,
     due: dueOf(sources, figures, now),

@@ -64,7 +64,7 @@ nav { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1.4rem; padd
 nav .brand { font-weight: 700; letter-spacing: .01em; } nav .viewer { margin-left: auto; color: var(--quiet); }
 nav a { text-decoration: none; padding: .2rem 0; } nav [aria-current] { font-weight: 600; color: inherit; border-bottom: 2px solid currentColor; border-radius: 0; }
 #old { position: sticky; top: 0; z-index: 1; margin: 0 0 .8rem; padding: .6rem .9rem; background: var(--bad); color: var(--card); font-weight: 600; border-radius: 6px; }
-h1, h2, h3, h4 { line-height: 1.25; margin: 0; text-wrap: balance; }
+h1, h2, h3, h4 { line-height: 1.25; margin: 0; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .7rem; } h3 { font-size: 1rem; } h4 { font-size: .9rem; color: var(--quiet); font-weight: 600; margin: 1.2rem 0 .3rem; }
 p { margin: .3rem 0; } small, .quiet { color: var(--quiet); font-size: .87rem; }
 code { font: .92em ui-monospace, "DejaVu Sans Mono", monospace; }
