@@ -49,11 +49,15 @@ ${ask((fleet.responders[1] as Member).ports.public, 'revoked')}
   # revoke the good one: the command returns when every responder says so
   ${cli(intake)} revoke --issuer demo --serial ${fleet.serialOf('samples/valid.pem')} --reason keyCompromise --wait
 
+  # is every promise kept, and what to do if not
+  ${cli(signer)} overview
+
   # keys, and who activated them
   ${cli(signer)} key list
   ${cli(signer)} audit verify
 
-Status pages:
+Status pages; each wants a link of its own (here signer-1's), good for one sign-in:
+  ${cli(signer)} sign-in
 ${admin.join('\n')}
 
 ${
