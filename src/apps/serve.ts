@@ -33,6 +33,7 @@ import { OfflineWatch, registerOfflineGauges } from '../flows/offline/offline-wa
 import { PublicFiles } from '../flows/serve/public-files.ts';
 import { Reconciliations } from '../flows/monitor/reconciliations.ts';
 import type { Recorder } from '../flows/record.ts';
+import { ProbeBook } from '../flows/monitor/probe-book.ts';
 import { ResponderNews } from '../flows/sign/responder-news.ts';
 import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
@@ -261,6 +262,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   undo.push(() => admin.close());
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
+  const book = journal && new ProbeBook(journal, clock, log);
   const { urls, everyMs } = config.probe;
   const selfProbe =
     (fronts.length === 0 && processes === undefined) || urls.length === 0
@@ -273,9 +275,12 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
           log,
           metrics.set,
           issuers.map(({ issuer }) => issuer),
+          (...look) => book?.lookedAt(...look),
         );
   selfProbe?.start();
   undo.push(async () => selfProbe?.stop());
+  book?.start();
+  undo.push(async () => book?.stop());
 
   clocks.start();
   machine.start();
@@ -289,7 +294,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   await archive?.start(config.archive.verifyEveryMs);
   await mass?.runs.start();
   const listener = processes?.addresses.public ?? fronts[0]?.address;
-  monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set) : undefined;
+  monitor = roles.has('monitor') ? openMonitor(core, reconciliations, listener, metrics.set, book) : undefined;
   undo.push(async () => monitor?.stop());
   monitor?.start();
   watch.start();
@@ -328,6 +333,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
         offline?.stop();
         await monitor?.stop();
         await reconciliations.stop();
+        await book?.stop();
         await Promise.all([...fronts.map((front) => front.close(GRACE_MS)), processes?.close(GRACE_MS)]);
         await intake?.close();
         await mass?.stop();

@@ -130,7 +130,9 @@ export type JournalEntryType =
   /** A person asks for a CRL beside the schedule; it is `crl.published` when there is one (SR-5.2.1-d). */
   | 'crl.requested'
   /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
-  | 'mass.discarded';
+  | 'mass.discarded'
+  /** What was asked for from outside within an hour, and what came of it: `detail` is counts and worst cases (CT-4.10.2-a, CT-9.9.2-2). */
+  | 'monitor.probed';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

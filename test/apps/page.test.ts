@@ -15,10 +15,8 @@ const SEED = 79;
 const VIEWER: Viewer = { name: 'alice', may: ['view'], csrf: 'c5rf' };
 
 function show(status: Status, more: Partial<PageContext> = {}): string {
-  const history = new History(
-    status.issuers.map(({ id }) => id),
-    Date.parse(status.at) - HOUR,
-  );
+  const limits = new Map(status.issuers.map(({ id, ageLimitSeconds }) => [id, ageLimitSeconds]));
+  const history = new History(limits, Date.parse(status.at) - HOUR);
   return statusPage(status, { viewer: VIEWER, history, runbook: undefined, query: {}, ...more });
 }
 

@@ -24,6 +24,8 @@ export interface Chart {
   readonly format: (value: number) => string;
   /** What must not be reached. */
   readonly limit?: { readonly value: number; readonly name: string } | undefined;
+  /** Values are seconds: round ones are minutes, hours and days. */
+  readonly seconds?: boolean | undefined;
   /** Values that are far apart: at these places of a logarithmic axis. Else the axis begins at 0. */
   readonly ticks?: readonly number[] | undefined;
   /** Single events and not a course: dots. */
@@ -49,7 +51,7 @@ export function chart(drawn: Chart): string {
   const title = `<figcaption><span class="name">${escape(drawn.title)}</span> <span class="unit">${escape(drawn.unit)}</span></figcaption>`;
   if (known.length === 0)
     return `<figure class="chart">${title}<p class="none">${drawn.dots === true ? 'None in this time.' : 'Nothing known yet; the first point comes within 20 seconds.'}</p></figure>`;
-  const ticks = drawn.ticks ?? ticksUpTo(greatest(drawn, known));
+  const ticks = drawn.ticks ?? (drawn.seconds === true ? timesUpTo : ticksUpTo)(greatest(drawn, known));
   const y = drawn.ticks === undefined ? linear(ticks) : logarithmic(ticks);
   const x: Scale = (at) => LEFT + ((at - drawn.from) / (drawn.to - drawn.from)) * (WIDTH - LEFT - RIGHT);
   const svg = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(spoken(drawn, known))}">
@@ -68,6 +70,16 @@ function ticksUpTo(most: number): readonly number[] {
   const power = 10 ** Math.floor(Math.log10(most));
   const top = ([1, 2, 4, 5, 6, 8, 10].find((step) => step * power >= most) ?? 10) * power;
   return [0, top / 2, top];
+}
+
+const ROUND_TIMES = [
+  1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 345_600,
+] as const;
+
+/** The same for seconds. */
+function timesUpTo(most: number): readonly number[] {
+  const half = ROUND_TIMES.find((step) => 2 * step >= most) ?? Math.ceil(most / 2 / 604_800) * 604_800;
+  return [0, half, 2 * half];
 }
 
 const linear = (ticks: readonly number[]): Scale => {

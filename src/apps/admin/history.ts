@@ -61,12 +61,20 @@ interface Before {
 
 const RATES = {
   answers: (figures: Figures) => figures.sum('certstatus_answers_total'),
-  refused: (figures: Figures) =>
-    (figures.sum('certstatus_answers_total', { outcome: 'try-later' }) ?? 0) +
-    (figures.sum('certstatus_answers_total', { outcome: 'internal-error' }) ?? 0),
+  unissued: outcomes('unauthorized-serial', 'unauthorized-issuer'),
+  malformed: outcomes('malformed', 'not-found', 'method-not-allowed'),
+  later: outcomes('try-later', 'internal-error', 'busy'),
   signatures: (figures: Figures) =>
     figures.sum('certstatus_signatures_total') ?? figures.sum('certstatus_signed_certificates_total'),
 } as const;
+
+/** Nothing where nobody has been answered. */
+function outcomes(...names: readonly string[]): (figures: Figures) => number | undefined {
+  return (figures) => {
+    if (figures.sum('certstatus_answers_total') === undefined) return undefined;
+    return names.reduce((sum, outcome) => sum + (figures.sum('certstatus_answers_total', { outcome }) ?? 0), 0);
+  };
+}
 
 const HISTOGRAMS = {
   'visible:ocsp': 'certstatus_revocation_to_ocsp_seconds',
@@ -84,13 +92,18 @@ export class History {
   #stepFrom: EpochMs;
   #before: Before | undefined;
 
-  /** @param issuers by id, in the order of the page. */
-  constructor(issuers: readonly string[], startedAt: EpochMs) {
+  readonly #limits: ReadonlyMap<string, number>;
+
+  /** @param limits by issuer id, in the order of the page: how many seconds old an answer may become. */
+  constructor(limits: ReadonlyMap<string, number>, startedAt: EpochMs) {
+    const issuers = [...limits.keys()];
+    this.#limits = limits;
     this.startedAt = startedAt;
     this.#stepFrom = startedAt;
     this.issuers = issuers.slice(0, ISSUERS);
     for (const name of Object.keys(RATES)) this.#lines.set(name, new Line('mean'));
     for (const name of Object.keys(HISTOGRAMS)) this.#lines.set(name, new Line('most'));
+    this.#lines.set('share', new Line('most'));
     for (const lane of CHARTED_LANES) this.#lines.set(`backlog:${lane}`, new Line('most'));
     for (const issuer of this.issuers)
       for (const quantile of AGE_QUANTILES) this.#lines.set(`age:${quantile}:${issuer}`, new Line('most'));
@@ -110,6 +123,7 @@ export class History {
     }
     for (const [name, { bounds, counts }] of buckets) put(name, slowest(bounds, counts, before?.buckets.get(name)));
     for (const lane of CHARTED_LANES) put(`backlog:${lane}`, figures.one('certstatus_backlog', { lane }));
+    put('share', this.#share(figures));
     for (const issuer of this.issuers)
       for (const quantile of AGE_QUANTILES) put(`age:${quantile}:${issuer}`, age(figures, issuer, quantile));
     this.#before = { at: now, totals, buckets: new Map([...buckets].map(([name, { counts }]) => [name, counts])) };
@@ -120,6 +134,15 @@ export class History {
     this.#coarseAt[this.#steps % COARSE] = now;
     this.#steps += 1;
     this.#stepFrom = now;
+  }
+
+  /** The oldest answer's age in percent of what is permitted, of all issuers the worst. */
+  #share(figures: Figures): number | undefined {
+    const shares = [...this.#limits].flatMap(([issuer, limit]) => {
+      const oldest = age(figures, issuer, '1');
+      return oldest === undefined ? [] : (100 * oldest) / limit;
+    });
+    return shares.length === 0 ? undefined : Math.max(...shares);
   }
 
   /** Oldest first; of the last hour, or of two days. Empty for a line that is not kept. */

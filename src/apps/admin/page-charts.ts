@@ -32,7 +32,15 @@ export function overallCharts(history: History, range: Range, now: EpochMs): str
       id: 'answers',
       title: 'Answers',
       unit: 'per second',
-      lines: [line('all', 'answers'), line('try later', 'refused')],
+      lines: [line('all', 'answers')],
+      format: rate,
+    },
+    {
+      ...frame,
+      id: 'refused',
+      title: 'Not answered with a status',
+      unit: 'per second',
+      lines: [line('not issued', 'unissued'), line('no OCSP', 'malformed'), line('try later', 'later')],
       format: rate,
     },
     {
@@ -55,12 +63,21 @@ export function overallCharts(history: History, range: Range, now: EpochMs): str
       ...frame,
       id: 'visible',
       title: 'Revocation to visible',
-      unit: 'the slowest, no longer than; limit 24 h',
+      unit: 'the slowest took at most',
       lines: [line('OCSP', 'visible:ocsp'), line('CRL', 'visible:crl')],
       format: seconds,
       limit: { value: 86_400, name: 'limit' },
       ticks: SECONDS_TICKS,
       dots: true,
+    },
+    {
+      ...frame,
+      id: 'share',
+      title: 'Oldest OCSP answer',
+      unit: 'its age in % of the limit; the worst issuer',
+      lines: [line('oldest', 'share')],
+      format: percent,
+      limit: { value: 100, name: 'limit' },
     },
   ];
   return `<div class="charts">${charts.map(chart).join('\n')}</div>`;
@@ -79,12 +96,25 @@ export function ageChart(issuer: IssuerStatus, history: History, range: Range, n
       points: history.points(`age:${quantile}:${issuer.id}`, range),
     })),
     format: seconds,
+    seconds: true,
     limit: { value: issuer.ageLimitSeconds, name: 'limit' },
   });
 }
 
 function seconds(value: number): string {
+  for (const [unit, length] of UNITS) if (value >= length && value % length === 0) return `${value / length} ${unit}`;
   return span(value * SECOND);
+}
+
+/** Round values of an axis are said in one unit. */
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+] as const;
+
+function percent(value: number): string {
+  return `${Math.round(value)} %`;
 }
 
 /** 12, 1.2k, 350k, 1.2M: an axis has little room. */

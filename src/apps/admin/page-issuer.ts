@@ -9,8 +9,9 @@ import { bytes, clockTime, count, counted, fromNow, span } from './words.ts';
 
 /** Issuers that are shown unfolded when nothing is wrong with any. */
 const UNFOLDED = 3;
-/** CRLs that are shown without unfolding. */
-const CRLS_AT_ONCE = 5;
+/** CRLs that are shown without unfolding: those that are not well, and a few. */
+const CRLS_AT_ONCE = 8;
+const WELL_AT_ONCE = 3;
 
 export interface IssuerContext {
   readonly viewer: Viewer;
@@ -77,7 +78,7 @@ function responders(status: IssuerStatus, now: EpochMs): string {
     ];
   });
   const due = successorDueAt === undefined ? '' : `<p><small>A successor must be there ${escape(fromNow(successorDueAt, now))}, ${escape(clockTime(successorDueAt, now))} (T-17). The upright line is now.</small></p>`; // prettier-ignore
-  return `<h4>Responder certificates</h4>${table(`Responder certificates of ${status.id}`, [{ name: 'certificate' }, { name: 'validity' }, { name: 'left', number: true }], rows)}${due}`;
+  return `<h4>Responder certificates</h4>${table(`Responder certificates of ${status.id}`, [{ name: 'certificate', fixed: true }, { name: 'validity' }, { name: 'left', number: true, fixed: true }], rows)}${due}`;
 }
 
 const CRL_STATES: Readonly<Record<CrlStateName, readonly [Tone, string]>> = {
@@ -101,7 +102,9 @@ function crls(status: IssuerStatus, { viewer, now }: IssuerContext): string {
       [{ name: 'CRL' }, { name: 'state' }, { name: 'number', number: true }, { name: 'entries', number: true }, { name: 'size', number: true }, { name: 'age', number: true }, { name: 'runs out', number: true }], // prettier-ignore
       list.map((crl) => crlRow(crl, now)),
     );
-  const rest = all.worst.slice(CRLS_AT_ONCE);
+  const ill = all.worst.filter(({ state }) => state !== 'ok').length;
+  const shown = Math.min(CRLS_AT_ONCE, Math.max(ill, WELL_AT_ONCE));
+  const rest = all.worst.slice(shown);
   const id = idOf('crls', status.id);
   const more =
     rest.length === 0
@@ -112,7 +115,7 @@ function crls(status: IssuerStatus, { viewer, now }: IssuerContext): string {
     signsCrls && worst !== undefined
       ? action(viewer, 'operate', `/issuers/${encodeURIComponent(status.id)}/crl/publish`, worst.shard === '' ? 'Publish the CRL now' : `Publish the CRL of shard ${worst.shard} now`, { shard: worst.shard }) // prettier-ignore
       : '';
-  return `<h4>CRLs</h4><p class="quiet">${total}${when}</p>${rows(all.worst.slice(0, CRLS_AT_ONCE))}${more}${publish}`;
+  return `<h4>CRLs</h4><p class="quiet">${total}${when}</p>${rows(all.worst.slice(0, shown))}${more}${publish}`;
 }
 
 function crlRow(

@@ -72,7 +72,7 @@ export function signerSection({ lanes, slots, tokens, service }: Status, viewer:
         )}`,
     tokens.length === 0
       ? ''
-      : `<h4>Tokens</h4><ul>${tokens.map((token) => tokenItem(token, viewer, now)).join('')}</ul>`,
+      : `<h4>Tokens</h4><ul class="tokens">${tokens.map((token) => tokenItem(token, viewer, now)).join('')}</ul>`,
   ];
   return section('signer', 'Signer', `<div class="card">${body.join('\n')}</div>`);
 }

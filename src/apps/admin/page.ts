@@ -109,11 +109,11 @@ function due(items: readonly DueItem[], now: EpochMs): string {
   const rows = (some: readonly DueItem[], caption: string): string =>
     table(
       caption,
-      [{ name: 'when' }, { name: 'what' }, { name: 'by' }],
+      [{ name: 'when', fixed: true }, { name: 'what' }, { name: 'by', fixed: true }],
       some.map(({ at, subject, what, by }) => [
         Date.parse(at) <= now ? `<span class="failing">${instant(at, now)}</span>` : instant(at, now),
         `<strong>${escape(subject)}</strong>: ${escape(what)}`,
-        by === 'service' ? 'itself' : 'a person',
+        by,
       ]),
     );
   const rest = items.slice(DUE_AT_ONCE);
@@ -151,7 +151,7 @@ function events({ events: list }: Status, now: EpochMs): string {
   const rows = (some: Status['events'], caption: string): string =>
     table(
       caption,
-      [{ name: 'when' }, { name: 'what' }],
+      [{ name: 'when', fixed: true }, { name: 'what' }],
       some.map(({ at, kind, severity, what, by }) => {
         const tone: Tone | undefined = kind === 'cleared' ? 'ok' : kind === 'problem' ? (severity ?? 'warning') : undefined; // prettier-ignore
         const mark = tone === undefined ? '' : `<span class="${tone}">${sign(tone)}</span> `;

@@ -28,24 +28,33 @@ export function instantLine(text: string, now: number): string {
   return `<time datetime="${escape(text)}">${escape(clockTime(text, now))}</time> (${escape(fromNow(text, now))})`;
 }
 
+const MOST_ON_A_PHONE = 4;
+
 export interface Column {
   readonly name: string;
   /** Right-aligned. */
   readonly number?: boolean;
+  /** Takes the room that it needs and no more; it is not broken into lines. */
+  readonly fixed?: boolean;
 }
 
-/** Cells are HTML; the first of each row is its header. On a phone each row is a block, and each cell says what it is. */
+/** Cells are HTML; the first of each row is its header. On a phone each row of a wide one is a block, and each cell says what it is. */
 export function table(caption: string, columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const head = columns.map(({ name, number }) => `<th scope="col"${number === true ? ' class="number"' : ''}>${escape(name)}</th>`); // prettier-ignore
+  const kindOf = ({ number, fixed }: Partial<Column>): string =>
+    number === true || fixed === true
+      ? ` class="${[number === true ? 'number' : '', fixed === true ? 'fixed' : ''].join(' ').trim()}"`
+      : '';
+  const head = columns.map((column) => `<th scope="col"${kindOf(column)}>${escape(column.name)}</th>`);
   const body = rows.map((cells) => {
     const each = cells.map((cell, i) => {
-      const { name = '', number } = columns[i] ?? {};
-      const kind = number === true ? ' class="number"' : '';
+      const { name = '' } = columns[i] ?? {};
+      const kind = kindOf(columns[i] ?? {});
       return i === 0 ? `<th scope="row"${kind}>${cell}</th>` : `<td${kind} data-is="${escape(name)}">${cell}</td>`;
     });
     return `<tr>${each.join('')}</tr>`;
   });
-  return `<table class="stack"><caption class="hidden">${escape(caption)}</caption><thead><tr>${head.join('')}</tr></thead><tbody>${body.join('\n')}</tbody></table>`;
+  const wide = columns.length > MOST_ON_A_PHONE ? ' class="stack"' : '';
+  return `<table${wide}><caption class="hidden">${escape(caption)}</caption><thead><tr>${head.join('')}</tr></thead><tbody>${body.join('\n')}</tbody></table>`;
 }
 
 /** Name and value, a few to a row. Values are HTML. */

@@ -1,12 +1,12 @@
 /** What has to be done next, by this program or by people, in the order of time. */
-import { nextScheduledCrl, refreshDeadline } from '../../core/policy/freshness.ts';
+import { refreshDeadline } from '../../core/policy/freshness.ts';
 import { successorDue } from '../../core/policy/responder-choice.ts';
-import { COMPLETE, type CrlRecord } from '../../core/certificate.ts';
-import { scopesOf } from '../../core/crl/shards.ts';
+import { COMPLETE } from '../../core/certificate.ts';
 import { rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { Figures } from './figures.ts';
+import { nextCrl } from './status-issuer.ts';
 
 export interface DueItem {
   readonly at: string;
@@ -81,15 +81,9 @@ function addCrl(
   // Those that are signed offline are among the offline material.
   if (issuer.offline?.crl === true) return;
   const periodMs = sources.census?.periodMs(issuer) ?? issuer.profile.crl.periodMs;
-  let first: CrlRecord | undefined;
-  let at: EpochMs = Infinity;
-  for (const scope of scopesOf(issuer.crls, issuer.tag)) {
-    const record = sources.files.crl(scope);
-    const due = record === undefined ? Infinity : nextScheduledCrl(record, periodMs);
-    if (due < at) [first, at] = [record, due];
-  }
+  const first = nextCrl(issuer, sources, periodMs);
   if (first === undefined) return;
-  add(at, {
+  add(first.at, {
     kind: 'crl',
     subject: issuer.id,
     what: first.shard === COMPLETE ? 'the next scheduled CRL' : `the next scheduled CRL, of shard ${first.shard}`,

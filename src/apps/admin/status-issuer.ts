@@ -1,7 +1,7 @@
 /** One issuer: its certificates, how fresh its answers are, its CRLs (worst first, because there may be ten thousand), its responder certificates. */
 import { completeCrl, type CrlRecord, type CrlScope } from '../../core/certificate.ts';
 import { scopesOf, shardUrl } from '../../core/crl/shards.ts';
-import { refreshDeadline } from '../../core/policy/freshness.ts';
+import { nextScheduledCrl, refreshDeadline } from '../../core/policy/freshness.ts';
 import { successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { DAY, formatDuration, HOUR, rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
@@ -116,7 +116,7 @@ export function issuerStatus(
       '0.99': age('0.99'),
       '1': age('1') ?? (oldestThisUpdate === undefined ? undefined : (now - oldestThisUpdate) / SECOND),
     },
-    ageLimitSeconds: dueAt(0) / SECOND,
+    ageLimitSeconds: ageLimitMs(issuer) / SECOND,
     answersDueAt: issuer.offline?.ocsp === true || oldestThisUpdate === undefined ? undefined : rfc3339(dueAt(oldestThisUpdate)), // prettier-ignore
     crl: crl && {
       number: crl.number.toString(),
@@ -127,7 +127,7 @@ export function issuerStatus(
     },
     crls: crlsStatus(issuer, sources, periodMs, now),
     signsCrls: sources.publishers.has(tag),
-    nextScheduledCrl: optional(crl && crl.scheduledAt + periodMs),
+    nextScheduledCrl: optional(nextCrl(issuer, sources, periodMs)?.at),
     ...(sources.census && { crlPeriod: formatDuration(periodMs) }),
     responders: responders.shown(now).map(({ certificate }) => ({
       id: certificate.id,
@@ -139,6 +139,27 @@ export function issuerStatus(
     })),
     successorDueAt: optional(successorDue(profile, signing, now)?.dueAt),
   };
+}
+
+/** How old an answer may become before it must have been signed anew (BR 4.9.9, P-16). */
+export function ageLimitMs({ profile }: ServedIssuer): number {
+  return refreshDeadline(0, profile.ocsp.validityMs - SECOND);
+}
+
+/** Which of the issuer's CRLs is scheduled first, and when; undefined while there is none. */
+export function nextCrl(
+  { crls, tag }: ServedIssuer,
+  { files }: Pick<GaugeSources, 'files'>,
+  periodMs: number,
+): { readonly shard: string; readonly at: EpochMs } | undefined {
+  let first: { readonly shard: string; readonly at: EpochMs } | undefined;
+  for (const scope of scopesOf(crls, tag)) {
+    const record = files.crl(scope);
+    if (record === undefined) continue;
+    const at = nextScheduledCrl(record, periodMs);
+    if (at < (first?.at ?? Infinity)) first = { shard: scope.shard, at };
+  }
+  return first;
 }
 
 interface Ranked {

@@ -99,14 +99,15 @@ summary { cursor: pointer; } .chart summary { color: var(--quiet); font-size: .8
 table { border-collapse: collapse; width: 100%; font-size: .92rem; } caption { text-align: left; font-weight: 600; font-size: .9rem; color: var(--quiet); padding: 0 0 .2rem; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; vertical-align: baseline; font-weight: 400; }
 tr > :last-child { padding-right: 0; } tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--quiet); font-size: .82rem; border-bottom-color: var(--control); }
-td small, th small { display: block; } .number { text-align: right; } td.when { white-space: nowrap; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem 1rem; } .facts dd { font-variant-numeric: tabular-nums; font-size: 1.05rem; } .facts dd small { display: block; }
+td small, th small { display: block; } .number { text-align: right; } .fixed { white-space: nowrap; width: 1%; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 23%), 1fr)); gap: .8rem 1rem; } .facts dd { font-variant-numeric: tabular-nums; font-size: 1.05rem; } .facts dd small { display: block; }
 .list { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; font-size: .92rem; } .list dt { color: var(--quiet); } .list dd { font-variant-numeric: tabular-nums; min-width: 0; }
 details.issuer > summary { padding: .2rem 0; } details.issuer > summary h3 { display: inline; } details.issuer { margin-bottom: .7rem; }
 details.issuer[open] > summary { border-bottom: 1px solid var(--line); padding-bottom: .6rem; margin-bottom: .9rem; }
-.split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2rem; } .split > * { min-width: 0; } .split .chart { border: 0; padding: 0; background: none; }
+.split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.4rem; margin-top: 1.3rem; } .split > * { min-width: 0; } .split h4 { margin-top: 0; } .split .chart { border: 0; padding: 0; background: none; max-width: 26rem; }
 .span { display: block; width: 100%; height: 26px; overflow: visible; } .span rect.all { fill: var(--line); } .span rect.left { fill: var(--s0); } .span rect.old { fill: var(--control); } .span line { stroke: var(--ink); stroke-width: 2; }
 progress { width: 100%; height: 1rem; accent-color: var(--s0); }
+.tokens > li + li { margin-top: .9rem; padding-top: .9rem; border-top: 1px solid var(--line); } .tokens small { display: block; }
 form { display: inline-flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem .8rem 0 0; }
 button { font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--control); padding: .3rem .8rem; border-radius: 6px; cursor: pointer; } button:hover { background: var(--paper); }
 input, select, textarea { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--control); padding: .3rem .5rem; border-radius: 6px; }
@@ -116,7 +117,7 @@ footer { margin-top: 2.4rem; color: var(--quiet); font-size: .9rem; display: fle
   body { padding: 0 .7rem 2rem; } .card { padding: .8rem; } nav .viewer { margin-left: 0; } .verdict { padding: .9rem; } h2 { margin-top: 1.8rem; }
   .list { grid-template-columns: 1fr; } .list dd { margin-bottom: .5rem; } .facts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   table.stack thead { position: absolute; clip-path: inset(50%); } table.stack tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); } table.stack tbody tr:last-child { border: 0; }
-  table.stack td, table.stack th { display: block; padding: 0; border: 0; text-align: left; } table.stack td[data-is]::before { content: attr(data-is) " "; color: var(--quiet); font-size: .85rem; }
+  table.stack th { display: block; padding: 0; border: 0; font-weight: 600; text-align: left; } table.stack td { display: flex; justify-content: space-between; gap: 1rem; padding: 0; border: 0; text-align: right; } table.stack td[data-is]::before { content: attr(data-is); color: var(--quiet); font-size: .85rem; }
 }
 @media (prefers-reduced-motion: no-preference) { summary, button, a { transition: background-color .12s; } }
 @media print { body { max-width: none; background: none; font-size: 11px; } nav, form, .skip, .ranges, footer, .chart details { display: none; } .card, .chart, .problems > li { break-inside: avoid; } details.issuer::details-content { content-visibility: visible; } }

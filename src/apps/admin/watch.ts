@@ -3,7 +3,7 @@
  * and how the figures went. What it knows is in memory and begins with the process.
  */
 import type { MetricSet } from '../../core/metric.ts';
-import type { EpochMs } from '../../core/time.ts';
+import { SECOND, type EpochMs } from '../../core/time.ts';
 import type { ArchiveView } from '../../flows/archive/archive-upkeep.ts';
 import type { FollowedJournal } from '../../flows/followed-journal.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
@@ -12,6 +12,7 @@ import type { Timer } from '../../ports/clock.ts';
 import { Figures } from './figures.ts';
 import { History, STEP_MS } from './history.ts';
 import { Recent } from './recent.ts';
+import { ageLimitMs } from './status-issuer.ts';
 import { statusOf, type ServiceStatus, type Status } from './status.ts';
 
 export interface WatchParts {
@@ -34,7 +35,7 @@ export class StatusWatch {
   constructor(parts: WatchParts) {
     this.#parts = parts;
     this.history = new History(
-      parts.sources.issuers.map(({ id }) => id),
+      new Map(parts.sources.issuers.map((issuer) => [issuer.id, ageLimitMs(issuer) / SECOND])),
       parts.sources.clock.now(),
     );
   }
@@ -45,7 +46,7 @@ export class StatusWatch {
   }
 
   start(): void {
-    void this.#look();
+    void this.#look(true);
   }
 
   stop(): void {
@@ -59,14 +60,15 @@ export class StatusWatch {
     return this.#statusOf(Figures.of(metrics), sources.clock.now());
   }
 
-  async #look(): Promise<void> {
+  async #look(first = false): Promise<void> {
     const { sources, metrics, counted, log } = this.#parts;
     try {
       await counted();
       if (this.#stopped) return;
       const figures = Figures.of(metrics);
       this.history.add(sources.clock.now(), figures);
-      this.#statusOf(figures, sources.clock.now());
+      // At the very start nothing is signed yet, and no problem.
+      if (!first) this.#statusOf(figures, sources.clock.now());
     } catch (error) {
       log.error({ err: error }, 'the status could not be looked at');
     }

@@ -168,7 +168,7 @@ function instant(text: string | undefined, flag: string): EpochMs | undefined {
  * As ledger or service remember it. Undefined over a shared store while this process is not running: its ledger keeps count of what
  * changed certificates, not of every record.
  */
-async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
+export async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
   let api: Api;
   try {
     api = await openApi(loaded, makeLog('error'));

@@ -5,6 +5,7 @@ import { RevocationReport, totals, type ClauseTotal, type RevocationLine } from 
 import { formatDuration, parseRfc3339, rfc3339, SECOND } from '../../core/time.ts';
 import { loadConfig } from '../config.ts';
 import { auditDir } from '../core.ts';
+import { complianceCommand } from './compliance.ts';
 import { loadOptions, print, table } from './context.ts';
 
 interface Options {
@@ -16,7 +17,10 @@ interface Options {
 }
 
 export function reportCommands(program: Command): void {
-  const report = program.command('report').description('evidence from the audit log');
+  const report = program
+    .command('report')
+    .description('every duty of the CA with its verdict, figures and worst case; exit 1 when one is not met');
+  complianceCommand(report);
   report
     .command('revocations')
     .description('aware, recorded, seen by OCSP and on the CRL, against the limits; exit 1 when one is broken')

@@ -6,6 +6,7 @@ import type { PublicUrl } from '../../core/route.ts';
 import { COMPLETE, type CrlScope } from '../../core/certificate.ts';
 import { shardUrl } from '../../core/crl/shards.ts';
 import type { PublicAddress } from '../../flows/monitor/fetch-public.ts';
+import type { ProbeBook } from '../../flows/monitor/probe-book.ts';
 import { probeUrl } from '../../flows/monitor/probe.ts';
 import type { Reconciliations } from '../../flows/monitor/reconciliations.ts';
 import { RevocationClock, type WatchedIssuer } from '../../flows/monitor/revocation-clock.ts';
@@ -21,18 +22,23 @@ export interface MonitorRole {
   stop(): Promise<void>;
 }
 
-/** @param listener the public one of this process, where it has one. */
+/**
+ * @param listener the public one of this process, where it has one.
+ * @param book where what was asked for is noted.
+ */
 export function openMonitor(
   core: Core,
   reconciliations: Reconciliations,
   listener: Listen | undefined,
   metrics: MetricSet,
+  book: ProbeBook | undefined,
 ): MonitorRole {
   const { config, store, journal, recorder, clock, log } = core;
   const { through, reconcileEveryMs, reconcileShare } = config.monitor;
   const base = through === undefined ? listener && ownAddress(listener) : probeUrl(through);
   const watched = watchedIssuers(core, base);
-  const wire = timedWire(tcpWire, steadyClock, probeSeconds(metrics));
+  const timed = timedWire(tcpWire, steadyClock, probeSeconds(metrics));
+  const wire = book === undefined ? timed : book.wire(timed, steadyClock);
   const revocations = new RevocationClock({
     issuers: watched,
     feed: store,
@@ -52,6 +58,7 @@ export function openMonitor(
     log,
     metrics,
     share: reconcileShare,
+    noted: (...sample) => book?.sampled(...sample),
   });
   return {
     revocations,

@@ -30,6 +30,8 @@ export interface SampleWatchParts {
   readonly metrics: MetricSet;
   /** Of the process's time, for drawing. */
   readonly share: number;
+  /** Told of each sample: how many certificates, and how many of them were wrong twice. */
+  readonly noted?: (issuer: string, certificates: number, wrong: number) => void;
 }
 
 export class SampleWatch {
@@ -105,7 +107,9 @@ export class SampleWatch {
         log.error({ issuer: served.id, serial, findings }, 'what is served about a certificate is not right');
       }
     }
-    if (!this.#stopped) this.#last.set(served.id, { at: clock.now(), wrong });
+    if (this.#stopped) return;
+    this.#last.set(served.id, { at: clock.now(), wrong });
+    this.#parts.noted?.(served.id, certificates.length, wrong);
   }
 
   async #pause(ms: number): Promise<void> {

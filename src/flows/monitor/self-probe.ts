@@ -24,11 +24,15 @@ export class SelfProbe {
   readonly #wire: Wire;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #noted: (url: string, findings: number) => void;
   readonly #found = new Map<string, { readonly findings: number; readonly at: EpochMs }>();
   #timer: Timer | undefined;
   #stopped = false;
 
-  /** @param issuers whose CRLs may be looked at. */
+  /**
+   * @param issuers whose CRLs may be looked at.
+   * @param noted told of each look.
+   */
   constructor(
     urls: readonly string[],
     everyMs: number,
@@ -37,8 +41,10 @@ export class SelfProbe {
     log: Log,
     metrics: MetricSet,
     issuers: readonly Issuer[] = [],
+    noted: (url: string, findings: number) => void = () => undefined,
   ) {
     this.#issuers = issuers;
+    this.#noted = noted;
     this.#urls = urls;
     this.#everyMs = everyMs;
     this.#wire = wire;
@@ -94,6 +100,7 @@ export class SelfProbe {
       else this.#log.warn({ url, rule }, line);
     }
     this.#found.set(url, { findings: findings.length, at: this.#clock.now() });
+    this.#noted(url, findings.length);
     return findings.length;
   }
 }
