@@ -15,13 +15,13 @@ export interface Guide {
   readonly redisPassword: string;
   readonly token: DemoToken | undefined;
   readonly nginxPort: number;
-  /** Undefined where no Prometheus is installed. */
-  readonly prometheusPort: number | undefined;
+  /** Page of the alerts; undefined where no Prometheus is installed. */
+  readonly alertsPage: string | undefined;
 }
 
 const here = (path: string): string => relative(process.cwd(), path) || path;
 
-export function guide({ fleet, data, redis, redisPassword, token, nginxPort, prometheusPort }: Guide): string {
+export function guide({ fleet, data, redis, redisPassword, token, nginxPort, alertsPage }: Guide): string {
   const [intake] = fleet.intakes as [Member];
   const [signer] = fleet.signers as [Member];
   const ca = here(fleet.demoFile('ca.pem'));
@@ -61,10 +61,10 @@ Status pages; each wants a link of its own (here signer-1's), good for one sign-
 ${admin.join('\n')}
 
 ${
-  prometheusPort === undefined
+  alertsPage === undefined
     ? 'Prometheus is not installed here; with it (apt-get install prometheus; systemctl disable --now prometheus) the same command starts one with the rules of deploy/prometheus.'
     : `Prometheus, with the rules of deploy/prometheus:
-  http://127.0.0.1:${prometheusPort}/alerts`
+  ${alertsPage}`
 }
 
 Make it fail (what is seen, and how it heals: deploy/README.md):
@@ -79,7 +79,7 @@ ${activations.join('\n')}
       ? ''
       : `
   mv ${here(token.files)} ${here(token.files)}.away; sleep 360; mv ${here(token.files)}.away ${here(token.files)}   # the HSM is away
-    After 4 minutes TokenUnusable and KeyUnusable fire; every certificate is still answered. What to do: deploy/guide/runbook.md`
+    Within 4 minutes TokenUnusable and KeyUnusable fire; every certificate is still answered. What to do: deploy/guide/runbook.md`
   }
 
 Ctrl-C ends everything; the same command finds it again.
