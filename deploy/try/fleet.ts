@@ -100,7 +100,17 @@ async function run(data: string, basePort: number, withToken: boolean): Promise<
   await prometheus?.start();
   nginxFiles(fleet, basePort + 38);
   const redisPassword = passwordFile(data, 'operator');
-  say(guide({ fleet, data, redis, redisPassword, token, nginxPort: basePort + 38, prometheusPort: prometheus?.port }));
+  say(
+    guide({
+      fleet,
+      data,
+      redis,
+      redisPassword,
+      token,
+      nginxPort: basePort + 38,
+      alertsPage: await prometheus?.alertsPage(),
+    }),
+  );
   await watch(fleet, redis, token !== undefined, () => stopping);
 }
 

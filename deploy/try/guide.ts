@@ -15,13 +15,13 @@ export interface Guide {
   readonly redisPassword: string;
   readonly token: DemoToken | undefined;
   readonly nginxPort: number;
-  /** Undefined where no Prometheus is installed. */
-  readonly prometheusPort: number | undefined;
+  /** Page of the alerts; undefined where no Prometheus is installed. */
+  readonly alertsPage: string | undefined;
 }
 
 const here = (path: string): string => relative(process.cwd(), path) || path;
 
-export function guide({ fleet, data, redis, redisPassword, token, nginxPort, prometheusPort }: Guide): string {
+export function guide({ fleet, data, redis, redisPassword, token, nginxPort, alertsPage }: Guide): string {
   const [intake] = fleet.intakes as [Member];
   const [signer] = fleet.signers as [Member];
   const ca = here(fleet.demoFile('ca.pem'));
@@ -49,18 +49,22 @@ ${ask((fleet.responders[1] as Member).ports.public, 'revoked')}
   # revoke the good one: the command returns when every responder says so
   ${cli(intake)} revoke --issuer demo --serial ${fleet.serialOf('samples/valid.pem')} --reason keyCompromise --wait
 
+  # is every promise kept, and what to do if not
+  ${cli(signer)} overview
+
   # keys, and who activated them
   ${cli(signer)} key list
   ${cli(signer)} audit verify
 
-Status pages:
+Status pages; each wants a link of its own (here signer-1's), good for one sign-in:
+  ${cli(signer)} sign-in
 ${admin.join('\n')}
 
 ${
-  prometheusPort === undefined
+  alertsPage === undefined
     ? 'Prometheus is not installed here; with it (apt-get install prometheus; systemctl disable --now prometheus) the same command starts one with the rules of deploy/prometheus.'
     : `Prometheus, with the rules of deploy/prometheus:
-  http://127.0.0.1:${prometheusPort}/alerts`
+  ${alertsPage}`
 }
 
 Make it fail (what is seen, and how it heals: deploy/README.md):
@@ -75,7 +79,7 @@ ${activations.join('\n')}
       ? ''
       : `
   mv ${here(token.files)} ${here(token.files)}.away; sleep 360; mv ${here(token.files)}.away ${here(token.files)}   # the HSM is away
-    After 4 minutes TokenUnusable and KeyUnusable fire; every certificate is still answered. What to do: deploy/guide/runbook.md`
+    Within 4 minutes TokenUnusable and KeyUnusable fire; every certificate is still answered. What to do: deploy/guide/runbook.md`
   }
 
 Ctrl-C ends everything; the same command finds it again.

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
 import { parse } from 'yaml';
+import { makeProgram } from '../../src/apps/program.ts';
 import { ALERTS } from '../../src/core/alerts.ts';
 import { missingPrometheus, SHIPPED } from '../support/prometheus.ts';
 import { namedIn } from '../support/promql.ts';
@@ -130,6 +132,25 @@ describe('the runbook', () => {
       for (const part of [/\*\*Breaks:\*\*/, /\*\*Look/, /\*\*(Do|Look, do):\*\*/, /\*\*Over:\*\*/, /\*\*Tell:\*\*/])
         assert.match(section, part, name);
     }
+  });
+
+  it('calls commands and options that exist', () => {
+    const called = [...text.matchAll(/`\$C ([^`]+)`/g)].map(([, words = '']) => words);
+    assert.ok(called.length > 50);
+    const wrong = called.filter((line) => {
+      let command: Command = makeProgram();
+      for (const word of line.split(' ')) {
+        if (word.startsWith('--')) {
+          if (word !== '--help' && !command.options.some(({ long }) => long === word)) return true;
+        } else if (command.commands.length > 0 && word !== '…') {
+          const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+          if (next === undefined) return true;
+          command = next;
+        }
+      }
+      return false;
+    });
+    assert.deepEqual(wrong, []);
   });
 
   it('links to sections and files that are there, and names metrics that exist', () => {

@@ -20,7 +20,7 @@ import type { Member } from '../support/member.ts';
 import { missingPrometheus, PrometheusServer, SHIPPED, type SeenAlert } from '../support/prometheus.ts';
 import { baseName, namedIn } from '../support/promql.ts';
 import { needsRedis, startRedis, type RedisServer } from '../support/redis.ts';
-import { freePorts, until } from '../support/service.ts';
+import { freePorts, Service, until } from '../support/service.ts';
 
 const HURRY = 20;
 const COUNTS = { intakes: 1, signers: 2, responders: 1, monitor: true } as const;
@@ -39,18 +39,6 @@ describe('a real Prometheus', { skip: missingPrometheus || needsRedis || missing
       const { code, stderr } = await signer.run('key', 'activate', '--token', TOKEN, ...own);
       assert.equal(code, 0, stderr);
     }
-  }
-  const names = (alerts: readonly SeenAlert[]): readonly string[] =>
-    [...new Set(alerts.map(({ labels }) => labels['alertname'] as string))].sort();
-  /** Every rule is evaluated five times more, on what is scraped from now on; the names of all that is pending or fires meanwhile. */
-  async function seenSoon(): Promise<readonly string[]> {
-    const seen = new Set<string>();
-    for (let i = 0; i < 5; i++) {
-      const from = Date.now();
-      await until('the next evaluation', async () => (await prometheus.evaluatedAt()) > from, 60_000, 200);
-      for (const name of names(await prometheus.alerts())) seen.add(name);
-    }
-    return [...seen].sort();
   }
   const allUp = async (): Promise<boolean> => {
     const health = await prometheus.health();
@@ -102,7 +90,7 @@ describe('a real Prometheus', { skip: missingPrometheus || needsRedis || missing
 
   it('finds every process, and can evaluate every rule', async () => {
     await until('all are up', allUp, 30_000, 200);
-    await seenSoon();
+    await seenSoon(prometheus);
     const rules = await prometheus.rules();
     assert.deepEqual(
       rules.filter(({ health }) => health !== 'ok'),
@@ -134,7 +122,7 @@ describe('a real Prometheus', { skip: missingPrometheus || needsRedis || missing
   });
 
   it('has nothing to tell while all is well', async () => {
-    assert.deepEqual(await seenSoon(), []);
+    assert.deepEqual(await seenSoon(prometheus), []);
   });
 
   it('tells of a restart nothing but the process that is away', async () => {
@@ -144,7 +132,7 @@ describe('a real Prometheus', { skip: missingPrometheus || needsRedis || missing
     const seen = new Set(names(await prometheus.alerts()));
     for (const member of restarted) await member.start();
     await until('all are up', allUp, 30_000, 200);
-    for (const name of await seenSoon()) seen.add(name);
+    for (const name of await seenSoon(prometheus)) seen.add(name);
     assert.deepEqual([...seen].filter((name) => name !== 'ProcessDown' && name !== 'ServiceDown'), []); // prettier-ignore
     await until('nothing is told any more', async () => (await prometheus.alerts()).length === 0, 30_000, 200);
   });
@@ -182,6 +170,54 @@ describe('a real Prometheus', { skip: missingPrometheus || needsRedis || missing
     assert.equal(says('valid'), 'good');
   });
 });
+
+describe('a real Prometheus beside a fresh demo', { skip: missingPrometheus }, () => {
+  let service: Service;
+  let prometheus: PrometheusServer;
+  before(async () => {
+    service = await Service.demo();
+    const [port] = (await freePorts(1)) as [number];
+    prometheus = new PrometheusServer({
+      directory: join(service.directory, 'prometheus'),
+      port,
+      targets: [{ instance: 'certstatus', role: 'all', admin: service.ports.admin }],
+      runbooks: 'https://example.com/guide/',
+      hurry: HURRY,
+    });
+    await prometheus.start();
+  });
+  after(async () => {
+    await prometheus?.stop();
+    await service?.remove();
+  });
+
+  const up = async (): Promise<boolean> => (await prometheus.health()).get('certstatus') === 'up';
+
+  it('has nothing to tell, neither of a CA that is idle nor after a restart', async () => {
+    await until('it is up', up, 30_000, 200);
+    assert.deepEqual(await seenSoon(prometheus), []);
+    await service.stop();
+    await until('it is missed', async () => !(await up()), 30_000, 200);
+    await service.start('--demo');
+    await until('it is up again', up, 30_000, 200);
+    await until('the outage is over', async () => (await prometheus.alerts()).length === 0, 30_000, 200);
+    assert.deepEqual(await seenSoon(prometheus), []);
+  });
+});
+
+const names = (alerts: readonly SeenAlert[]): readonly string[] =>
+  [...new Set(alerts.map(({ labels }) => labels['alertname'] as string))].sort();
+
+/** Every rule is evaluated five times more; the names of all that is pending or fires meanwhile. */
+async function seenSoon(prometheus: PrometheusServer): Promise<readonly string[]> {
+  const seen = new Set<string>();
+  for (let i = 0; i < 5; i++) {
+    const from = Date.now();
+    await until('the next evaluation', async () => (await prometheus.evaluatedAt()) > from, 60_000, 200);
+    for (const name of names(await prometheus.alerts())) seen.add(name);
+  }
+  return [...seen].sort();
+}
 
 /** What this fleet has not: several responder processes in one, public URLs that are probed, a second place of the archive, bad requests. */
 const ELSEWHERE: readonly string[] = [

@@ -123,6 +123,12 @@ export class PrometheusServer {
     );
   }
 
+  /** Where its page of alerts is: Debian ships the classic pages only. */
+  async alertsPage(): Promise<string> {
+    const { status } = await exchange({ port: this.port, path: '/alerts' });
+    return `http://127.0.0.1:${this.port}${status === 200 ? '' : '/classic'}/alerts`;
+  }
+
   async stop(): Promise<void> {
     if (this.running) this.#child?.kill('SIGTERM');
     await this.#exited;
