@@ -14,17 +14,19 @@ const program = makeProgram();
 /** Why these words are no command line; undefined when they are one. `…`, capitals and `<…>` stand for something. */
 function wrongWith(words: readonly string[]): string | undefined {
   let command: Command = program;
-  const options = new Set(program.options.flatMap(({ long }) => long ?? []));
-  for (const word of words.slice(1)) {
+  const options = new Map(program.options.map((option) => [option.long, option]));
+  for (let i = 1; i < words.length; i++) {
+    const word = words[i] as string;
     if (word.startsWith('--')) {
-      const option = (word.split('=')[0] as string).replace(/[.,;:)]+$/, '');
-      for (const { long } of command.options) if (long !== undefined && long !== null) options.add(long);
-      if (!options.has(option) && option !== '--help') return `there is no option ${option} of ${command.name()}`;
+      const name = (word.split('=')[0] as string).replace(/[.,;:)]+$/, '');
+      for (const option of command.options) options.set(option.long, option);
+      const option = options.get(name);
+      if (option === undefined && name !== '--help') return `there is no option ${name} of ${command.name()}`;
+      if (option?.required === true && !word.includes('=')) i += 1;
       continue;
     }
     if (command.commands.length === 0 || !/^[a-z|-]+$/.test(word)) continue;
-    const names = word.split('|');
-    const found = names.map((name) => command.commands.find((one) => one.name() === name));
+    const found = word.split('|').map((name) => command.commands.find((one) => one.name() === name));
     if (found.some((one) => one === undefined)) return `there is no command ${word} of ${command.name()}`;
     command = found[0] as Command;
   }

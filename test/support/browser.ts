@@ -10,7 +10,10 @@ export const noBrowser: string | false = existsSync(EXECUTABLE) ? false : 'chrom
 
 export function openBrowser(): Promise<Browser> {
   // Without a sandbox of its own: tests run as root in a container, and it sees nothing but pages of ours.
-  return chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+  return chromium.launch({
+    executablePath: EXECUTABLE,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+  });
 }
 
 /** How the page is looked at. */

@@ -61,7 +61,9 @@ ${presets
   .map((preset) => `| \`${preset.id}\` | ${leftToOperator(preset).map(code).join(', ')} |`)
   .join('\n')}
 
-\`\`\`
+<!-- run by: test/e2e/presets.test.ts -->
+
+\`\`\`sh
 certstatus issuer add root --preset secom-tls-rsa-root-ca-2024 --ca root.cer --responder-cert ocsp.pem --responder-key ocsp.key \\
     --ocsp-validity 4d --ocsp-refresh-after 1d --crl-period 30d --crl-validity 90d \\
     --ocsp-path ocsp.example/ --crl-path repository.example/root.crl --ca-path repository.example/root.cer
