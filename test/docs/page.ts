@@ -5,7 +5,8 @@
  * comment right before a block says what cannot be seen in it:
  *
  *     <!-- scene: NAME -->            from here on: what is there beforehand (scenes.ts); what ran before is ended
- *     <!-- until URL -->              the block does not end by itself: it goes on once URL answers
+ *     <!-- until URL -->              the block does not end by itself: it goes on once URL answers,
+ *     <!-- until WORDS -->            or once it has printed these words
  *     <!-- exits N -->                the last command of the block ends with N
  *     <!-- run by: FILE -->           it needs what no scene has (persons, a second machine); FILE is the test that does it
  */

@@ -65,7 +65,8 @@ eval "exec \${command#npm run --silent build && } \\"\\$@\\""`,
 function script(page: string, stage: string, { blocks }: Scene, before: string): string {
   const parts = blocks.map(({ line, commands, until, exits }) => {
     const says = `echo "@@ ${page}:${line}"`;
-    if (until !== undefined) return `${says}\n{ ${commands}\n} &\nuntil_answers '${until}'`;
+    if (until?.startsWith('http') === true) return `${says}\n{ ${commands}\n} &\nuntil_answers '${until}'`;
+    if (until !== undefined) return `${says}\n{ ${commands}\n} >said.log 2>&1 &\nuntil_said '${until}' said.log`;
     if (exits !== 0)
       return `${says}\nset +e\n${commands}\nended=$?\nset -e\n[ $ended -eq ${exits} ] || { echo "exit $ended, not ${exits}"; exit 1; }`;
     return `${says}\n${commands}`;
@@ -78,6 +79,10 @@ cd "${join(stage, 'certstatus')}"
 until_answers() {
   for _ in $(seq 600); do curl -sfk -o /dev/null "$1" && return; sleep 0.1; done
   echo "$1 does not answer"; return 1
+}
+until_said() {
+  for _ in $(seq 1200); do grep -qF "$1" "$2" && return; sleep 0.1; done
+  echo "$1 was not said"; cat "$2"; return 1
 }
 end() { ended=$?; trap - EXIT; jobs -p | xargs -r kill 2>/dev/null || true; wait; exit $ended; }
 trap end EXIT

@@ -12,7 +12,7 @@ export interface Prepared {
 
 /** What `npm start` leaves. */
 const DEMO = `npm start >start.log 2>&1 &
-until_answers http://127.0.0.1:9090/readyz`;
+until_said Ctrl-C start.log`;
 
 /** The files of `openssl ca`: a good certificate, a revoked one, a responder certificate. */
 function ownCa(clone: string): void {

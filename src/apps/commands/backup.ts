@@ -184,9 +184,9 @@ ${at}, certstatus ${version}. A backup was ${took.backup === undefined ? 'taken 
 | store | ${store === undefined ? 'shared' : `${store.entries.toLocaleString('en-US')} entries, as of record ${store.appliedSeq}`} |
 | manifest | SHA-256 ${manifest.sha256} |
 
-| issuer | certificates | asked for | right | CRL | lasts without keys until |
-|---|---|---|---|---|---|
-${issuers.map(({ id, certificates, asked, right, crl, lasts }) => `| ${id} | ${certificates.toLocaleString('en-US')} | ${asked} | ${right} | ${crl ?? '–'} | ${lasts ?? '–'} |`).join('\n')}
+| issuer | certificates | asked for | right | too new | CRL | lasts without keys until |
+|---|---|---|---|---|---|---|
+${issuers.map(({ id, certificates, asked, right, pending, crl, lasts }) => `| ${id} | ${certificates.toLocaleString('en-US')} | ${asked} | ${right} | ${pending} | ${crl ?? '–'} | ${lasts ?? '–'} |`).join('\n')}
 
 ${issuers.map(({ id, fingerprints }) => `CA ${id}: ${fingerprints.join(', ')}`).join('\n')}
 
