@@ -12,7 +12,6 @@ import type { Log } from '../flows/log.ts';
 import { Recorder } from '../flows/record.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { MeasuredJournal } from '../ports/journal.ts';
 import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config, Loaded, Role } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
