@@ -1,6 +1,7 @@
 /** The page deploy/guide/metrics.md, from the help texts that the service registers, the table beside this file, and the alerting rules. */
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import type { Metric } from '../../src/core/metric.ts';
 import { ArchiveKeeper } from '../../src/flows/archive/archive-upkeep.ts';
 import { registerForecastGauges } from '../../src/flows/crl/crl-forecast.ts';
 import { registerUrlGauges } from '../../src/flows/crl/crl-urls.ts';

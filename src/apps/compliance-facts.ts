@@ -14,7 +14,7 @@ import { algorithmFor } from '../core/signature-algorithm.ts';
 import type { EpochMs } from '../core/time.ts';
 import type { Config } from './config.ts';
 import type { IssuerSetup } from './issuer-files.ts';
-import { archiveOf } from './open-store.ts';
+import { archiveOf } from './data-directory.ts';
 
 export function issuerFacts(config: Config, setup: IssuerSetup): IssuerFacts {
   const { id, issuer, profile, responders, crlKeys, ocspSignedBy, crls, urls } = setup;

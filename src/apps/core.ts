@@ -2,7 +2,6 @@
  * The part that every process has: issuers, store, and, where events are taken or anything is signed, its own journal. `serve`
  * puts the roles on top of it; a command that finds no service running uses it alone.
  */
-import { join } from 'node:path';
 import { FileJournal } from '../adapters/journal/file-journal.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import type { PublicUrl } from '../core/route.ts';
@@ -14,6 +13,7 @@ import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config, Loaded, Role } from './config.ts';
+import { auditDir } from './data-directory.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
 import { servedIssuer } from './served-issuer.ts';
@@ -95,8 +95,4 @@ export async function openCore({ config, issuers: setups }: Loaded, log: Log): P
     await closeStore();
     throw error;
   }
-}
-
-export function auditDir(config: Config): string {
-  return join(config.dataDir, 'audit');
 }

@@ -1,7 +1,6 @@
 /** The store that the configuration names, and what counts its answers. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileKeptArchive } from '../adapters/crl-archive/kept-archive.ts';
 import { lockDirectory } from '../adapters/embedded/directory-lock.ts';
 import { EmbeddedStore } from '../adapters/embedded/store.ts';
 import { openRedis, whenReady } from '../adapters/redis/connection.ts';
@@ -15,6 +14,7 @@ import type { Log } from '../flows/log.ts';
 import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
+import { archiveOf } from './data-directory.ts';
 import type { RedisConfig } from './store-config.ts';
 
 export interface OpenedStore {
@@ -129,10 +129,6 @@ async function openShared(
 
 async function inReverse(steps: readonly (() => Promise<unknown> | void)[]): Promise<void> {
   for (const step of [...steps].reverse()) await step();
-}
-
-export function archiveOf(dataDir: string): FileKeptArchive {
-  return new FileKeptArchive(join(dataDir, 'crl'));
 }
 
 /** One trailing newline is the editor's. */

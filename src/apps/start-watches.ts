@@ -6,7 +6,8 @@ import { systemHost } from '../adapters/system/host.ts';
 import type { MetricSet } from '../core/metric.ts';
 import { HostGauges } from '../flows/host-gauges.ts';
 import { ClockWatch } from '../flows/monitor/clock-watch.ts';
-import { auditDir, type Core } from './core.ts';
+import type { Core } from './core.ts';
+import { auditDir } from './data-directory.ts';
 import { VERSION } from './version.ts';
 
 export function openClockWatch({ config, health, journal, clock, log }: Core, set: MetricSet): ClockWatch {

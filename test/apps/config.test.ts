@@ -318,7 +318,9 @@ describe('deploy/certstatus.example.yaml', () => {
     const named = (key: string): boolean => new RegExp(`\\b${key.split('.').at(-1)}:`).test(`${apart}${text}`);
     const missing = all.filter(
       (key) =>
-        !(/^(store|tokens|archive\.copies|intake\.clientCrl|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)) &&
+        !(
+          /^(store|tokens|archive\.copies|intake\.clientCrl|listen\.admin\.(tls|metricsToken))/.test(key) && named(key)
+        ) &&
         key
           .split('.')
           .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], example) ===

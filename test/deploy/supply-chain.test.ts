@@ -82,7 +82,9 @@ describe('the packages', () => {
   it('that are asked for each have a reason in the documentation', () => {
     const pages = [
       'README.md',
-      ...readdirSync(join(ROOT, 'deploy', 'guide')).map((page) => join('deploy/guide', page)),
+      ...readdirSync(join(ROOT, 'deploy', 'guide'))
+        .filter((page) => page.endsWith('.md'))
+        .map((page) => join('deploy/guide', page)),
     ];
     const text = pages.map((page) => readFileSync(join(ROOT, page), 'utf8')).join('\n');
     const [, table = ''] = /^\| dependency \| why \|\n\|[-|]+\|\n((?:\|.*\n)+)/m.exec(text) ?? [];

@@ -8,7 +8,8 @@ import { recordsAbout, revocationCaseIn, type RevocationCaseView } from '../../c
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
-import { auditDir, type Core } from '../core.ts';
+import type { Core } from '../core.ts';
+import { auditDir } from '../data-directory.ts';
 import { field, type Access, type Asker } from './access.ts';
 import type { Acting } from './acting.ts';
 import { hidden, send } from './actions.ts';

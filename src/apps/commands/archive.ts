@@ -13,12 +13,10 @@ import { Problem } from '../../core/problem.ts';
 import { formatDuration, rfc3339 } from '../../core/time.ts';
 import { restoreArchive, type RestoreReport } from '../../flows/archive/archive-restore.ts';
 import type { Journal } from '../../ports/journal.ts';
-import { openApi } from '../api.ts';
 import { openCopies } from '../archive-config.ts';
 import { loadConfig, type Loaded } from '../config.ts';
-import { auditDir, openCore } from '../core.ts';
+import { archiveOf, auditDir } from '../data-directory.ts';
 import { makeLog } from '../log.ts';
-import { archiveOf } from '../open-store.ts';
 import { loadOptions, print, progressOf, table } from './context.ts';
 
 const POLL_MS = 500;
@@ -183,7 +181,9 @@ interface Job<Report> {
 
 /** Begins it where the archive is in use, or here, and waits for its end. */
 async function done<Report>(command: Command, what: string, request: object): Promise<Report> {
-  const api = await openApi(loadConfig(loadOptions(command)), makeLog('error'), { archive: true });
+  const api = await (
+    await import('../api.ts')
+  ).openApi(loadConfig(loadOptions(command)), makeLog('error'), { archive: true });
   const progress = progressOf(command, what, 'CRLs');
   try {
     let job = (await api.call('POST', '/v1/archive/jobs', request)) as Job<Report>;
@@ -303,7 +303,7 @@ async function inPlace(
   const audit = auditDir(config);
   if (!existsSync(audit) || readdirSync(audit).length === 0) return run(archive);
   if (config.store.kind === 'embedded') {
-    const core = await openCore(loaded, makeLog('error'));
+    const core = await (await import('../core.ts')).openCore(loaded, makeLog('error'));
     try {
       return await journalled(await run(archive), core.journal);
     } finally {

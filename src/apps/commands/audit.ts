@@ -8,9 +8,9 @@ import type { JournalRecord } from '../../core/journal-record.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
 import { parseRfc3339, type EpochMs } from '../../core/time.ts';
-import { openApi, type Api } from '../api.ts';
-import { loadConfig } from '../config.ts';
-import { auditDir } from '../core.ts';
+import type { Api } from '../api.ts';
+import { loadConfig, type Loaded } from '../config.ts';
+import { auditDir } from '../data-directory.ts';
 import { makeLog } from '../log.ts';
 import { draftFile } from '../durable-files.ts';
 import { loadOptions, print, progressOf } from './context.ts';
@@ -168,10 +168,10 @@ function instant(text: string | undefined, flag: string): EpochMs | undefined {
  * As ledger or service remember it. Undefined over a shared store while this process is not running: its ledger keeps count of what
  * changed certificates, not of every record.
  */
-export async function lastRecord(loaded: Parameters<typeof openApi>[0]): Promise<{ seq: number; hash: string } | undefined> {
+export async function lastRecord(loaded: Loaded): Promise<{ seq: number; hash: string } | undefined> {
   let api: Api;
   try {
-    api = await openApi(loaded, makeLog('error'));
+    api = await (await import('../api.ts')).openApi(loaded, makeLog('error'));
   } catch (error) {
     if (loaded.config.store.kind === 'embedded' || !(error instanceof Problem)) throw error;
     return undefined;

@@ -2,8 +2,8 @@
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { Problem } from '../../core/problem.ts';
-import { openApi, type Api } from '../api.ts';
-import { drillRestore, type DrillReport } from '../backup/drill.ts';
+import type { Api } from '../api.ts';
+import type { DrillReport } from '../backup/drill.ts';
 import { checkBackup, restoreBackup, takeBackup, type Taken } from '../backup/take.ts';
 import { loadConfig, type Loaded } from '../config.ts';
 import { writeFileDurably } from '../durable-files.ts';
@@ -111,6 +111,7 @@ async function drill(
     );
   await withStore(loaded, async (api) => {
     const progress = progressOf(command, 'backup drill', 'octets');
+    const { drillRestore } = await import('../backup/drill.ts');
     const report = await drillRestore(loaded, api, from, certificates, makeLog('error'), progress).finally(() =>
       progress.end(),
     );
@@ -133,7 +134,7 @@ async function drill(
 /** Of a store that is this process's own; over a shared one there is nothing to ask for. */
 async function withStore(loaded: Loaded, run: (api: Api | undefined) => Promise<void>): Promise<void> {
   if (loaded.config.store.kind !== 'embedded') return run(undefined);
-  const api = await openApi(loaded, makeLog('error'));
+  const api = await (await import('../api.ts')).openApi(loaded, makeLog('error'));
   try {
     await run(api);
   } finally {

@@ -4,7 +4,7 @@ import { checkConfig, findingOf } from '../config.ts';
 import { checkCrlPeriod } from '../crl-facts.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import { checkKeys } from '../issuer-keys.ts';
-import { archiveOf } from '../open-store.ts';
+import { archiveOf } from '../data-directory.ts';
 import { checkCrlUrls } from '../settle-crls.ts';
 import { loadOptions, print } from './context.ts';
 import { findingsText } from './lint.ts';

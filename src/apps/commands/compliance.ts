@@ -13,7 +13,7 @@ import { parseRfc3339, type EpochMs } from '../../core/time.ts';
 import { collectEvidence, type Collected } from '../../flows/compliance/collect-evidence.ts';
 import { archiveFacts, issuerFacts } from '../compliance-facts.ts';
 import { loadConfig, type Loaded } from '../config.ts';
-import { auditDir } from '../core.ts';
+import { auditDir } from '../data-directory.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import { startProgress } from '../progress.ts';
 import { VERSION } from '../version.ts';

@@ -1,6 +1,6 @@
 /** What every command gets from the global options: configuration, log, the API, and a way to print. */
 import type { Command } from 'commander';
-import { openApi, type Api } from '../api.ts';
+import type { Api } from '../api.ts';
 import { loadConfig, type Loaded, type LoadOptions } from '../config.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import { makeLog } from '../log.ts';
@@ -31,7 +31,7 @@ export function loadOptions(command: Command): LoadOptions {
 /** Runs with the API of the service, or of the data directory when no service runs. */
 export async function withApi<T>(command: Command, run: (api: Api, loaded: Loaded) => Promise<T>): Promise<T> {
   const loaded = loadConfig(loadOptions(command));
-  const api = await openApi(loaded, makeLog('error'));
+  const api = await (await import('../api.ts')).openApi(loaded, makeLog('error'));
   try {
     return await run(api, loaded);
   } catch (error) {

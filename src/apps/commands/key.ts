@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { Problem } from '../../core/problem.ts';
 import { fileProblem } from '../errors.ts';
-import { openServiceApi, type Api } from '../api.ts';
+import type { Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
 import { blocklistCommand } from './compromised-key.ts';
 import { addKeyLife } from './key-life.ts';
@@ -170,7 +170,9 @@ function noPin(command: Command): Command {
 
 async function withService(command: Command, { cert, key }: Own, run: (api: Api) => Promise<void>): Promise<void> {
   if ((cert === undefined) !== (key === undefined)) command.error('error: --cert and --key go together');
-  const api = await openServiceApi(loadConfig(loadOptions(command)), { certificate: cert, key });
+  const api = await (
+    await import('../api.ts')
+  ).openServiceApi(loadConfig(loadOptions(command)), { certificate: cert, key });
   try {
     await run(api);
   } finally {

@@ -4,7 +4,7 @@ import { readJournal } from '../../adapters/journal/file-journal.ts';
 import { RevocationReport, totals, type ClauseTotal, type RevocationLine } from '../../core/revocation-report.ts';
 import { formatDuration, parseRfc3339, rfc3339, SECOND } from '../../core/time.ts';
 import { loadConfig } from '../config.ts';
-import { auditDir } from '../core.ts';
+import { auditDir } from '../data-directory.ts';
 import { complianceCommand } from './compliance.ts';
 import { loadOptions, print, table } from './context.ts';
 

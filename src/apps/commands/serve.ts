@@ -1,11 +1,9 @@
 /** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { serviceManager } from '../../adapters/system/service-manager.ts';
-import { createDemoIfNew, announceDemo } from '../demo-start.ts';
 import { loadConfig, ROLES, type Role } from '../config.ts';
 import { makeLog } from '../log.ts';
 import { refuseInspector, waysOutOfMemory } from '../private-process.ts';
-import { startService } from '../serve.ts';
 import { loadOptions } from './context.ts';
 
 /** Node's releases that are past their end of life, and when that was. */
@@ -22,6 +20,7 @@ export function serveCommand(program: Command): void {
     .action(async (options: { demo?: boolean; roles?: readonly Role[] }, command: Command) => {
       const usual = loadOptions(command);
       const asked = { ...usual, overrides: { ...usual.overrides, roles: options.roles } };
+      const { announceDemo, createDemoIfNew } = await import('../demo-start.ts');
       if (options.demo) await createDemoIfNew(asked);
       refuseInspector();
       const loaded = loadConfig(asked);
@@ -39,6 +38,8 @@ export function serveCommand(program: Command): void {
       const manager = serviceManager(process.env, process.pid, (reason) =>
         log.warn({ reason }, 'systemd is not told that this process serves'),
       );
+      // Loaded here: every other command starts without it.
+      const { startService } = await import('../serve.ts');
       const service = await startService(loaded, log);
       // Before anybody is told that it serves: a signal from here on is a clean stop.
       const stopped = new Promise<void>((resolve) => {

@@ -72,4 +72,12 @@ export const RUN_LESSONS: Lessons = {
     ],
     prints: 'the script',
   },
+  size: {
+    about:
+      'Says what a CA of a given size needs: signatures a second, HSM sessions, memory of Redis, disks, processes of responders. It computes from measured figures, opens nothing and asks nobody.',
+    when: 'Use it before you buy, and before a CA grows.',
+    examples: [{ run: 'certstatus size --certificates 5e7 --answers 20000' }],
+    prints: 'one line per need; what was measured and what is extrapolated stands in the guide',
+    more: 'deploy/guide/sizing.md',
+  },
 };

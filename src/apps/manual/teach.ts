@@ -25,7 +25,7 @@ export const LESSONS: Lessons = {
 
 /** In the order in which `certstatus --help` shows them. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  'Set up and run:': ['serve', 'init', 'issuer', 'check-config', 'completion'],
+  'Set up and run:': ['serve', 'init', 'issuer', 'check-config', 'size', 'completion'],
   'Tell it what the CA does:': ['issue', 'revoke', 'wait', 'import', 'revoke-many', 'mass', 'drill', 'compromised-key'],
   'CRLs:': ['crl', 'archive'],
   'Backups:': ['backup'],
