@@ -193,6 +193,8 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
     mass,
     tls: undefined,
   });
+  // Timers of the clock keep no process alive, and work that rests waits for nothing else: a command must not end before its answer.
+  const alive = setInterval(() => undefined, TIMEOUT_MS);
   return {
     where: loaded.config.dataDir,
     async call(method, path, body) {
@@ -212,6 +214,7 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
       return { accepted, unchanged, rejected: rejected.map(({ line, problem }) => ({ line, problem: problem.line })) };
     },
     async close() {
+      clearInterval(alive);
       await app.close();
       await archive?.stop();
       await mass?.stop();

@@ -181,7 +181,10 @@ export interface CrlShelf {
   scopes(issuer: IssuerTag): Promise<readonly CrlScope[]>;
   /** The DER of a published CRL. @throws Problem `corrupt` when the archive does not hold what was published. */
   body(record: CrlRecord): Promise<Buffer>;
-  /** The same in pieces, for whoever signs. @throws Problem `corrupt`; `config` in a process without an archive. */
+  /**
+   * The same, read in pieces; over a shared store it is in memory as a whole in a process without an archive, which has only the
+   * current CRL of a scope and, for some seconds, the one before. @throws Problem `corrupt`
+   */
   openCrl(record: CrlRecord): Promise<CrlFile>;
   /** Begins the next CRL of the scope, for whoever signs. @throws Problem `config` in a process without an archive. */
   draftCrl(scope: CrlScope): Promise<CrlDraft>;

@@ -214,7 +214,23 @@ describe('CRLs of several scopes over Redis', { skip: needsRedis }, () => {
     assert.deepEqual(await admin.keys(PIECES), []);
     const responder = await open('responder');
     await assert.rejects(responder.draftCrl(ALL), { code: 'config', message: /no archive/ });
-    await assert.rejects(responder.openCrl(crlRecord(ALL, 1n, small)), { code: 'config' });
+  });
+
+  it('a process without an archive opens the current CRL, and reads on when that has been replaced', async () => {
+    await open('intake-1');
+    const signer = await open('signer-1', newArchive());
+    assert.equal(await publish(signer, shard('1'), 5n), true);
+    const monitor = await open('monitor-1');
+    const record = (await monitor.current(shard('1'))) as CrlRecord;
+    const file = await monitor.openCrl(record);
+    await admin.del(...(await admin.keys(PIECES)));
+    const der = derOf(shard('1'), 5n);
+    assert.equal(file.octets, der.length);
+    assert.ok((await file.read(MIB - 1, MIB + 2)).equals(der.subarray(MIB - 1, 2 * MIB + 1)));
+    await assert.rejects(file.read(der.length - 1, 2), { code: 'corrupt' });
+    assert.equal(await file.digest(), record.sha256);
+    await file.close();
+    await assert.rejects(monitor.openCrl(record), { code: 'corrupt', message: /no archive/ });
   });
 
   it('tells a revocation that stands behind a large CRL in the feed without waiting for that (P2)', async () => {

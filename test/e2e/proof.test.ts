@@ -118,8 +118,21 @@ describe('the proof that ledger, OCSP and CRL agree', () => {
     assert.deepEqual(serials(again.lines), serials(first.lines));
   });
 
-  it('reconciles the store alone when no service runs', async () => {
+  it('draws a sample when no service runs, and says of each that nobody answers', async () => {
     await service.stop();
+    const now = new Date();
+    const quarter = `${now.getUTCFullYear()}Q${Math.floor(now.getUTCMonth() / 3) + 1}`;
+    const sample = ['sample', '--issuer', 'demo', '--quarter', quarter, '--percent', '100'];
+    const { code, stdout, stderr } = await service.run(...sample);
+    assert.equal(code, 1, stdout + stderr);
+    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line)); // prettier-ignore
+    const [header, ...verdicts] = lines;
+    assert.ok(header.sampled >= 2);
+    assert.deepEqual(verdicts.pop(), { checked: header.sampled, wrong: header.sampled });
+    for (const { findings } of verdicts) assert.match(JSON.stringify(findings), /ECONNREFUSED/);
+  });
+
+  it('reconciles the store alone when no service runs', async () => {
     const report = await service.json('reconcile');
     assert.equal(report.differences, 0, JSON.stringify(report.listed));
     assert.ok(report.issuers[0].revoked >= 2);

@@ -216,6 +216,48 @@ describe('reconcile', () => {
     });
   }
 
+  for (const [how, mostHeld] of [
+    ['', undefined],
+    [', in several passes', 3],
+  ] as const) {
+    it(`needs no order of the ledger${how}`, async () => {
+      const { service, issued, revoked } = await settledService();
+      let passes = 0;
+      service.interfere.certificates = async function* (real, issuer) {
+        passes += 1;
+        const whole: Certificate[] = [];
+        for await (const page of real(issuer)) whole.push(...page);
+        // Neither ascending nor descending, and in more pages than one.
+        const mixed = whole.map((_, i) => whole[(i * 7) % whole.length] as Certificate);
+        for (let from = 0; from < mixed.length; from += 11) yield mixed.slice(from, from + 11);
+      };
+      const well = await reconciled(service, 100, mostHeld);
+      assert.deepEqual([well.listed, well.issuers[0]?.certificates, well.issuers[0]?.revoked], [[], 60, 10]);
+      assert.ok(mostHeld === undefined ? passes === 1 : passes >= 4, `${passes} passes`);
+      // The CRL lacks one, has one that the ledger has not, and says another date of a third.
+      const [missing, foreign, other] = [issued[40], revoked[2], revoked[7]];
+      const { certificates } = service.interfere;
+      const changed = (one: Certificate): Certificate | undefined => {
+        if (one.serial === missing) return { ...one, revocation: { revokedAt: START, reason: undefined } };
+        if (one.serial === other)
+          return { ...one, revocation: { ...(one.revocation as Revocation), revokedAt: START } };
+        return one.serial === foreign ? undefined : one;
+      };
+      service.interfere.certificates = async function* (real, issuer) {
+        for await (const page of certificates?.(real, issuer) ?? []) yield page.flatMap((one) => changed(one) ?? []);
+      };
+      service.interfere.find = async (real, issuer, asked) =>
+        (await real(issuer, asked)).map((one) => one && changed(one));
+      const { listed } = await reconciled(service, 100, mostHeld);
+      service.interfere = {};
+      assert.deepEqual(
+        listed.filter(({ channel }) => channel === 'crl').map(({ serial, rule }) => `${serial} ${rule}`).sort(),
+        [`${missing} C-18, B-14`, `${foreign} SR-2.2-a`, `${other} T-59`].sort(),
+      ); // prettier-ignore
+      assert.deepEqual(listed.filter(({ channel }) => channel === 'archive'), [], 'each CRL is judged once'); // prettier-ignore
+    });
+  }
+
   it('names answers and CRLs that have run out, each certificate once', async () => {
     const { service } = await settledService();
     await service.signer.stop();

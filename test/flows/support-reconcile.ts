@@ -3,8 +3,15 @@ import { reconcile } from '../../src/flows/monitor/reconcile.ts';
 import type { ReconcileReport } from '../../src/core/reconcile/report.ts';
 import type { TestService } from './support-service.ts';
 
-export function reconciled(service: TestService, limit = 100): Promise<ReconcileReport> {
+/** @param mostHeld revoked certificates that are in memory at a time. */
+export function reconciled(service: TestService, limit = 100, mostHeld?: number): Promise<ReconcileReport> {
   const { store, journal, clock, issuers } = service;
-  const options = { issuers: issuers.map(({ served }) => served), limit, share: 1, actor: 'test' };
+  const options = {
+    issuers: issuers.map(({ served }) => served),
+    limit,
+    share: 1,
+    actor: 'test',
+    ...(mostHeld && { mostHeld }),
+  };
   return reconcile({ store, journal, clock }, options);
 }

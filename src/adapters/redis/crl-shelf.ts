@@ -8,6 +8,7 @@
  *   made current, no reply       → it is current; sent again, it finds itself
  * Redis forgets → the newest archived CRL becomes current again (restore), and its number counts as reserved.
  */
+import { createHash } from 'node:crypto';
 import { completeCrl, type CrlRecord, type CrlScope } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
@@ -87,15 +88,15 @@ export class IssuerCrls {
     });
   }
 
-  /** @throws Problem `corrupt`; `config` in a process without an archive */
+  /** From the archive; without one a copy in memory, because Redis soon lets go of a CRL that is replaced. @throws Problem `corrupt` */
   async open(record: CrlRecord): Promise<CrlFile> {
-    const archive = this.#mustArchive();
+    if (this.#archive === undefined) return fileOf(await this.body(record));
     try {
-      return await archive.open(record);
+      return await this.#archive.open(record);
     } catch (error) {
       // Published by another process, and not followed yet.
       if ((await this.#fetch(record)) === undefined) throw error;
-      return archive.open(record);
+      return this.#archive.open(record);
     }
   }
 
@@ -290,4 +291,17 @@ export class IssuerCrls {
     });
     return done;
   }
+}
+
+/** Octets in memory that nobody changes. */
+function fileOf(der: Buffer): CrlFile {
+  return {
+    octets: der.length,
+    read: (at, length) =>
+      at + length <= der.length
+        ? Promise.resolve(der.subarray(at, at + length))
+        : Promise.reject(new Problem('corrupt', `ends at ${der.length}`, { field: 'CertificateList' })),
+    digest: () => Promise.resolve(createHash('sha256').update(der).digest('hex')),
+    close: () => Promise.resolve(),
+  };
 }

@@ -1,7 +1,6 @@
 /** What the current CRL of a scope says of one certificate: read from the CRL itself, as a client would, not from the ledger. */
 import type { CrlRecord } from '../../core/certificate.ts';
-import { readCrl, type CrlEntryView } from '../../core/crl/crl-reader.ts';
-import { Problem } from '../../core/problem.ts';
+import type { CrlEntryView } from '../../core/crl/crl-reader.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { CrlShelf } from '../../ports/store.ts';
@@ -20,25 +19,13 @@ const ENTRIES_PER_STEP = 2000;
 export async function findEntry(
   record: CrlRecord,
   serial: Serial,
-  store: Pick<CrlShelf, 'body' | 'openCrl'>,
+  store: Pick<CrlShelf, 'openCrl'>,
   clock: Clock,
 ): Promise<ListedEntry | undefined> {
-  const file = await store.openCrl(record).catch((error: unknown) => {
-    // A process without an archive has it whole.
-    if (error instanceof Problem && error.code === 'config') return undefined;
-    throw error;
-  });
+  const file = await store.openCrl(record);
   const pace = new Pace(clock, 1);
-  if (file === undefined) {
-    let entries = 0;
-    for (const entry of readCrl(await store.body(record)).entries()) {
-      if (entry.serial === serial) return pick(entry);
-      if (++entries % ENTRIES_PER_STEP === 0) await pace.breathe();
-    }
-    return undefined;
-  }
   try {
-    const listed = await ListedEntries.open(file, false);
+    const listed = await ListedEntries.open(file);
     while (listed.head !== undefined) {
       if (listed.head.serial === serial) return pick(listed.head);
       if (listed.count % ENTRIES_PER_STEP === 0) await pace.breathe();

@@ -1,17 +1,13 @@
 /**
- * The entries of a published CRL in ascending order, and at the end whether its octets are the ones that were published. Of a CRL of
+ * The entries of a published CRL in their order, and at the end whether its octets are the ones that were published. Of a CRL of
  * ten million entries no more is in memory than of one of ten thousand.
  */
 import { createHash, createVerify, type KeyObject } from 'node:crypto';
 import type { CrlFrame } from '../../core/crl/crl-frame.ts';
 import type { CrlEntryView } from '../../core/crl/crl-reader.ts';
-import { Problem } from '../../core/problem.ts';
 import { algorithmOf } from '../../core/signature-algorithm.ts';
 import type { CrlSource } from '../../ports/crl-archive.ts';
 import { EntryCursor, openedCrl, type OpenedCrl } from './crl-entries.ts';
-
-/** Entries in no order are in memory; each costs some hundred octets. */
-const MOST_SORTED = 500_000;
 
 export interface CrlOctets {
   readonly sha256: string;
@@ -24,7 +20,6 @@ export class ListedEntries {
   readonly #hash = createHash('sha256');
   readonly #verify: ReturnType<typeof createVerify> | undefined;
   readonly #cursor: EntryCursor;
-  #sorted: readonly CrlEntryView[] | undefined;
   #head: CrlEntryView | undefined;
   #count = 0;
 
@@ -40,18 +35,14 @@ export class ListedEntries {
       this.#hash.update(octets);
       this.#verify?.update(octets);
     };
-    // An entry may be looked at for longer than its piece, and those that are sorted all are.
+    // An entry may be looked at for longer than its piece.
     this.#cursor = new EntryCursor(source, regions, seen, 'kept');
   }
 
-  /**
-   * @param sort whatever order the file has: then it may have no more than MOST_SORTED entries.
-   * @throws Problem `corrupt`, `too-large`
-   */
-  static async open(source: CrlSource, sort: boolean): Promise<ListedEntries> {
+  /** @throws Problem `corrupt` */
+  static async open(source: CrlSource): Promise<ListedEntries> {
     const entries = new ListedEntries(await openedCrl(source));
-    if (sort) await entries.#sort();
-    else await entries.next();
+    await entries.next();
     return entries;
   }
 
@@ -67,30 +58,18 @@ export class ListedEntries {
 
   /** To the next entry; a promise only where it must be read first. @throws Problem `corrupt` at one that cannot be read. */
   next(): Promise<void> | undefined {
-    if (this.#sorted === undefined && this.#cursor.short) return this.#cursor.fill().then(() => this.#step());
+    if (this.#cursor.short) return this.#cursor.fill().then(() => this.#step());
     this.#step();
     return undefined;
   }
 
   #step(): void {
-    if (this.#sorted !== undefined) this.#head = this.#sorted[this.#count];
-    else if (this.#cursor.done) this.#head = undefined;
+    if (this.#cursor.done) this.#head = undefined;
     else {
       this.#head = this.#cursor.peek();
       this.#cursor.skip();
     }
     if (this.#head !== undefined) this.#count += 1;
-  }
-
-  async #sort(): Promise<void> {
-    const all: CrlEntryView[] = [];
-    for (await this.next(); this.#head !== undefined; await this.next()) {
-      if (all.push(this.#head) > MOST_SORTED)
-        throw new Problem('too-large', `over ${MOST_SORTED} entries in no order`, { field: 'revokedCertificates' });
-    }
-    this.#sorted = all.sort((a, b) => Buffer.compare(a.serialOctets, b.serialOctets));
-    this.#count = 0;
-    this.#step();
   }
 
   /** Once, behind the last entry. */

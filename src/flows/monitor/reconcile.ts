@@ -2,25 +2,17 @@
  * Ledger = OCSP = CRL: every certificate of the ledger against its published answer and the CRLs of its scopes, and every entry of
  * every CRL against the ledger (T-59, SR-2.2-a, CT-4.9.6, CT-4.10.2-b).
  *
- *  1. CRLs    of each scope the current one is opened, before the ledger: what the ledger has that a CRL has not is then younger
- *             than that CRL, and never the other way round.
- *  2. merge   the ledger and the CRLs go by in ascending order of serials, page by page; nothing is kept. The CRLs are held against
- *             the certificates, not against the index that they were built from.
- *  3. doubt   whatever differs is read once more: an event that came between two reads is no difference.
+ *  1. ledger  goes by page by page, in whatever order the store has: each certificate against its answer; of the revoked ones stays
+ *             what a CRL is to say (core/reconcile/revoked-serials.ts). When there are too many, it goes by again for the rest.
+ *  2. CRLs    one after the other against that (compare-crls.ts). They are held against the certificates, not against the index that
+ *             they were built from.
+ *  3. doubt   whatever differs is read once more, after the CRL: what the ledger has that the CRL has not is then younger than that
+ *             CRL, and never the other way round.
  *  4. octets  digest and signature of each CRL, with which it was read.
- *
- * An issuer with more shards than files may be open goes by several times, so many shards at once.
  */
-import { COMPLETE, type Certificate, type CrlRecord, type CrlScope } from '../../core/certificate.ts';
+import { COMPLETE, type Certificate, type CrlScope } from '../../core/certificate.ts';
 import { scopesOf } from '../../core/crl/shards.ts';
-import type { CrlEntryView } from '../../core/crl/crl-reader.ts';
-import {
-  judgeAnswer,
-  judgeCrl,
-  judgeListing,
-  judgeMissingCrl,
-  type Judgement,
-} from '../../core/reconcile/judgement.ts';
+import { judgeAnswer, judgeCrl, judgeMissingCrl, type Judgement } from '../../core/reconcile/judgement.ts';
 import {
   reconciledEntry,
   type Difference,
@@ -29,26 +21,22 @@ import {
   type ReconcileProgress,
   type ReconcileReport,
 } from '../../core/reconcile/report.ts';
+import { RevokedSerials } from '../../core/reconcile/revoked-serials.ts';
+import { Tally } from '../../core/reconcile/tally.ts';
 import { servable } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
-import type { Serial } from '../../core/serial.ts';
 import { rfc3339, type EpochMs } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { CrlFile } from '../../ports/crl-archive.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { CrlShelf, Ledger, Lookup, Reliance, ResponseSource } from '../../ports/store.ts';
 import { checkAnswer } from '../sign/check-answer.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
-import { ListedEntries } from '../crl/listed-entries.ts';
 import { Pace } from '../pace.ts';
+import { CrlComparison } from './compare-crls.ts';
 
-/** CRLs that are open at once: each is a file, and up to a megabyte in memory. */
-const MOST_OPEN = 48;
 /** Answers whose signatures are verified: the first ones, and then one in so many. */
 const VERIFIED_FIRST = 500;
 const VERIFIED_ONE_IN = 1000;
-/** Foreign entries of a CRL that are looked at together. */
-const FOREIGN_AT_ONCE = 500;
 
 export interface ReconcileParts {
   readonly store: Pick<Ledger, 'certificates' | 'find'> &
@@ -67,6 +55,8 @@ export interface ReconcileOptions {
   /** Of this process's time. */
   readonly share: number;
   readonly actor: string;
+  /** Revoked certificates that are held at a time, instead of the usual million; for tests. */
+  readonly mostHeld?: number;
 }
 
 /** @throws Problem `unavailable` when the store cannot be read, or the report not be journalled. */
@@ -83,10 +73,11 @@ export async function reconcile(
   const pace = new Pace(clock, options.share);
   const issuers: ReconciledIssuer[] = [];
   for (const issuer of options.issuers) {
-    issuers.push(await new IssuerRun(issuer, parts, tally, async () => {
+    const breathe = async (): Promise<void> => {
       await told(tally.progress);
       await pace.breathe();
-    }).all()); // prettier-ignore
+    };
+    issuers.push(await new IssuerRun(issuer, parts, tally, breathe).all(new RevokedSerials(options.mostHeld)));
   }
   const at = clock.now();
   const report: ReconcileReport = {
@@ -100,63 +91,12 @@ export async function reconcile(
   return report;
 }
 
-class Tally {
-  readonly #limit: number;
-  readonly #listed: Difference[] = [];
-  readonly #pending = { ocsp: { count: 0, since: Infinity }, crl: { count: 0, since: Infinity } };
-  differences = 0;
-  certificates = 0;
-  entries = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get progress(): ReconcileProgress {
-    const { certificates, entries, differences } = this;
-    return { certificates, entries, differences };
-  }
-
-  differs(difference: Difference): void {
-    this.differences += 1;
-    if (this.#listed.length < this.#limit) this.#listed.push(difference);
-  }
-
-  waits(channel: 'ocsp' | 'crl', since: EpochMs): void {
-    const pending = this.#pending[channel];
-    pending.count += 1;
-    pending.since = Math.min(pending.since, since);
-  }
-
-  result(nowMs: EpochMs): Pick<ReconcileReport, 'differences' | 'listed' | 'pending'> {
-    const of = ({ count, since }: { count: number; since: EpochMs }) => ({
-      count,
-      oldestMs: count === 0 ? 0 : Math.max(0, nowMs - since),
-    });
-    const { ocsp, crl } = this.#pending;
-    return { differences: this.differences, listed: this.#listed, pending: { ocsp: of(ocsp), crl: of(crl) } };
-  }
-}
-
-/** A CRL on its way past the ledger. */
-interface OpenCrl {
-  readonly record: CrlRecord;
-  readonly file: CrlFile;
-  readonly entries: ListedEntries;
-  /** Entries of certificates that the ledger has not, as far as it went by. */
-  foreign: { readonly serial: string; readonly listed: CrlEntryView }[];
-  before: string;
-  ascending: boolean;
-}
-
 class IssuerRun {
   readonly #issuer: ServedIssuer;
   readonly #store: ReconcileParts['store'];
   readonly #clock: Clock;
   readonly #tally: Tally;
   readonly #breathe: () => Promise<void>;
-  /** By shard: the current CRL of each scope, and those of which there is none. */
-  readonly #records = new Map<string, CrlRecord | undefined>();
   /** Shards that a certificate needs which is not expired. */
   readonly #needed = new Set<string>();
   /** When the first certificate of the issuer was recorded. */
@@ -172,108 +112,29 @@ class IssuerRun {
     this.#breathe = breathe;
   }
 
-  async all(): Promise<ReconciledIssuer> {
+  async all(revoked: RevokedSerials): Promise<ReconciledIssuer> {
     const { id, tag, issuer, crls } = this.#issuer;
     const wanted = scopesOf(crls, tag).map(({ shard }) => shard);
     const known = (await this.#store.scopes(tag)).map(({ shard }) => shard);
     const shards = [...new Set([...wanted, ...known])];
-    for (let from = 0; from === 0 || from < shards.length; from += MOST_OPEN) {
-      await this.#pass(shards.slice(from, from + MOST_OPEN), from === 0);
+    const parts = { issuer: this.#issuer, store: this.#store, clock: this.#clock, tally: this.#tally };
+    const comparison = await CrlComparison.of(shards, revoked, { ...parts, breathe: this.#breathe });
+    for (let pass = 1; pass === 1 || revoked.next(); pass++) {
+      for await (const page of this.#store.certificates(tag)) {
+        comparison.collect(page);
+        if (pass === 1) await this.#answers(page);
+        await this.#breathe();
+      }
+      await comparison.compare();
     }
     for (const shard of new Set([...shards, ...this.#needed]))
-      await this.#judgeScope({ issuer: tag, shard }, wanted.includes(shard));
+      await this.#judgeScope({ issuer: tag, shard }, comparison, wanted.includes(shard));
     return {
       id,
       fingerprints: issuer.certificates.map(({ fingerprint }) => fingerprint),
       ...this.#counts,
       crls: this.#crls,
     };
-  }
-
-  /** The whole ledger beside these CRLs. */
-  async #pass(shards: readonly string[], first: boolean): Promise<void> {
-    const open = new Map<string, OpenCrl>();
-    try {
-      for (const shard of shards) {
-        const crl = await this.#open({ issuer: this.#issuer.tag, shard });
-        if (crl !== undefined) open.set(shard, crl);
-      }
-      for await (const page of this.#store.certificates(this.#issuer.tag)) {
-        const doubtful: { readonly certificate: Certificate; readonly crl: OpenCrl; readonly listed: CrlEntryView | undefined }[] = []; // prettier-ignore
-        for (const certificate of page) {
-          for (const shard of [COMPLETE, certificate.crlShard]) {
-            const crl = shard === undefined ? undefined : open.get(shard);
-            if (crl === undefined) continue;
-            const listed = await this.#upTo(crl, certificate.serial);
-            const judgement = judgeListing(this.#issuer.profile, certificate, listed, crl.record, this.#clock.now());
-            if (judgement.kind === 'differs') doubtful.push({ certificate, crl, listed });
-            else if (judgement.kind === 'pending') this.#tally.waits('crl', judgement.since);
-          }
-        }
-        if (first) await this.#answers(page);
-        await this.#confirmListings(doubtful);
-        await this.#breathe();
-      }
-      for (const crl of open.values()) await this.#end(crl);
-    } finally {
-      for (const { file } of open.values()) await file.close();
-    }
-  }
-
-  async #open(scope: CrlScope): Promise<OpenCrl | undefined> {
-    const record = await this.#store.current(scope);
-    this.#records.set(scope.shard, record);
-    if (record === undefined) return undefined;
-    let file: CrlFile | undefined;
-    try {
-      file = await this.#store.openCrl(record);
-      // Whoever signed an imported one had an order of his own; those are small, because a root has few certificates.
-      const entries = await ListedEntries.open(file, record.kind === 'imported');
-      return { record, file, entries, foreign: [], before: '', ascending: true };
-    } catch (error) {
-      await file?.close();
-      if (!(error instanceof Problem) || error.code !== 'corrupt') throw error;
-      this.#differs('archive', { message: `CRL ${record.number}: ${error.line}`, rule: 'P6' }, scope.shard);
-      return undefined;
-    }
-  }
-
-  /** Past every entry before the serial, which nobody in the ledger's scope has; returns the entry of the serial. */
-  async #upTo(crl: OpenCrl, serial: Serial | undefined): Promise<CrlEntryView | undefined> {
-    const { entries } = crl;
-    for (;;) {
-      const { head } = entries;
-      if (head === undefined) return undefined;
-      const listed = Buffer.from(head.serialOctets).toString('hex');
-      if (serial !== undefined && listed > serial) return undefined;
-      this.#tally.entries += 1;
-      crl.ascending &&= listed > crl.before;
-      crl.before = listed;
-      const more = entries.next();
-      if (more !== undefined) await more;
-      if (listed === serial) return head;
-      crl.foreign.push({ serial: listed, listed: head });
-      if (crl.foreign.length >= FOREIGN_AT_ONCE) await this.#confirmForeign(crl);
-    }
-  }
-
-  /** The rest of the CRL, and its octets as a whole. */
-  async #end(crl: OpenCrl): Promise<void> {
-    const { record, entries } = crl;
-    await this.#upTo(crl, undefined);
-    await this.#confirmForeign(crl);
-    const wrong: string[] = [];
-    const { sha256, signedByIssuer } = entries.octets(this.#issuer.issuer.publicKey);
-    if (sha256 !== record.sha256) wrong.push('its octets are not those that were published');
-    if (!signedByIssuer) wrong.push('its signature does not verify with the CA certificate');
-    if (entries.count !== record.entries) wrong.push(`${entries.count} entries, not ${record.entries}`);
-    if (entries.frame.number !== record.number) wrong.push(`its number is ${entries.frame.number}`);
-    if (entries.frame.thisUpdate !== record.thisUpdate) wrong.push(`its thisUpdate is not that of the record`);
-    if (entries.frame.nextUpdate !== record.nextUpdate) wrong.push(`its nextUpdate is not that of the record`);
-    // An entry behind its place was taken for one that is missing.
-    if (!crl.ascending) wrong.push('its entries do not ascend');
-    for (const message of wrong)
-      this.#differs('archive', { message: `CRL ${record.number}: ${message}`, rule: 'P6' }, record.shard);
   }
 
   async #answers(page: readonly Certificate[]): Promise<void> {
@@ -351,50 +212,10 @@ class IssuerRun {
     }
   }
 
-  async #confirmListings(
-    doubtful: readonly {
-      readonly certificate: Certificate;
-      readonly crl: OpenCrl;
-      readonly listed: CrlEntryView | undefined;
-    }[],
-  ): Promise<void> {
-    if (doubtful.length === 0) return;
-    const serials = doubtful.map(({ certificate }) => certificate.serial);
-    const newest = await this.#store.find(this.#issuer.tag, serials);
-    for (const [i, { certificate, crl, listed }] of doubtful.entries())
-      this.#judgeAgain(newest[i] ?? certificate, listed, crl);
-  }
-
-  async #confirmForeign(crl: OpenCrl): Promise<void> {
-    const { foreign, record } = crl;
-    crl.foreign = [];
-    const known = await this.#store.find(
-      this.#issuer.tag,
-      foreign.map(({ serial }) => serial as Serial),
-    );
-    for (const [i, { serial, listed }] of foreign.entries()) {
-      const certificate = known[i];
-      if (certificate === undefined) {
-        const message = `on CRL ${record.number}, and not in the ledger`;
-        this.#differs('crl', { message, rule: 'SR-2.2-a' }, record.shard, serial);
-      } else if (record.shard !== COMPLETE && certificate.crlShard !== record.shard) {
-        const shard = certificate.crlShard === undefined ? 'none' : certificate.crlShard;
-        const message = `on CRL ${record.number}, and its shard is ${shard}`;
-        this.#differs('crl', { message, rule: 'T-38' }, record.shard, serial);
-      } else this.#judgeAgain(certificate, listed, crl);
-    }
-  }
-
-  #judgeAgain(certificate: Certificate, listed: CrlEntryView | undefined, { record }: OpenCrl): void {
-    const judgement = judgeListing(this.#issuer.profile, certificate, listed, record, this.#clock.now());
-    if (judgement.kind === 'pending') this.#tally.waits('crl', judgement.since);
-    if (judgement.kind === 'differs') this.#differs('crl', judgement, record.shard, certificate.serial);
-  }
-
   /** The scope as a whole. One that no certificate needs any more may have expired. */
-  async #judgeScope(scope: CrlScope, wanted: boolean): Promise<void> {
+  async #judgeScope(scope: CrlScope, { records }: CrlComparison, wanted: boolean): Promise<void> {
     const { profile } = this.#issuer;
-    const record = this.#records.get(scope.shard);
+    const record = records.get(scope.shard);
     const needed = wanted || this.#needed.has(scope.shard);
     if (record === undefined) {
       if (!needed) return;
