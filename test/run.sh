@@ -39,7 +39,7 @@ echo "test: ${#files[@]} files"
 started=$SECONDS
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-node --enable-source-maps --test --test-concurrency=2 --test-timeout="${TEST_TIMEOUT_MS:-300000}" \
+node --enable-source-maps --test --test-concurrency=2 --test-timeout="${TEST_TIMEOUT_MS:-600000}" \
   --test-reporter=spec --test-reporter-destination=stdout \
   --test-reporter=tap --test-reporter-destination="$log" \
   "${files[@]}" || failed+=('tests')

@@ -96,7 +96,7 @@ describe('connections that are held for nothing', () => {
       }),
       loop('admin', async () => {
         for (const path of ['/livez', '/metrics', '/status.json'])
-          assert.equal((await exchange({ port: ports.admin, path })).status, 200);
+          assert.equal((await service.get(path, 'admin')).status, 200);
         await sleep(200);
       }),
       loop('intake', async () => {

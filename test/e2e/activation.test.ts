@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import { formatShare, parseShare } from '../../src/core/share.ts';
+import { AdminClient } from '../support/admin-client.ts';
 import { clientCertificate } from '../support/client-certificate.ts';
 import { ask, issuerFromFile, readCrl, type OcspIssuer } from '../support/ocsp-client.ts';
 import { OpensslCa, type IssuedFile } from '../support/openssl-ca.ts';
@@ -136,7 +137,10 @@ describe('keys in a token that three of five persons activate', { skip: missingS
     assert.deepEqual(tokens.map(({ name, state }) => `${name} ${state}`), ['ocsp inactive', 'crl inactive']); // prettier-ignore
     const said = problems.find(({ what }) => /token ocsp is not activated/.test(what));
     assert.match(said?.todo ?? '', /3 persons .*key activate --token ocsp.*none is entered yet/);
-    assert.match((await service.get('/', 'admin')).body.toString(), /token ocsp is not activated/);
+    assert.match(
+      (await (await AdminClient.signedIn(service.data, service.ports.admin)).get('/')).body.toString(),
+      /token ocsp is not activated/,
+    );
     const metrics = (await service.get('/metrics', 'admin')).body.toString();
     assert.match(metrics, /certstatus_token_active\{token="ocsp"\} 0/);
     assert.match(metrics, /certstatus_key_usable\{issuer="guarded",key="crl"\} 0/);

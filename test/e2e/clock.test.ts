@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { exchange } from '../support/http.ts';
 import { Metrics } from '../support/metrics.ts';
 import { Service, until } from '../support/service.ts';
 
@@ -49,8 +48,7 @@ describe('the clock of a real service', () => {
 
   const signed = async (): Promise<number> =>
     (await Metrics.of(service.ports.admin)).sum('certstatus_signatures_total');
-  const status = async (): Promise<string> =>
-    (await exchange({ port: service.ports.admin, path: '/status.json' })).body.toString();
+  const status = async (): Promise<string> => (await service.get('/status.json', 'admin')).body.toString();
 
   it('signs nothing while it is a minute ahead, and says why on the page, in the log and in the metrics', async () => {
     await until('the server was asked', async () => (await status()).includes('ahead of 127.0.0.1'));

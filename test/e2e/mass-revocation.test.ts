@@ -228,7 +228,10 @@ describe('mass revocation from the shell', () => {
     assert.match((await service.run('mass', 'start', plan.id, '--digest', plan.digest)).stderr, /no such plan/);
     assert.match((await service.run('audit', 'export', '--type', 'mass.discarded')).stdout, new RegExp(plan.digest));
     const begun = list.find(({ state }: { state: string }) => state === 'done') as { id: string };
-    assert.match((await service.run('mass', 'discard', begun.id)).stderr, /was started and is done: it stays, as evidence/);
+    assert.match(
+      (await service.run('mass', 'discard', begun.id)).stderr,
+      /was started and is done: it stays, as evidence/,
+    );
   });
 
   it('plans without the service, and goes on when it is started', async () => {

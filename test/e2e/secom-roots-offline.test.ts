@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
+import { AdminClient } from '../support/admin-client.ts';
 import { OfflineRoot, type SubordinateCa } from '../support/offline-root.ts';
 import { Service, until } from '../support/service.ts';
 import { missingSofthsm, softToken } from '../support/softhsm.ts';
@@ -118,7 +119,7 @@ describe('a SECOM root, signed offline', () => {
     );
     // OCSP does not wait for the ceremony: its key is online.
     await until('OCSP says revoked', () => / revoked/.test(ocsp(first as SubordinateCa).text), 20_000);
-    const page = (await service.get('/', 'admin')).body.toString();
+    const page = (await (await AdminClient.signedIn(service.data, service.ports.admin)).get('/')).body.toString();
     assert.match(page, /root2: a revocation recorded .* is on no CRL; its 24 hours end/);
     assert.match(page, /offline export --issuer root2 --crl/);
     assert.match(
