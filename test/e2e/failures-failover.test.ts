@@ -53,8 +53,8 @@ describe('a Redis that fails over to a replica without the last writes', { skip:
       await until('the replica is cut off', () => redisCli(replica.port, 'ROLE')[3] !== 'connected');
       await load.further(LOST_EVENTS);
       await master.kill();
-      await until('the replica is master', async () => (await redis.master()) === replica && redisCli(replica.port, 'ROLE')[0] === 'master', 30_000, 100); // prettier-ignore
-      await until('the intakes have replayed what was lost', () => repaired() === fleet.intakes.length, 30_000, 100);
+      await until('the replica is master', async () => (await redis.master()) === replica && redisCli(replica.port, 'ROLE')[0] === 'master', 90_000, 100); // prettier-ignore
+      await until('the intakes have replayed what was lost', () => repaired() === fleet.intakes.length, 90_000, 100);
     });
     await load.further(30);
   });
@@ -66,7 +66,7 @@ describe('a Redis that fails over to a replica without the last writes', { skip:
     await until('it follows the new master', () => {
       const role = redisCli(old.port, 'ROLE');
       return role[0] === 'slave' && role[3] === 'connected';
-    }, 30_000, 100); // prettier-ignore
+    }, 90_000, 100); // prettier-ignore
     await load.disturb('planned failover', SILENCE_MS, () => redis.failover());
     await load.further(30);
   });

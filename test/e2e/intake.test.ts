@@ -90,8 +90,10 @@ describe('the intake', () => {
     assert.equal(answer.status, 403);
     assert.match(answer.type, /^application\/problem\+json/); // RFC 9457
     assert.equal(answer.body.value, 'stranger');
-    await until('the record', async () => (await audit('access.denied')).length > before);
-    assert.equal((await audit('access.denied')).at(-1)?.actor, 'stranger');
+    // Others may be recorded meanwhile: a handshake that was refused before has nobody's name.
+    const named = async (): Promise<boolean> =>
+      (await audit('access.denied')).slice(before).some(({ actor }) => actor === 'stranger');
+    await until('the record', named);
   });
 
   it('gives a client its own issuers and rights, and no other', async () => {

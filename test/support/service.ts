@@ -14,7 +14,7 @@ import { exchange, type HttpAnswer } from './http.ts';
 import { issuerFromFile, type OcspIssuer } from './ocsp-client.ts';
 
 const CLI = resolve(import.meta.dirname, '../../src/apps/cli.js');
-const START_MS = 30_000;
+const START_MS = 60_000;
 const COMMAND_MS = 120_000;
 
 export interface Ports {
@@ -293,7 +293,7 @@ export function runProgram(
 export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
-  withinMs = 30_000,
+  withinMs = 60_000,
   everyMs = 20,
 ): Promise<void> {
   const deadline = Date.now() + withinMs;
