@@ -12,7 +12,7 @@ import { freePorts, runProgram, until } from '../support/service.ts';
 
 const FLEET = resolve(import.meta.dirname, '../../deploy/try/fleet.js');
 const CLI = resolve(import.meta.dirname, '../../src/apps/cli.js');
-const START_MS = 45_000;
+const START_MS = 120_000;
 
 describe('npm run fleet', { skip: needsRedis || missingSofthsm }, () => {
   const data = mkdtempSync(join(tmpdir(), 'certstatus-fleet-'));
