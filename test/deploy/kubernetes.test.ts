@@ -443,7 +443,9 @@ describe('the network policies', () => {
       /^\| the CA's issuing systems \| intakes \| 8081/m,
       /^\| key officers' workstations \| signers \| 8081/m,
       /^\| intakes, signers, responders, monitor \| Redis, Sentinels \| 6379, 26379/m,
-      /^\| monitoring \| all \| 9090; nobody else \|$/m,
+      /^\| monitoring, operators \| all \| 9090; nobody else \|$/m,
+      /^\| monitor \| responders, or what is before them \| 8080 \|$/m,
+      /^\| load balancer \| responders: .* \| 9090 \|$/m,
       /^\| signers \| HSM \|/m,
     ])
       assert.match(readme, row);
