@@ -70,7 +70,10 @@ function timesOf(issuer: IssuerTag, i: number): AnswerTimes {
 
 function sourcesOf(tags: readonly IssuerTag[], shards: number, freshness: FreshnessGauges, queue: WorkQueue): object {
   const names = [COMPLETE, ...Array.from({ length: shards }, (_, i) => String(i))];
-  const layout = { complete: true, shards: { count: shards, highest: shards - 1, url: 'http://crl.example/{shard}.crl' } };
+  const layout = {
+    complete: true,
+    shards: { count: shards, highest: shards - 1, url: 'http://crl.example/{shard}.crl' },
+  };
   const record = (shard: string): object => ({
     shard,
     number: 1n,

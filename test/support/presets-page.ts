@@ -61,7 +61,7 @@ ${presets
   .map((preset) => `| \`${preset.id}\` | ${leftToOperator(preset).map(code).join(', ')} |`)
   .join('\n')}
 
-<!-- run by: test/e2e/presets.test.ts -->
+<!-- run by: test/e2e/own-ca.test.ts -->
 
 \`\`\`sh
 certstatus issuer add root --preset secom-tls-rsa-root-ca-2024 --ca root.cer --responder-cert ocsp.pem --responder-key ocsp.key \\

@@ -65,14 +65,14 @@ export function signerSection({ lanes, slots, tokens, service }: Status, viewer:
     ),
     slotRows.length === 0
       ? ''
-      : `<h4>Slots, since the start</h4>${table(
+      : `<h3>Slots, since the start</h3>${table(
           'Slots',
           [{ name: 'slot' }, { name: 'sessions', number: true }, { name: 'signatures', number: true }, { name: 'failures', number: true }, { name: 'busy', number: true }], // prettier-ignore
           slotRows,
         )}`,
     tokens.length === 0
       ? ''
-      : `<h4>Tokens</h4><ul class="tokens">${tokens.map((token) => tokenItem(token, viewer, now)).join('')}</ul>`,
+      : `<h3>Tokens</h3><ul class="tokens">${tokens.map((token) => tokenItem(token, viewer, now)).join('')}</ul>`,
   ];
   return section('signer', 'Signer', `<div class="card">${body.join('\n')}</div>`);
 }
