@@ -112,9 +112,9 @@ describe('a command that is used wrongly', () => {
   });
 
   it('leaves no half file, and no draft, when it fails', () => {
-    const { status } = run(['audit', 'export', '--out', 'export.ndjson']);
     // Nobody has an audit log of a service that was never started; other commands here have begun one.
     rmSync(join(directory, 'data', 'audit'), { recursive: true, force: true });
+    const { status } = run(['audit', 'export', '--out', 'export.ndjson']);
     assert.equal(status, 1);
     assert.deepEqual(readdirSync(directory).sort(), ['data', 'note.txt']);
     assert.equal(readFileSync(join(directory, 'note.txt'), 'utf8'), 'not what it should be\n');

@@ -47,7 +47,7 @@ certstatus issuer add example --ca ca.pem --responder-cert ocsp.pem --responder-
   --crl-shards 1 --crl-shard-url 'http://crl.example/{shard}.crl'
 certstatus import certs --issuer example good.pem
 certstatus serve >serve.log 2>&1 &
-until_answers http://127.0.0.1:9090/readyz`;
+until_answers http://127.0.0.1:8080/example.crl`;
 
 /** What a subscriber hands in whose key is known to others. */
 const REPORTED = `openssl req -new -key reported.key -subj /CN=certstatus-4711 -out reported.csr`;

@@ -69,6 +69,7 @@ const MAX_HEAD = 16_384;
 const MAX_BODY = 8192;
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21-\\x7e\\x80-\\xff]+) HTTP/(\\d)\\.(\\d)$`);
+const CHUNK_EXTENSION = new RegExp(`^(?:;${TOKEN}(?:=(?:${TOKEN}|"[\\t !#-\\[\\]-~]*"))?)+$`);
 const FIELD_LINE = new RegExp(`^(${TOKEN}):[ \\t]*([\\t\\x20-\\x7e\\x80-\\xff]*?)[ \\t]*$`);
 
 interface Message {
@@ -155,7 +156,8 @@ function publicTurn(message: Message, octets: Buffer, at: number, site: Site): T
   }
   if (framing.kind === 'incomplete') return { then: 'broken' };
   const { replies } = decide(message, framing.body ?? Buffer.alloc(0), 'public', site);
-  if (oddAuthority)
+  // A recipient passes over the extensions that it does not know (RFC 9112 §7.1.1), and may refuse what is none.
+  if (oddAuthority || framing.odd === true)
     return { owed: owe(octets.length, [...replies, status(400)], { headersOnly, continues }), then: 'unknown' };
   // That engine may lose what follows a request with Upgrade, so none is awaited.
   const isDeaf = fields.has('upgrade');
@@ -262,6 +264,8 @@ interface Framing {
   readonly declared: number;
   /** With chunk extensions or trailers. */
   readonly extended?: boolean;
+  /** One of the extensions is not as RFC 9112 §7.1.1 has it. */
+  readonly odd?: boolean;
 }
 
 /** RFC 9112 §6. `unclear`: what a server had better refuse, since another may read another length. */
@@ -285,12 +289,14 @@ function readChunks(octets: Buffer, from: number): Framing {
   const parts: Buffer[] = [];
   let at = from;
   let extended = false;
+  let odd = false;
   const soFar = (kind: Framing['kind'], end: number): Framing => ({
     kind,
     end,
     body: Buffer.concat(parts),
     declared: 0,
     extended,
+    odd,
   });
   for (;;) {
     const lineEnd = octets.indexOf('\r\n', at, 'latin1');
@@ -298,6 +304,7 @@ function readChunks(octets: Buffer, from: number): Framing {
     const [, digits, extension] = /^([0-9A-Fa-f]{1,8})(;[!-~]*)?$/.exec(octets.toString('latin1', at, lineEnd)) ?? [];
     if (digits === undefined) return soFar('incomplete', octets.length);
     if (extension !== undefined) extended = true;
+    if (extension !== undefined && !CHUNK_EXTENSION.test(extension)) odd = true;
     const size = parseInt(digits, 16);
     at = lineEnd + 2;
     if (size === 0) break;
