@@ -2,9 +2,9 @@
  * Which of the public paths a request-target means: an OCSP mount, a CRL, a CA certificate, or nothing. Paths are compared
  * as sent, octet for octet: nothing is decoded, merged or folded (T-49).
  *
- * An OCSP mount is not tied to an issuer: the CertID says which issuer is meant, so any mount answers for all of them. Host
- * names only tell equal paths of different CAs apart; a request for an unknown host, or without one (HTTP/1.0), gets the first
- * that has the path.
+ * An OCSP mount is not tied to an issuer: the CertID says which issuer is meant, so any mount answers for all of them. A file
+ * that is alone with its path is found at any host, and without one (HTTP/1.0). Where several CAs have files of one path, only the
+ * host name tells which is meant: for another host there is none, since a cache would keep one CA's CRL for all of them.
  */
 
 export interface PublicUrl {
@@ -36,7 +36,10 @@ const NONE = { kind: 'none' } as const;
 export class RouteTable<File> {
   /** Longest first, so that `/ocsp/ev` wins over `/ocsp`. */
   readonly #mounts: readonly string[];
-  readonly #files = new Map<string, File>();
+  /** By host and path, and by path alone: undefined when several hosts have another file there. */
+  readonly #files = new Map<string, File | undefined>();
+  /** Paths whose file is meant whatever the host. */
+  readonly #atAnyHost = new Set<string>();
   /** The mounts themselves, where each POST goes. */
   readonly #exactly = new Map<string, Route<File>>();
 
@@ -53,11 +56,20 @@ export class RouteTable<File> {
     }
   }
 
-  /** A file more. What has its place already keeps it, and so does a mount. */
+  /** A file more, the same object for each of its URLs. What has its place already keeps it, and so does a mount. */
   place({ host, path, file }: PublicUrl & { readonly file: File }): void {
-    for (const key of host === undefined ? [path] : [`${host.toLowerCase()}${path}`, path]) {
-      if (!this.#files.has(key)) this.#files.set(key, file);
+    if (host === undefined) {
+      if (this.#atAnyHost.has(path)) return;
+      this.#atAnyHost.add(path);
+      this.#files.set(path, file);
+      return;
     }
+    const full = `${host.toLowerCase()}${path}`;
+    if (this.#files.has(full)) return;
+    this.#files.set(full, file);
+    if (this.#atAnyHost.has(path)) return;
+    const isShared = this.#files.has(path) && this.#files.get(path) !== file;
+    this.#files.set(path, isShared ? undefined : file);
   }
 
   /** `target` is the raw request-target, origin-form or absolute-form; `host` is asked for only when it matters. */
@@ -80,7 +92,8 @@ export class RouteTable<File> {
       // Only a known path pays for the look at the host name.
       if (this.#files.has(plain)) {
         const name = (authority ?? asked.host).replace(/:\d*$/, '').toLowerCase();
-        return { kind: 'file', file: this.#files.get(name + plain) ?? (this.#files.get(plain) as File) };
+        const file = this.#files.get(name + plain) ?? this.#files.get(plain);
+        return file === undefined ? NONE : { kind: 'file', file };
       }
     }
     for (const mount of this.#mounts) {

@@ -99,15 +99,14 @@ describe('RouteTable', () => {
     }
   });
 
-  it('tells equal paths apart by host, without case and port; the first one for any other host and for none', () => {
+  it('tells equal paths apart by host, without case and port; any other host has none, nor has HTTP/1.0 without one', () => {
     const path = '/ca.crl';
+    for (const host of ['other.example', '', '[::1]:8080'])
+      assert.deepEqual(PREFIXED.find({ target: path, host }), NONE, host);
     for (const [host, name] of [
       ['crl.a.example', 'a'],
       ['crl.b.example', 'b'],
       ['Crl.B.Example:8080', 'b'],
-      ['other.example', 'a'],
-      ['', 'a'],
-      ['[::1]:8080', 'a'],
     ] as const) {
       assert.deepEqual(PREFIXED.find({ target: path, host }), file(name), host);
     }
@@ -131,7 +130,23 @@ describe('RouteTable', () => {
     table.place({ host: 'b.example', path: '/1.crl', file: 'of b' });
     finds(table, { '/2.crl': file('second'), '/1.crl': file('first') }, 'a.example');
     finds(table, { '/1.crl': file('of b') }, 'B.example:80');
-    finds(table, { '/1.crl': file('first'), 'http://b.example/1.crl?x': file('of b') });
+    finds(table, { '/1.crl': NONE, '/2.crl': file('second'), 'http://b.example/1.crl?x': file('of b') });
+  });
+
+  it('finds a file that is alone with its path at any host, whatever the number of its URLs', () => {
+    const table = new RouteTable<string>(
+      [{ path: '/' }],
+      [
+        { host: 'a.example', path: '/1.crl', file: 'one' },
+        { host: 'mirror.example', path: '/1.crl', file: 'one' },
+        { host: 'a.example', path: '/2.crl', file: 'two' },
+        { path: '/2.crl', file: 'any' },
+        { host: 'b.example', path: '/2.crl', file: 'of b' },
+      ],
+    );
+    finds(table, { '/1.crl': file('one'), '/2.crl': file('any') }, 'other.example');
+    finds(table, { '/2.crl': file('two') }, 'a.example');
+    finds(table, { '/2.crl': file('of b') }, 'b.example');
   });
 
   it('reads where an http URL is asked for, octet for octet', () => {

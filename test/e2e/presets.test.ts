@@ -181,6 +181,10 @@ describe('the presets, run', () => {
     const other = { ...ev, url: ov.url };
     // A CertID names its issuer, so a request at the sibling's host is answered for the CA that it names.
     assert.match(openssl(other, ev.revoked).text, / revoked/);
+    const shared = 'secom-tls-rsa-root-ca-2024';
+    assert.equal((running.get(shared) as Running).url('crl').path, '/root.crl');
+    const nobody = await service.get('/root.crl', 'public', { host: 'repository.nobody.example' });
+    assert.equal(nobody.status, 404, 'the path of five CAs, at a host of none');
   });
 
   const isOffline = ({ issues }: Preset): boolean => issues === 'ca-certificates';

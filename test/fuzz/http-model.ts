@@ -56,7 +56,9 @@ export interface Sent {
 export interface Site {
   /** OCSP mounts without a slash at the end, longest first. */
   readonly mounts: readonly string[];
-  /** Number of the file by path, and by host and path. */
+  /** Paths of which each host has its own file, and nobody else any. */
+  readonly paths: ReadonlySet<string>;
+  /** Number of the file by host and path. */
   readonly files: ReadonlyMap<string, number>;
   /** Number of the certificate; `never issued` by an issuer of ours; undefined: not ours. */
   find(hash: 'sha1' | 'sha256', issuer: string, serial: string): number | 'never issued' | undefined;
@@ -220,8 +222,9 @@ function decide(message: Message, body: Buffer, listener: Listener, site: Site):
   }
   const conditions = method === 'POST' ? undefined : readConditions(fields, listener);
   const plain = path.replace(/[?#].*$/s, '');
-  const file = site.files.get(host.replace(/:\d*$/, '').toLowerCase() + plain) ?? site.files.get(plain);
+  const file = site.files.get(host.replace(/:\d*$/, '').toLowerCase() + plain);
   if (file !== undefined) return now(method === 'POST' ? status(405) : { kind: 'file', file, conditions });
+  if (site.paths.has(plain)) return now(status(404));
   const mount = site.mounts.find((prefix) => path.startsWith(prefix) && /^(?:[/?]|$)/.test(path.slice(prefix.length)));
   if (mount === undefined) return now(status(404));
   const rest = path.slice(mount.length);

@@ -57,6 +57,8 @@ const ISSUERS = [
   { id: 'first', host: 'a.test', ocsp: 'a.test/OcspServer' },
   { id: 'second', host: 'b.test', ocsp: 'b.test/ocsp/ev' },
 ] as const;
+/** Of both issuers, so that only Host tells whose is meant. */
+const FILES = ['/a.crl', '/a.crt'];
 const GOOD_OF_EACH = 110;
 const REVOKED_OF_EACH = 20;
 const NEVER_OF_EACH = 20;
@@ -111,9 +113,8 @@ export class World {
     const bySerial = new Map(this.certificates.map(({ issuer, serial }, i) => [`${issuer}${serial}`, i]));
     this.site = {
       mounts: ['/OcspServer', '/ocsp/ev', ''],
-      files: new Map(ISSUERS.flatMap(({ host }, i) => [
-        [`${host}/a.crl`, 2 * i], [`${host}/a.crt`, 2 * i + 1], ...(i === 0 ? [['/a.crl', 0], ['/a.crt', 1]] as const : []),
-      ] as [string, number][])), // prettier-ignore
+      paths: new Set(FILES),
+      files: new Map(ISSUERS.flatMap(({ host }, i) => FILES.map((path, j) => [host + path, FILES.length * i + j]))),
       find: (hash, issuer, serial) => {
         const which = issuers.get(hash + issuer);
         return which === undefined ? undefined : (bySerial.get(`${which}${serial}`) ?? 'never issued');
@@ -123,7 +124,7 @@ export class World {
       requests: this.#requests(),
       recent: this.#recent,
       mounts: this.site.mounts,
-      files: ['/a.crl', '/a.crt'],
+      files: FILES,
       hosts: ['a.test', 'b.test', 'A.TEST:8080', '127.0.0.1', 'other.test', ''],
       etagMark: 'e'.repeat(64),
       dateMark: 'Sat, 01 Jan 2000 00:00:00 GMT',
@@ -224,7 +225,7 @@ export class World {
     const [, path = ''] = /^\s*\S+ (\S+)/.exec(text) ?? [];
     const key = this.#spelled.get(path.slice(path.lastIndexOf('/') + 1));
     if (key !== undefined) return (place.revoked.get(key) ?? place.good.get(key))?.at(-1);
-    const file = this.site.files.get(path);
+    const file = this.site.files.get(ISSUERS[0].host + path);
     return file === undefined ? undefined : place.files[file]?.at(-1);
   }
 

@@ -9,7 +9,7 @@ import { makeAnswer } from '../../flows/serve/answer.ts';
 import { LiveAnswers, type LiveSource } from '../../flows/serve/live.ts';
 import type { FlowMetrics } from '../../flows/metrics.ts';
 import { MissBudget } from '../../flows/serve/miss-budget.ts';
-import type { PublicFiles } from '../../flows/serve/public-files.ts';
+import type { PublicFile, PublicFiles } from '../../flows/serve/public-files.ts';
 import type { ResponderNews } from '../../flows/sign/responder-news.ts';
 import { ResponseTable } from '../../flows/serve/response-table.ts';
 import type { Answer, Front } from '../../ports/front.ts';
@@ -77,10 +77,14 @@ export function openResponder(
   const answer = makeAnswer({
     issuers,
     ocspUrls: core.urls,
-    files: core.setups.flatMap(({ issuer, urls }) => [
-      ...urls.crl.map((url) => ({ ...url, file: { kind: 'crl' as const, ...completeCrl(issuer.tag) } })),
-      ...urls.caCertificate.map((url) => ({ ...url, file: { kind: 'ca-certificate' as const, issuer: issuer.tag } })),
-    ]),
+    files: core.setups.flatMap(({ issuer, urls }) => {
+      const crl: PublicFile = { kind: 'crl', ...completeCrl(issuer.tag) };
+      const caCertificate: PublicFile = { kind: 'ca-certificate', issuer: issuer.tag };
+      return [
+        ...urls.crl.map((url) => ({ ...url, file: crl })),
+        ...urls.caCertificate.map((url) => ({ ...url, file: caCertificate })),
+      ];
+    }),
     publicFiles: files,
     table,
     misses,
