@@ -8,13 +8,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseDocument } from 'yaml';
-import {
-  accessUrls,
-  certificatesFromFile,
-  crlDistributionPoints,
-  type Extension,
-  readCertificate,
-} from '../core/certificate-reader.ts';
+import { certificatesFromFile, type Extension, readCertificate } from '../core/certificate-reader.ts';
+import { accessUrls, crlDistributionPoints } from '../core/certificate-extensions.ts';
 import * as write from '../core/certificate-writer.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Serial } from '../core/serial.ts';

@@ -3,7 +3,8 @@
  * what goes in, this file only encodes it as DER and signs. Names come as bytes, so that an issuer's is copied, never re-encoded (T-15).
  */
 import { type KeyObject, sign } from 'node:crypto';
-import { type Extension, KEY_USAGE_NAMES, type KeyUsageName, OID } from './certificate-reader.ts';
+import type { Extension } from './certificate-reader.ts';
+import { KEY_USAGE_NAMES, type KeyUsageName, OID } from './certificate-extensions.ts';
 import { type Serial, serialBytes, serialFromInteger } from './serial.ts';
 import { algorithmFor, type SignatureAlgorithm } from './signature-algorithm.ts';
 import { type EpochMs, wholeSecond } from './time.ts';

@@ -14,7 +14,7 @@ import {
   X509Certificate,
   type KeyObject,
 } from 'node:crypto';
-import { readName } from './certificate-reader.ts';
+import { readName } from './name.ts';
 import { DerCursor } from './der/reader.ts';
 import { Problem } from './problem.ts';
 import { spkiHash } from './spki-hash.ts';

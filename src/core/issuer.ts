@@ -4,14 +4,9 @@
  */
 import { createHash, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import type { IssuerTag } from './certificate.ts';
-import {
-  type CertificateFields,
-  isCertificateAuthority,
-  keyUsage,
-  nameText,
-  readCertificate,
-  subjectKeyIdentifier,
-} from './certificate-reader.ts';
+import { type CertificateFields, readCertificate } from './certificate-reader.ts';
+import { nameText } from './name.ts';
+import { isCertificateAuthority, keyUsage, subjectKeyIdentifier } from './certificate-extensions.ts';
 import { Problem } from './problem.ts';
 import type { Serial } from './serial.ts';
 import type { EpochMs } from './time.ts';

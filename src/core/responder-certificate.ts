@@ -3,7 +3,8 @@
  * signed; the rules are in lint/responder.ts.
  */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { type CertificateFields, isCertificateAuthority, readCertificate } from './certificate-reader.ts';
+import { type CertificateFields, readCertificate } from './certificate-reader.ts';
+import { isCertificateAuthority } from './certificate-extensions.ts';
 import { type Issuer, publicKeyOf } from './issuer.ts';
 import type { Finding } from './lint/finding.ts';
 import { lintResponder } from './lint/responder.ts';

@@ -5,20 +5,19 @@ import { describe, it } from 'node:test';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { Certificate, type TBSCertificate } from '@peculiar/asn1-x509';
 import fc from 'fast-check';
+import { certificatesFromFile, readCertificate } from '../../src/core/certificate-reader.ts';
+import { nameText } from '../../src/core/name.ts';
 import {
   accessUrls,
   authorityKeyIdentifier,
-  certificatesFromFile,
   crlDistributionPoints,
   extendedKeyUsage,
   isCertificateAuthority,
   isPrecertificate,
   keyUsage,
-  nameText,
   OID,
-  readCertificate,
   subjectKeyIdentifier,
-} from '../../src/core/certificate-reader.ts';
+} from '../../src/core/certificate-extensions.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { caCertificate, CA_NAME, ecKey, keyIdOf, NOW, rsaKey, spkiOf } from './sample-pki.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { sign } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { nameText } from '../../src/core/certificate-reader.ts';
+import { nameText } from '../../src/core/name.ts';
 import { pem } from '../../src/core/certificate-writer.ts';
 import { assembleRequest, parseSubject, requestToBeSigned } from '../../src/core/csr.ts';
 import { Problem } from '../../src/core/problem.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, createPrivateKey } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { type Extension, type KeyUsageName, OID } from '../../src/core/certificate-reader.ts';
+import type { Extension } from '../../src/core/certificate-reader.ts';
+import { type KeyUsageName, OID } from '../../src/core/certificate-extensions.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import { loadIssuer } from '../../src/core/issuer.ts';
 import type { Profile } from '../../src/core/policy/profile.ts';

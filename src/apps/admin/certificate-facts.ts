@@ -1,6 +1,7 @@
 /** Everything that is known of one certificate, put together for a person: ledger, answers, CRLs, and whether they agree. */
 import { COMPLETE, type Certificate, type CertIdHash, type CrlRecord } from '../../core/certificate.ts';
-import { accessUrls, type CertificateFields } from '../../core/certificate-reader.ts';
+import type { CertificateFields } from '../../core/certificate-reader.ts';
+import { accessUrls } from '../../core/certificate-extensions.ts';
 import { shardUrl } from '../../core/crl/shards.ts';
 import { encodeGetPath } from '../../core/ocsp/get-path.ts';
 import { writeRequest } from '../../core/ocsp/request-writer.ts';

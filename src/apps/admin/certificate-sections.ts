@@ -1,5 +1,6 @@
 /** The facts of a certificate as HTML: the verdict first, then where each part of it comes from. Everything is escaped. */
-import { extensionOf, isPrecertificate, nameText, OID } from '../../core/certificate-reader.ts';
+import { nameText } from '../../core/name.ts';
+import { extensionOf, isPrecertificate, OID } from '../../core/certificate-extensions.ts';
 import { CLAUSES } from '../../core/policy/clause.ts';
 import { RECORDED_TO_CRL_MS } from '../../core/revocation-report.ts';
 import { algorithmOf } from '../../core/signature-algorithm.ts';

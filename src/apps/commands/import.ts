@@ -8,13 +8,13 @@ import { readCrl } from '../../adapters/import-files/crl-file.ts';
 import { readCsv } from '../../adapters/import-files/csv-file.ts';
 import type { ImportFile } from '../../adapters/import-files/import-file.ts';
 import { readIndex } from '../../adapters/import-files/index-file.ts';
+import { readCertificate } from '../../core/certificate-reader.ts';
 import {
   crlDistributionPoints,
   isCertificateAuthority,
   isPrecertificate,
   namesNoOcsp,
-  readCertificate,
-} from '../../core/certificate-reader.ts';
+} from '../../core/certificate-extensions.ts';
 import { partitionUrl } from '../../core/crl/idp.ts';
 import { readCrl as readCrlDer, type CrlView } from '../../core/crl/crl-reader.ts';
 import type { ImportRow } from '../../core/import/row.ts';

@@ -4,12 +4,8 @@ import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { tcpWire } from '../../adapters/probe-client/wire.ts';
 import { systemClock } from '../../adapters/system/clock.ts';
-import {
-  accessUrls,
-  certificatesFromFile,
-  crlDistributionPoints,
-  readCertificate,
-} from '../../core/certificate-reader.ts';
+import { certificatesFromFile, readCertificate } from '../../core/certificate-reader.ts';
+import { accessUrls, crlDistributionPoints } from '../../core/certificate-extensions.ts';
 import { COMPLETE, type CertIdHash } from '../../core/certificate.ts';
 import { scopesOf, shardUrl } from '../../core/crl/shards.ts';
 import { isSignedBy, loadIssuer, type Issuer } from '../../core/issuer.ts';

@@ -1,11 +1,11 @@
 /** A whole certificate handed to the intake: is it this issuer's, and what must the ledger know of it? */
+import { readCertificate } from '../../core/certificate-reader.ts';
 import {
   crlDistributionPoints,
   isCertificateAuthority,
   isPrecertificate,
   namesNoOcsp,
-  readCertificate,
-} from '../../core/certificate-reader.ts';
+} from '../../core/certificate-extensions.ts';
 import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
 import { spkiHash } from '../../core/spki-hash.ts';

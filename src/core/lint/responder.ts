@@ -3,16 +3,16 @@
  * (SR-6.3.2-*). What needs the CA or a clock says nothing without them, so that `lint FILE` works on anybody's certificate.
  */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
+import type { Extension } from '../certificate-reader.ts';
+import { readName } from '../name.ts';
 import {
   authorityKeyIdentifier,
   extendedKeyUsage,
-  type Extension,
   extensionOf,
   keyUsage,
   OID,
-  readName,
   subjectKeyIdentifier,
-} from '../certificate-reader.ts';
+} from '../certificate-extensions.ts';
 import type { Issuer } from '../issuer.ts';
 import type { Profile } from '../policy/profile.ts';
 import type { ResponderCertificate } from '../responder-certificate.ts';

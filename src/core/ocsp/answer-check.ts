@@ -1,6 +1,7 @@
 /** Would a careful client accept this answer (RFC 6960 §3.2)? For the load generator's samples: anybody's answers, not only ours. */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
-import { extendedKeyUsage, OID, readCertificate } from '../certificate-reader.ts';
+import { readCertificate } from '../certificate-reader.ts';
+import { extendedKeyUsage, OID } from '../certificate-extensions.ts';
 import { isSignedBy, type Issuer } from '../issuer.ts';
 import { Problem } from '../problem.ts';
 import type { Serial } from '../serial.ts';

@@ -1,6 +1,7 @@
 /** Who signed a response, and whether the CA lets it (RFC 6960 §4.2.2.2, O-07). */
 import { verify, type KeyObject } from 'node:crypto';
-import { extendedKeyUsage, OID, readCertificate, type CertificateFields } from '../certificate-reader.ts';
+import { readCertificate, type CertificateFields } from '../certificate-reader.ts';
+import { extendedKeyUsage, OID } from '../certificate-extensions.ts';
 import { isSignedBy, publicKeyOf, type Issuer } from '../issuer.ts';
 import { Problem } from '../problem.ts';
 import { algorithmOf } from '../signature-algorithm.ts';

@@ -3,7 +3,7 @@
  * makes it again, shows its own, and refuses a file whose text says anything else. So nobody signs what he was not shown.
  */
 import { createHash } from 'node:crypto';
-import { nameText } from '../certificate-reader.ts';
+import { nameText } from '../name.ts';
 import type { CrlEntryView, CrlView } from '../crl/crl-reader.ts';
 import { partitionUrl } from '../crl/idp.ts';
 import type { Issuer } from '../issuer.ts';

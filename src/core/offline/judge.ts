@@ -3,7 +3,7 @@
  * key, which believes nobody: by the rules of the authorities, the CA certificate, and the CRL that it has signed before.
  */
 import { verify } from 'node:crypto';
-import { readName } from '../certificate-reader.ts';
+import { readName } from '../name.ts';
 import { readCrl, type CrlView } from '../crl/crl-reader.ts';
 import { findExtension } from '../der/document.ts';
 import { OID } from '../der/oid.ts';

@@ -15,7 +15,8 @@
  * All of it may be asked for again: what is done already is left as it is.
  */
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
-import { certificatesFromFile, nameText } from '../../core/certificate-reader.ts';
+import { certificatesFromFile } from '../../core/certificate-reader.ts';
+import { nameText } from '../../core/name.ts';
 import { pem } from '../../core/certificate-writer.ts';
 import { assembleRequest, parseSubject, requestToBeSigned } from '../../core/csr.ts';
 import type { JournalEntryType } from '../../core/journal-record.ts';
