@@ -8,7 +8,8 @@ import type { ArchiveFacts, IssuerFacts, KeyFacts, ResponderFacts } from '../cor
 import { scopesOf } from '../core/crl/shards.ts';
 import type { KeyReference } from '../core/key-reference.ts';
 import { Problem } from '../core/problem.ts';
-import { checkResponderCertificate, loadResponderCertificate } from '../core/responder-certificate.ts';
+import { loadResponderCertificate } from '../core/responder-certificate.ts';
+import { checkResponderCertificate } from '../core/signer-checks.ts';
 import type { PublicUrl } from '../core/route.ts';
 import { algorithmFor } from '../core/signature-algorithm.ts';
 import type { EpochMs } from '../core/time.ts';

@@ -17,7 +17,8 @@ import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.t
 import { openFilesFinding, openFilesLimit } from './open-files.ts';
 import { probeSchema, type ProbeConfig } from './probe-config.ts';
 import { responderOf, responderSchema, type ResponderConfig } from './responder-config.ts';
-import { separationFindings, SEPARATIONS, type Separation } from './separation.ts';
+import { intakeOf, intakeSchema, type IntakeConfig } from './intake-config.ts';
+import { separationFindings } from './separation.ts';
 import { adminSchema, runbookOf } from './runbook-config.ts';
 import { storeOf, storeSchema, type StoreConfig } from './store-config.ts';
 import { tokensOf, tokensSchema, type TokenConfig } from './token-config.ts';
@@ -51,31 +52,6 @@ export interface Config {
   readonly clock: ClockConfig;
 }
 
-export interface IntakeConfig {
-  readonly certificate: string;
-  readonly key: string;
-  readonly clientCa: string;
-  /** CRLs of those CAs. */
-  readonly clientCrl: string | undefined;
-  readonly clients: readonly IntakeClient[];
-  readonly separation: Separation;
-}
-
-/** A client certificate, known by the CN of its subject, and what it may do. Everybody else is refused. */
-export interface IntakeClient {
-  readonly name: string;
-  /** Issuer ids, or `*`. */
-  readonly issuers: readonly string[];
-  readonly may: readonly IntakeRight[];
-}
-
-/**
- * `activate`: enters a share of a PIN, and ends the activation; `keys`: makes keys and changes responder certificates. On the admin
- * port alone: `view`, its pages; `operate`, a CRL now, and mass revocations paused; `audit`, the audit log.
- */
-export type IntakeRight = (typeof RIGHTS)[number];
-const RIGHTS = ['issue', 'revoke', 'import', 'read', 'activate', 'keys', 'view', 'operate', 'audit'] as const;
-
 /** What a process does; together on one machine, or apart over a shared store. */
 export type Role = (typeof ROLES)[number];
 export const ROLES = ['intake', 'signer', 'responder', 'monitor'] as const;
@@ -101,34 +77,7 @@ export const configSchema = z.strictObject({
     .optional()
     .describe('ledger, journal, CRLs and issuers; default: the directory of this file'),
   listen: listenSchema,
-  intake: z
-    .strictObject({
-      certificate: z.string().describe('server certificate and chain, PEM'),
-      key: z.string().describe('its private key, PEM'),
-      clientCa: z.string().describe('CA certificates that client certificates must come from, PEM'),
-      clientCrl: z
-        .string()
-        .optional()
-        .describe(
-          'PEM file with a current CRL of each of those CAs; read at start, and past its nextUpdate it refuses everybody',
-        ),
-      clients: z
-        .array(
-          z.strictObject({
-            name: z.string().min(1).describe('CN of the client certificate'),
-            issuers: z.array(z.string()).min(1).describe('issuer ids, or *'),
-            may: z.array(z.enum(RIGHTS)).min(1),
-          }),
-        )
-        .default([])
-        .describe('who may do what; everybody else is refused'),
-      separation: z
-        .enum(SEPARATIONS)
-        .default('strict')
-        .describe('strict: who may audit neither operates nor activates; lax: who operates may audit'),
-    })
-    .optional()
-    .describe('without it the intake role does not start'),
+  intake: intakeSchema,
   cli: z
     .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
     .optional()
@@ -266,7 +215,7 @@ function review(options: LoadOptions): Review {
   problems.push(...reviews.flatMap((review) => review.problems));
   // Whoever does not sign has the same issuers and no tokens (P7).
   if (config.roles.has('signer')) problems.push(...checkTokens(config.tokens, issuers));
-  const together = separationFindings(config);
+  const together = separationFindings(config.file, config.intake);
   problems.push(...together.problems);
   const tooMany = openFilesFinding(config, openFilesLimit());
   const warnings = [
@@ -325,14 +274,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     dataDir: chosen === undefined ? beside(value.dataDir ?? '.') : resolve(cwd, chosen),
     listen: listenOf(value.listen, env, overrides),
     admin: adminOf(value.listen.admin, value.intake, beside),
-    intake: value.intake && {
-      certificate: beside(value.intake.certificate),
-      key: beside(value.intake.key),
-      clientCa: beside(value.intake.clientCa),
-      clientCrl: value.intake.clientCrl === undefined ? undefined : beside(value.intake.clientCrl),
-      clients: value.intake.clients,
-      separation: value.intake.separation,
-    },
+    intake: value.intake && intakeOf(value.intake, beside),
     cli: value.cli && {
       certificate: beside(value.cli.certificate),
       key: beside(value.cli.key),

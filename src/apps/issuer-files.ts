@@ -13,11 +13,8 @@ import { checkProfile } from '../core/policy/limits.ts';
 import type { Profile } from '../core/policy/profile.ts';
 import { newestFirst, type ResponderUse } from '../core/policy/responder-choice.ts';
 import { Problem } from '../core/problem.ts';
-import {
-  checkResponderCertificate,
-  loadResponderCertificate,
-  type ResponderCertificate,
-} from '../core/responder-certificate.ts';
+import { loadResponderCertificate, type ResponderCertificate } from '../core/responder-certificate.ts';
+import { checkResponderCertificate } from '../core/signer-checks.ts';
 import type { EpochMs } from '../core/time.ts';
 import { crlLayoutOf, shardUrls } from './crl-layout.ts';
 import {

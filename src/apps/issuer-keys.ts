@@ -6,7 +6,7 @@ import { softwarePublicKey } from '../adapters/software-key/key-holder.ts';
 import type { KeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
-import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
+import { checkCrlKey, checkOcspKey } from '../core/signer-checks.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 
 export function checkKeys({ issuer, responders, crlKeys }: IssuerSetup): readonly Problem[] {

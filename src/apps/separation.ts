@@ -8,12 +8,12 @@
  */
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
-import type { Config } from './config.ts';
+import type { IntakeConfig } from './intake-config.ts';
 
-export const SEPARATIONS = ['strict', 'lax'] as const;
-export type Separation = (typeof SEPARATIONS)[number];
-
-export function separationFindings({ file, intake }: Pick<Config, 'file' | 'intake'>): {
+export function separationFindings(
+  file: string,
+  intake: IntakeConfig | undefined,
+): {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Finding[];
 } {

@@ -10,7 +10,7 @@ import { openSoftwareKey } from '../adapters/software-key/key-holder.ts';
 import type { KeyReference } from '../core/key-reference.ts';
 import type { Finding } from '../core/lint/finding.ts';
 import { Problem } from '../core/problem.ts';
-import { checkCrlKey, checkOcspKey } from '../core/responder-certificate.ts';
+import { checkCrlKey, checkOcspKey } from '../core/signer-checks.ts';
 import { algorithmFor } from '../core/signature-algorithm.ts';
 import type { ControlledToken } from '../flows/sign/activation.ts';
 import { failover } from '../flows/sign/failover-key.ts';

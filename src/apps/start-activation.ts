@@ -6,7 +6,7 @@
 import { Problem } from '../core/problem.ts';
 import { MINUTE, rfc3339, SECOND } from '../core/time.ts';
 import type { Activation, Person } from '../flows/sign/activation.ts';
-import type { UsedToken } from '../flows/gauges.ts';
+import type { UsedToken } from '../flows/sign/signing-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { Clock } from '../ports/clock.ts';
 import { askName, askSecret, readCredential, readDescriptor } from './pin-sources.ts';

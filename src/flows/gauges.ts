@@ -22,10 +22,9 @@ import type { PublicFiles } from './serve/public-files.ts';
 import type { ResponseTable } from './serve/response-table.ts';
 import { servedCrls } from './serve/served-crls.ts';
 import { registerServingGauges } from './serve/serving-gauges.ts';
-import type { TokenView } from './sign/activation.ts';
 import type { LaneRates } from './sign/lane-rates.ts';
 import type { SignerIssuer } from './sign/sign.ts';
-import { registerSigningGauges } from './sign/signing-gauges.ts';
+import { registerSigningGauges, type UsedToken } from './sign/signing-gauges.ts';
 
 export interface GaugeSources {
   readonly issuers: readonly ServedIssuer[];
@@ -61,15 +60,6 @@ export interface GaugeSources {
   /** Of what is signed offline; undefined in a process that records nothing. */
   readonly offline?: OfflineWatch | undefined;
   readonly clock: Clock;
-}
-
-/** A token with what depends on it. */
-export interface UsedToken {
-  readonly view: TokenView;
-  /** Issuers with a key in it. */
-  readonly issuers: readonly ServedIssuer[];
-  /** When the first OCSP answer or CRL of these issuers runs out, should nothing be signed any more; undefined when there is none. */
-  readonly servedUntil: EpochMs | undefined;
 }
 
 /** When the first published answer or CRL of the issuers runs out. */

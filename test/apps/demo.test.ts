@@ -20,7 +20,7 @@ import { connect } from 'node:tls';
 import { loadConfig } from '../../src/apps/config.ts';
 import { createDemo, createIntakeMaterial, type Demo } from '../../src/apps/demo.ts';
 import { openSoftwareKey } from '../../src/adapters/software-key/key-holder.ts';
-import { checkCrlKey, checkOcspKey, checkResponderCertificate } from '../../src/core/responder-certificate.ts';
+import { checkCrlKey, checkOcspKey, checkResponderCertificate } from '../../src/core/signer-checks.ts';
 import { DAY, HOUR, wholeSecond } from '../../src/core/time.ts';
 
 const PORTS = { public: 18080, origin: 18082, intake: 18081, admin: 19090 } as const;

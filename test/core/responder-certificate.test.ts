@@ -6,12 +6,8 @@ import { type KeyUsageName, OID } from '../../src/core/certificate-extensions.ts
 import * as write from '../../src/core/certificate-writer.ts';
 import { loadIssuer } from '../../src/core/issuer.ts';
 import type { Profile } from '../../src/core/policy/profile.ts';
-import {
-  checkCrlKey,
-  checkOcspKey,
-  checkResponderCertificate,
-  loadResponderCertificate,
-} from '../../src/core/responder-certificate.ts';
+import { loadResponderCertificate } from '../../src/core/responder-certificate.ts';
+import { checkCrlKey, checkOcspKey, checkResponderCertificate } from '../../src/core/signer-checks.ts';
 import type { Serial } from '../../src/core/serial.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
 import {

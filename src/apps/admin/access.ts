@@ -11,7 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../../core/problem.ts';
 import { MINUTE, type EpochMs } from '../../core/time.ts';
 import { clientOf } from '../intake/clients.ts';
-import type { IntakeClient } from '../config.ts';
+import type { IntakeClient } from '../intake-config.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { ADMIN_RIGHTS, CONTENT_SECURITY_POLICY, type AdminRight, type Viewer } from './layout.ts';
 import { readToken } from './local-secret.ts';

@@ -6,7 +6,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Exporter } from '../../adapters/prometheus/exporter.ts';
 import type { MetricSet } from '../../core/metric.ts';
 import { Problem } from '../../core/problem.ts';
-import type { IntakeClient } from '../config.ts';
+import type { IntakeClient } from '../intake-config.ts';
 import type { Core } from '../core.ts';
 import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
 import { Access, SignedOut, type RouteNeeds } from './access.ts';

@@ -1,6 +1,7 @@
 /** The parts of the machine: tokens, slots, stores, disks, and what the monitor has found. Figures are those of /metrics. */
 import { rfc3339, SECOND, wholeSecond } from '../../core/time.ts';
-import type { GaugeSources, UsedToken } from '../../flows/gauges.ts';
+import type { GaugeSources } from '../../flows/gauges.ts';
+import type { UsedToken } from '../../flows/sign/signing-gauges.ts';
 import type { Figures } from './figures.ts';
 
 export interface TokenStatus {

@@ -1,7 +1,7 @@
 /** Who may do what at the intake: client certificates by common name, issuers and permissions from the configuration. */
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { Problem } from '../../core/problem.ts';
-import type { IntakeRight } from '../config.ts';
+import type { IntakeRight } from '../intake-config.ts';
 
 export type Permission = IntakeRight;
 

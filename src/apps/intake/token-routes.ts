@@ -12,7 +12,7 @@ import { Problem } from '../../core/problem.ts';
 import { parseShare } from '../../core/share.ts';
 import { rfc3339 } from '../../core/time.ts';
 import type { Activation, Person, TokenView } from '../../flows/sign/activation.ts';
-import type { UsedToken } from '../../flows/gauges.ts';
+import type { UsedToken } from '../../flows/sign/signing-gauges.ts';
 import type { SignerIssuer } from '../../flows/sign/sign.ts';
 import type { TokenKey } from '../../ports/token.ts';
 import { authorise, type Client, type Permission } from './clients.ts';

@@ -21,7 +21,8 @@ import type { MaterialItem, OfflineRequest, RequestItem } from '../../core/offli
 import { responderDraft, SERIAL_OCTETS } from '../../core/offline/responder-issuance.ts';
 import { assembleResponse, readBasic } from '../../core/offline/unsigned.ts';
 import { Problem } from '../../core/problem.ts';
-import { checkResponderCertificate, loadResponderCertificate } from '../../core/responder-certificate.ts';
+import { loadResponderCertificate } from '../../core/responder-certificate.ts';
+import { checkResponderCertificate } from '../../core/signer-checks.ts';
 import type { KeyHolder } from '../../ports/key-holder.ts';
 import { verified } from '../sign/check-answer.ts';
 

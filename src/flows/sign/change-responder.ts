@@ -24,12 +24,8 @@ import { shownReference } from '../../core/key-reference.ts';
 import type { Finding } from '../../core/lint/finding.ts';
 import { chooseResponder, SETTLING_MS, successorDue, type ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
-import {
-  checkOcspKey,
-  checkResponderCertificate,
-  loadResponderCertificate,
-  type ResponderCertificate,
-} from '../../core/responder-certificate.ts';
+import { loadResponderCertificate, type ResponderCertificate } from '../../core/responder-certificate.ts';
+import { checkOcspKey, checkResponderCertificate } from '../../core/signer-checks.ts';
 import { rfc3339 } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal } from '../../ports/journal.ts';

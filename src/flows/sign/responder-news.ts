@@ -5,7 +5,8 @@
  */
 import type { IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
-import { checkResponderCertificate, loadResponderCertificate } from '../../core/responder-certificate.ts';
+import { loadResponderCertificate } from '../../core/responder-certificate.ts';
+import { checkResponderCertificate } from '../../core/signer-checks.ts';
 import { SECOND, type EpochMs } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { ResponderStore } from '../../ports/store.ts';

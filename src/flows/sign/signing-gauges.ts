@@ -5,7 +5,8 @@ import { SECOND, type EpochMs } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { RefreshQueue } from '../../ports/store.ts';
 import type { IssuerCrls } from '../crl/issuer-crls.ts';
-import type { UsedToken } from '../gauges.ts';
+import type { ServedIssuer } from '../issuer-setup.ts';
+import type { TokenView } from './activation.ts';
 import type { LaneRates } from './lane-rates.ts';
 import type { SignerIssuer } from './sign.ts';
 
@@ -18,6 +19,15 @@ export interface SigningGaugeSources {
   /** Undefined in a process that does not sign. */
   readonly lanes?: LaneRates | undefined;
   readonly clock: Clock;
+}
+
+/** A token with what depends on it. */
+export interface UsedToken {
+  readonly view: TokenView;
+  /** Issuers with a key in it. */
+  readonly issuers: readonly ServedIssuer[];
+  /** When the first OCSP answer or CRL of these issuers runs out, should nothing be signed any more; undefined when there is none. */
+  readonly servedUntil: EpochMs | undefined;
 }
 
 export function registerSigningGauges(set: MetricSet, sources: SigningGaugeSources): void {
