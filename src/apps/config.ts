@@ -213,8 +213,9 @@ export function checkConfig(
 
 /** A problem as check-config lists it. */
 export function findingOf(problem: Problem): Finding {
+  const { message, field, value } = problem;
   const [rule = 'config', citation = 'certstatus.yaml'] = problem.rule?.split(', ') ?? [];
-  return { severity: 'error', rule, citation, message: new Problem('config', problem.message, at(problem)).line };
+  return { severity: 'error', rule, citation, message: new Problem('config', message, { field, value }).line };
 }
 
 /** The data directory of a configuration that is yet to be written: flag, then environment, then `./data`. */
@@ -370,8 +371,4 @@ function checkRoles(roles: ReadonlySet<Role>, name: string, store: StoreConfig):
       { field: 'name', value: name, rule: 'P1' },
     );
   }
-}
-
-function at({ field, value }: Problem): { field?: string; value?: string } {
-  return { ...(field !== undefined && { field }), ...(value !== undefined && { value }) };
 }

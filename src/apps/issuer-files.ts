@@ -4,10 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { stringify } from 'yaml';
-import { z } from 'zod';
 import { certificatesFromFile } from '../core/certificate-reader.ts';
-import { pem } from '../core/certificate-writer.ts';
 import type { CrlLayout } from '../core/crl/shards.ts';
 import { type Issuer, loadIssuer } from '../core/issuer.ts';
 import { type KeyReference, parseKeyReference } from '../core/key-reference.ts';
@@ -22,23 +19,19 @@ import {
   type ResponderCertificate,
 } from '../core/responder-certificate.ts';
 import type { EpochMs } from '../core/time.ts';
-import { crlLayout, crlLayoutOf, shardUrls } from './crl-layout.ts';
-import { makeDirectory } from './durable-files.ts';
+import { crlLayoutOf, shardUrls } from './crl-layout.ts';
 import {
-  archiveKeeping,
   checkIdentity,
   compareFingerprints,
-  crlTiming,
   loadPreset,
-  ocspTiming,
   type Preset,
   profileOf,
-  reasonChoices,
   type PublicUrl,
   type UrlLayout,
-  urlLayout,
 } from './presets.ts';
-import { type Locate, readYamlFile } from './yaml-file.ts';
+import { checkCrlSigner, checkId, checkOcspSigner } from './issuer-rules.ts';
+import { issuerSchema } from './issuer-schema.ts';
+import { readYamlFile } from './yaml-file.ts';
 
 /** Everything about one issuer that does not need its keys. */
 export interface IssuerSetup {
@@ -75,67 +68,6 @@ export interface IssuerReview {
   readonly warnings: readonly Finding[];
 }
 
-const keyReferences = z
-  .union([z.string().min(1), z.array(z.string().min(1)).min(1).max(8)])
-  .describe(
-    'a PEM file, or pkcs11:token=<name>;object=<label>; a list: the same key in several places, tried in order',
-  );
-
-/** issuer.yaml. Files are relative to it. */
-export const issuerSchema = z.strictObject({
-  preset: z.string().describe('name of a file in deploy/presets'),
-  caCertificates: z
-    .array(z.string())
-    .min(1)
-    .describe('PEM or DER files, all of one name and key; the first is published'),
-  responders: z
-    .array(
-      z.strictObject({
-        certificate: z.string(),
-        key: keyReferences,
-        use: z
-          .enum(['signing', 'answers', 'nothing'])
-          .default('signing')
-          .describe(
-            'answers: signs nothing more, its answers are served until they are replaced; nothing: not even that',
-          ),
-      }),
-    )
-    .default([])
-    .describe('responder certificates and their keys; two during a change-over'),
-  ocsp: z
-    .strictObject({
-      signedBy: z
-        .enum(['responder', 'ca'])
-        .default('responder')
-        .describe(
-          'ca: a CA that is never online and has no responder certificates; its answers are exported, signed offline, imported',
-        ),
-      ...ocspTiming,
-    })
-    .prefault({})
-    .describe('who signs answers, and overrides of the preset'),
-  crl: z
-    .strictObject({
-      key: keyReferences.optional().describe('the CA key; without it no CRL is signed or served'),
-      ...crlTiming,
-      ...crlLayout,
-    })
-    .prefault({})
-    .describe('the CRL key, and overrides of the preset'),
-  reasons: z.strictObject(reasonChoices).prefault({}).describe('overrides of the preset'),
-  archive: z.strictObject(archiveKeeping).prefault({}).describe('overrides of the preset'),
-  urls: urlLayout.prefault({}).describe('overrides of the preset, list by list'),
-  everyCertificateNamesOcsp: z
-    .boolean()
-    .default(false)
-    .describe('true permits a CRL every 7 d instead of every 4 d (B-13)'),
-});
-export type IssuerFile = z.input<typeof issuerSchema>;
-
-/** Ids: what may stand in a URL path and a metric label without escaping. */
-const ISSUER_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-
 /** The issuers of a data directory, by id. Names that begin with `.` are drafts of `issuer add`. */
 export function readIssuers(dataDir: string, nowMs: EpochMs): readonly IssuerReview[] {
   const directory = join(dataDir, 'issuers');
@@ -164,7 +96,7 @@ export function readIssuers(dataDir: string, nowMs: EpochMs): readonly IssuerRev
 }
 
 /** One issuer directory, checked at `nowMs`. */
-function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview {
+export function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview {
   const problems: Problem[] = [];
   const warnings: Finding[] = [];
   const attempt = <T>(run: () => T): T | undefined => {
@@ -172,7 +104,9 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
       return run();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      problems.push(new Problem('config', error.message, { field: error.field ?? directory, ...pick(error) }));
+      problems.push(
+        new Problem('config', error.message, { field: error.field ?? directory, value: error.value, rule: error.rule }),
+      );
       return undefined;
     }
   };
@@ -255,82 +189,6 @@ function readIssuer(directory: string, id: string, nowMs: EpochMs): IssuerReview
   return { setup, problems, warnings };
 }
 
-/** What `issuer add` was told. Files are absolute, or relative to the working directory. */
-export interface NewIssuer {
-  readonly id: string;
-  readonly preset: string;
-  readonly caCertificates: readonly string[];
-  readonly responders?: readonly { readonly certificate: string; readonly key: string | readonly string[] }[];
-  readonly crlKey?: string | readonly string[];
-  /** Timing in words and URLs, exactly as issuer.yaml has them. */
-  readonly ocsp?: IssuerFile['ocsp'];
-  readonly crl?: Omit<NonNullable<IssuerFile['crl']>, 'key'>;
-  readonly reasons?: IssuerFile['reasons'];
-  readonly urls?: IssuerFile['urls'];
-  readonly everyCertificateNamesOcsp?: boolean;
-}
-
-/**
- * Registers an issuer: copies its certificates, refers to its keys by absolute path, checks everything, and only then gives the directory its name.
- * @param check what else stands in its way, asked last: the keys, which nothing here opens.
- * @throws Problem `conflict` when the id is taken, `config` for the first thing that is wrong; then nothing has changed.
- */
-export function writeIssuer(
-  dataDir: string,
-  issuer: NewIssuer,
-  nowMs: EpochMs,
-  check: (setup: IssuerSetup) => readonly Problem[] = () => [],
-): { readonly setup: IssuerSetup; readonly warnings: readonly Finding[] } {
-  const target = join(dataDir, 'issuers', issuer.id);
-  checkId(issuer.id, 'id');
-  const others = readIssuers(dataDir, nowMs).flatMap(({ setup }) => setup ?? []);
-  const taken = new Problem('conflict', 'an issuer with this id exists', { field: 'id', value: issuer.id });
-  if (readdirIfAny(join(dataDir, 'issuers')).includes(issuer.id)) throw taken;
-  try {
-    return makeDirectory(target, (draft) => {
-      const caNames = issuer.caCertificates.flatMap((file, index) =>
-        certificatesIn(resolve(file)).map((der, block) => {
-          const name = `ca-${index + 1}${block === 0 ? '' : `-${block + 1}`}.pem`;
-          draft.write(name, pem('CERTIFICATE', der));
-          return name;
-        }),
-      );
-      const responders = (issuer.responders ?? []).map(({ certificate, key }, index) => {
-        const name = `responder-${index + 1}.pem`;
-        draft.write(name, pem('CERTIFICATE', certificatesIn(resolve(certificate))[0] as Buffer));
-        return { certificate: name, key: absolute(key) };
-      });
-      const file: IssuerFile = {
-        preset: issuer.preset,
-        caCertificates: caNames,
-        responders,
-        ...(issuer.ocsp && { ocsp: issuer.ocsp }),
-        crl: { ...(issuer.crlKey !== undefined && { key: absolute(issuer.crlKey) }), ...issuer.crl },
-        ...(issuer.reasons && { reasons: issuer.reasons }),
-        ...(issuer.urls && { urls: issuer.urls }),
-        ...(issuer.everyCertificateNamesOcsp && { everyCertificateNamesOcsp: true }),
-      };
-      draft.write('issuer.yaml', stringify(file));
-      const review = readIssuer(draft.path, issuer.id, nowMs);
-      const { setup } = review;
-      const problems = [
-        ...review.problems,
-        ...(setup ? [...clashes([...others, setup], 'issuers'), ...check(setup)] : []),
-      ];
-      // The draft is gone when somebody reads a message, so it speaks of the files by name alone.
-      const named = (text: string): string => text.replace(`${draft.path}/`, '');
-      const [first] = problems;
-      if (first !== undefined)
-        throw new Problem(first.code, first.message, { field: named(first.field ?? ''), ...pick(first) });
-      const warnings = review.warnings.map((warning) => ({ ...warning, message: named(warning.message) }));
-      return { setup: setup as IssuerSetup, warnings };
-    });
-  } catch (error) {
-    if (['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw taken;
-    throw error;
-  }
-}
-
 /** Files are relative to the issuer's directory. @throws Problem `config` */
 export function keyReferencesIn(
   directory: string,
@@ -349,16 +207,8 @@ export function absolute(key: string | readonly string[]): string | string[] {
   return typeof key === 'string' ? one(key) : key.map(one);
 }
 
-function checkId(id: string, field: string): void {
-  if (ISSUER_ID.test(id)) return;
-  throw new Problem('config', 'an issuer id is 1 to 63 of a-z, 0-9 and -, not beginning or ending with -', {
-    field,
-    value: id,
-  });
-}
-
 /** @throws Problem `config` naming the file. */
-function certificatesIn(file: string): readonly Buffer[] {
+export function certificatesIn(file: string): readonly Buffer[] {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
@@ -380,69 +230,8 @@ function loadOneResponder(file: string): ResponderCertificate {
   return loadResponderCertificate(certificates[0] as Buffer, file);
 }
 
-function checkCrlSigner(
-  profile: Profile,
-  issuer: Issuer,
-  crlKey: string | readonly string[] | undefined,
-  at: Locate,
-): readonly Problem[] {
-  if (crlKey === undefined) return [];
-  const problems: Problem[] = [];
-  if (profile.authorities.includes('secom')) {
-    problems.push(
-      new Problem('config', 'a root key is never online: import its CRLs instead', {
-        field: at('crl', 'key'),
-        rule: 'SR-6.1.7, SR-6.7',
-      }),
-    );
-  }
-  if (!issuer.keyUsage.crlSign) {
-    problems.push(
-      new Problem('config', 'the CA certificate does not permit cRLSign', {
-        field: at('crl', 'key'),
-        rule: 'CT-6.1.7-a',
-      }),
-    );
-  }
-  return problems;
-}
-
-/** Whether the CA may sign its own answers, where issuer.yaml says so. */
-function checkOcspSigner(
-  profile: Profile,
-  issuer: Issuer,
-  { ocsp, responders }: z.output<typeof issuerSchema>,
-  at: Locate,
-): readonly Problem[] {
-  if (ocsp.signedBy !== 'ca') return [];
-  const field = at('ocsp', 'signedBy');
-  const problems: Problem[] = [];
-  if (!issuer.keyUsage.digitalSignature)
-    problems.push(
-      new Problem('config', 'the CA certificate has no digitalSignature: it must not sign answers', {
-        field,
-        rule: 'T-20, B-23',
-      }),
-    );
-  if (profile.authorities.includes('secom') || profile.authorities.includes('cybertrust'))
-    problems.push(
-      new Problem('config', 'answers are signed with responder certificates, never by the CA', {
-        field,
-        rule: 'SR-6.1.7-d, CT-4.9.9-c',
-      }),
-    );
-  if (responders.length > 0)
-    problems.push(
-      new Problem('config', 'either the CA signs answers, or its responders do', {
-        field: at('responders'),
-        rule: 'T-20',
-      }),
-    );
-  return problems;
-}
-
 /** Two issuers may share an OCSP mount, since a CertID tells them apart, but neither a tag nor the URL of a file. */
-function clashes(setups: readonly IssuerSetup[], field: string): readonly Problem[] {
+export function clashes(setups: readonly IssuerSetup[], field: string): readonly Problem[] {
   const problems: Problem[] = [];
   const owners = new Map<string, string>();
   const claim = (what: string, value: string, id: string, rule: string): void => {
@@ -467,16 +256,4 @@ function urlsOf(preset: Preset, overrides: UrlLayout, id: string): IssuerSetup['
     crl: named(overrides.crl ?? preset.urls.crl ?? []),
     caCertificate: named(overrides.caCertificate ?? preset.urls.caCertificate ?? []),
   };
-}
-
-function readdirIfAny(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-function pick({ value, rule }: Problem): { value?: string; rule?: string } {
-  return { ...(value !== undefined && { value }), ...(rule !== undefined && { rule }) };
 }

@@ -12,7 +12,7 @@ import { Problem } from '../core/problem.ts';
 import { loadResponderCertificate, type ResponderCertificate } from '../core/responder-certificate.ts';
 import type { ResponderFiles } from '../flows/sign/change-responder.ts';
 import { writeFileDurably } from './durable-files.ts';
-import { issuerSchema } from './issuer-files.ts';
+import { issuerSchema } from './issuer-schema.ts';
 
 export function responderFiles(dataDir: string): ResponderFiles {
   const directoryOf = (issuer: string): string => join(dataDir, 'issuers', issuer);

@@ -14,7 +14,7 @@ export class Problem extends Error {
   /** The id or citation of the rule that refuses it, e.g. `CT-7.2-c` or `RFC 5280 §4.1.2.2`. */
   readonly rule: string | undefined;
 
-  constructor(code: ProblemCode, message: string, at: { field?: string; value?: unknown; rule?: string } = {}) {
+  constructor(code: ProblemCode, message: string, at: Where = {}) {
     super(message);
     this.name = 'Problem';
     this.code = code;
@@ -32,11 +32,15 @@ export class Problem extends Error {
 
   /** The same problem, seen from the container that holds the field: `/0` becomes `/revocations/0`. */
   within(prefix: string): Problem {
-    const at: { field: string; value?: unknown; rule?: string } = { field: `${prefix}${this.field ?? ''}` };
-    if (this.value !== undefined) at.value = this.value;
-    if (this.rule !== undefined) at.rule = this.rule;
-    return new Problem(this.code, this.message, at);
+    const { code, message, field = '', value, rule } = this;
+    return new Problem(code, message, { field: `${prefix}${field}`, value, rule });
   }
+}
+
+interface Where {
+  readonly field?: string | undefined;
+  readonly value?: unknown;
+  readonly rule?: string | undefined;
 }
 
 /** The closed list. HTTP status of the intake in the comment. */

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { checkConfig, configSchema, findConfigFile, loadConfig, type LoadOptions } from '../../src/apps/config.ts';
 import { exampleConfig } from '../../src/apps/demo.ts';
-import { type NewIssuer, writeIssuer } from '../../src/apps/issuer-files.ts';
+import { type NewIssuer, writeIssuer } from '../../src/apps/add-issuer.ts';
 import { checkKeys } from '../../src/apps/issuer-keys.ts';
 import { deployFile } from '../../src/apps/presets.ts';
 import * as write from '../../src/core/certificate-writer.ts';

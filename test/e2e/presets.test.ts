@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { writeIssuer, type NewIssuer } from '../../src/apps/issuer-files.ts';
+import { writeIssuer, type NewIssuer } from '../../src/apps/add-issuer.ts';
 import { leftToOperator, loadPreset, type Preset, presetIds } from '../../src/apps/presets.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { type OfflineRootOptions } from '../support/offline-root.ts';

@@ -2,9 +2,8 @@
 import { ClassicLevel } from 'classic-level';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { STORE_OPTIONS, type Database, type Snapshot } from './database.ts';
 import { pages } from './pages.ts';
-
-type Database = ClassicLevel<Buffer, Buffer>;
 
 /**
  * @param breathe between two pages, so that nobody else waits for this.
@@ -12,17 +11,11 @@ type Database = ClassicLevel<Buffer, Buffer>;
  */
 export async function copyDatabase(
   from: Database,
-  snapshot: ReturnType<Database['snapshot']>,
+  snapshot: Snapshot,
   location: string,
   breathe: (entries: number) => Promise<void>,
 ): Promise<number> {
-  const to: Database = new ClassicLevel<Buffer, Buffer>(location, {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
-    errorIfExists: true,
-    writeBufferSize: 16 << 20,
-    maxFileSize: 8 << 20,
-  });
+  const to: Database = new ClassicLevel<Buffer, Buffer>(location, { ...STORE_OPTIONS, errorIfExists: true });
   let entries = 0;
   try {
     await to.open();

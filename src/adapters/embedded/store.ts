@@ -8,9 +8,6 @@
  * → appliedSeq is old as well: replayed. After signing and before publish → the item is still queued. In publishCrl after the
  * file and before the record → the CRL before stays current, until restoreCrl finds the newer one in the archive.
  */
-import { ClassicLevel } from 'classic-level';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type {
   Certificate,
   CrlRecord,
@@ -20,9 +17,7 @@ import type {
   PublishedResponse,
   RevokedEntry,
 } from '../../core/certificate.ts';
-import { supersedes } from '../../core/policy/freshness.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
-import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { CrlArchive, CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
@@ -37,43 +32,15 @@ import type {
   Store,
   StoreEvent,
 } from '../../ports/store.ts';
-import {
-  APPLIED_SEQ_KEY,
-  crlKey,
-  crlNumberKey,
-  entryKey,
-  entrySerial,
-  issuerOf,
-  LAYOUT_KEY,
-  LAYOUT_VERSION,
-  queuePlace,
-  range,
-  scopeOf,
-  scopeRange,
-  scopesOfEntry,
-  serialKey,
-  serialOf,
-} from './keys.ts';
+import { APPLIED_SEQ_KEY, entrySerial, issuerOf, queuePlace, range, scopeRange, serialKey, serialOf } from './keys.ts';
 import { copyDatabase } from './copy.ts';
+import { Crls, type Told } from './crl-shelf.ts';
+import { openDatabase, scan, type Database } from './database.ts';
 import { pages } from './pages.ts';
-import {
-  decodeCertificate,
-  decodeCrlRecord,
-  decodeEntry,
-  decodeResponse,
-  decodeTimes,
-  encodeCertificate,
-  encodeCrlRecord,
-  encodeEntry,
-  encodeResponse,
-} from './records.ts';
+import { publishAnswers, type Answer } from './publish-answers.ts';
+import { recordChanges } from './record-changes.ts';
+import { decodeCertificate, decodeEntry, decodeResponse, decodeTimes, encodeResponse } from './records.ts';
 import { type Operation, WorkQueue } from './work-queue.ts';
-
-/** Of a CRL, read at once. */
-const CRL_PIECE = 1 << 20;
-
-type Database = ClassicLevel<Buffer, Buffer>;
-type Snapshot = ReturnType<Database['snapshot']>;
 
 export class EmbeddedStore implements Store, Population, Relay {
   /** One process: nobody else can have forgotten, or changed, anything. */
@@ -82,19 +49,17 @@ export class EmbeddedStore implements Store, Population, Relay {
   readonly propagationMs = 0;
   readonly #db: Database;
   readonly #archive: CrlArchive;
+  readonly #crls: Crls;
   readonly #followers: ((event: StoreEvent) => void)[] = [];
   #relay: ((events: readonly StoreEvent[]) => Promise<void> | undefined) | undefined;
   readonly #queue: WorkQueue;
   /** Serialises every read-modify-write of certificates, answers and queue, so that compare-and-swap is one. */
   #writing: Promise<unknown> = Promise.resolve();
-  /** The same for the CRLs of each scope, by themselves: a revocation does not wait while a large CRL reaches the disk. */
-  readonly #shelving = new Map<string, Promise<unknown>>();
-  /** CRLs that are current here, and of which those who serve have not all heard; by key. */
-  readonly #relaying = new Set<string>();
 
   private constructor(db: Database, archive: CrlArchive) {
     this.#db = db;
     this.#archive = archive;
+    this.#crls = new Crls(db, archive, (record, der) => this.#tell([{ type: 'crl', record, der }]));
     this.#queue = new WorkQueue(db);
   }
 
@@ -104,48 +69,7 @@ export class EmbeddedStore implements Store, Population, Relay {
    * @throws Problem `unavailable` when another process owns it, `config` when the directory cannot be used.
    */
   static async open(dataDir: string, archive: CrlArchive): Promise<EmbeddedStore> {
-    const location = join(dataDir, 'store');
-    try {
-      mkdirSync(location, { recursive: true });
-    } catch (error) {
-      throw new Problem('config', `cannot create the directory: ${(error as Error).message}`, {
-        field: 'dataDir',
-        value: dataDir,
-      });
-    }
-    const db: Database = new ClassicLevel<Buffer, Buffer>(location, {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      writeBufferSize: 16 << 20,
-      cacheSize: 32 << 20,
-      // Ten million certificates are 2.5 GB: files of the default 2 MiB would be more than LevelDB keeps open.
-      maxFileSize: 8 << 20,
-    });
-    try {
-      await db.open();
-    } catch (error) {
-      const cause = (error as { cause?: { code?: string; message?: string } }).cause;
-      if (cause?.code === 'LEVEL_LOCKED') {
-        throw new Problem('unavailable', 'another certstatus process has this data directory open', {
-          field: 'dataDir',
-          value: dataDir,
-        });
-      }
-      throw new Problem('config', `cannot open the store: ${cause?.message ?? (error as Error).message}`, {
-        field: 'dataDir',
-        value: dataDir,
-      });
-    }
-    const layout = await db.get(LAYOUT_KEY);
-    if (layout === undefined) await db.put(LAYOUT_KEY, Buffer.from(LAYOUT_VERSION), { sync: true });
-    else if (layout.toString() !== LAYOUT_VERSION) {
-      await db.close();
-      throw new Problem(
-        'config',
-        `the store has layout ${layout.toString()}; this version reads layout ${LAYOUT_VERSION}: start the version that wrote it`,
-        { field: 'dataDir', value: dataDir },
-      );
-    }
+    const db = await openDatabase(dataDir);
     const store = new EmbeddedStore(db, archive);
     // Counted in the background: the scan reads a snapshot of this moment, what changes from here on is counted as it happens.
     void store.#queue.load(pages(db.keys(range('q')), queuePlace)).catch(() => undefined);
@@ -179,39 +103,10 @@ export class EmbeddedStore implements Store, Population, Relay {
     const told = await this.#exclusively(async () => {
       const keys = changes.map(({ certificate }) => serialKey('c', certificate.issuer, certificate.serial));
       const [applied, ...recorded] = await this.#db.getMany([APPLIED_SEQ_KEY, ...keys]);
-      const operations: Operation[] = [];
+      const { operations, events, queued, first } = recordChanges(changes, keys, recorded);
       // A replay of what is in already leaves it.
-      if (applied === undefined || Number(applied.toString()) < seq) {
+      if (applied === undefined || Number(applied.toString()) < seq)
         operations.push({ type: 'put', key: APPLIED_SEQ_KEY, value: Buffer.from(String(seq)) });
-      }
-      const events: StoreEvent[] = [];
-      const queued: QueueItem[] = [];
-      const first: QueueItem[] = [];
-      /** State after the changes so far: several changes of one certificate may come in one call. */
-      const state = new Map<string, Certificate>();
-      changes.forEach((change, i) => {
-        const { certificate, lane } = change;
-        const { issuer, serial } = certificate;
-        const value = recorded[i];
-        const current = state.get(issuer + serial) ?? (value && decodeCertificate(issuer, serial, value));
-        // A replay: this change, or a later one, is already in.
-        if (current !== undefined && current.recordedSeq >= certificate.recordedSeq) return;
-        state.set(issuer + serial, certificate);
-        operations.push({ type: 'put', key: keys[i] as Buffer, value: encodeCertificate(certificate) });
-        const { revocation } = certificate;
-        if (current?.revocation !== undefined)
-          for (const scope of scopesOfEntry(current)) operations.push({ type: 'del', key: entryKey(scope, serial) });
-        if (revocation !== undefined)
-          for (const scope of scopesOfEntry(certificate))
-            operations.push({
-              type: 'put',
-              key: entryKey(scope, serial),
-              value: encodeEntry(certificate, revocation),
-            });
-        const work = current === undefined ? first : queued;
-        if (lane !== undefined) work.push({ issuer, serial, lane, dueAt: certificate.recordedAt });
-        events.push({ type: 'recorded', change });
-      });
       await this.#write(operations, [], queued, first);
       return this.#tell(events);
     });
@@ -231,12 +126,17 @@ export class EmbeddedStore implements Store, Population, Relay {
     const asOfSeq = this.#db
       .get(APPLIED_SEQ_KEY, { snapshot })
       .then((value) => (value === undefined ? 0 : Number(value.toString())));
-    const scan = this.#scan(scopeRange('r', scope), (key, value) => decodeEntry(entrySerial(key), value), snapshot);
+    const entries = scan(
+      this.#db,
+      scopeRange('r', scope),
+      (key, value) => decodeEntry(entrySerial(key), value),
+      snapshot,
+    );
     return {
       asOfSeq,
       pages: (async function* () {
         try {
-          yield* scan;
+          yield* entries;
         } finally {
           await snapshot.close();
         }
@@ -245,7 +145,7 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   certificates(issuer: IssuerTag): AsyncIterable<readonly Certificate[]> {
-    return this.#scan(range('c', issuer), (key, value) => decodeCertificate(issuer, serialOf(key).serial, value));
+    return scan(this.#db, range('c', issuer), (key, value) => decodeCertificate(issuer, serialOf(key).serial, value));
   }
 
   // ResponseSource
@@ -342,41 +242,14 @@ export class EmbeddedStore implements Store, Population, Relay {
     });
   }
 
-  publish(
-    answers: readonly { readonly response: PublishedResponse; readonly item: QueueItem }[],
-  ): Promise<readonly PublishOutcome[]> {
+  publish(answers: readonly Answer[]): Promise<readonly PublishOutcome[]> {
     return this.#exclusively(async () => {
       const keys = answers.flatMap(({ response: { issuer, serial } }) => [
         serialKey('c', issuer, serial),
         serialKey('o', issuer, serial),
       ]);
       const values = await this.#db.getMany(keys);
-      const operations: Operation[] = [];
-      const events: StoreEvent[] = [];
-      const done: QueueItem[] = [];
-      const queued: QueueItem[] = [];
-      /** Answers of this call so far: two items of one certificate, from two lanes, may come in one call. */
-      const state = new Map<string, PublishedResponse>();
-      const outcomes = answers.map(({ response, item }, i): PublishOutcome => {
-        const { issuer, serial } = response;
-        const recorded = values[2 * i];
-        const certificate = recorded && decodeCertificate(issuer, serial, recorded);
-        if (certificate?.revision !== response.revision) {
-          done.push(item);
-          return 'superseded';
-        }
-        const published = values[2 * i + 1];
-        const previous = state.get(issuer + serial) ?? (published && decodeResponse(issuer, serial, published));
-        if (previous !== undefined && !supersedes(response, previous)) return 'older';
-        const first = previous?.revision === response.revision ? previous.publishedAt : response.publishedAt;
-        const next: PublishedResponse = { ...response, publishedAt: first };
-        state.set(issuer + serial, next);
-        operations.push({ type: 'put', key: keys[2 * i + 1] as Buffer, value: encodeResponse(next) });
-        done.push(item);
-        queued.push({ issuer, serial, lane: 'refresh', dueAt: response.refreshAt });
-        events.push({ type: 'published', certificate, response: next, previous });
-        return 'published';
-      });
+      const { outcomes, operations, events, done, queued } = publishAnswers(answers, keys, values);
       await this.#write(operations, done, queued);
       this.#tell(events);
       return outcomes;
@@ -390,7 +263,12 @@ export class EmbeddedStore implements Store, Population, Relay {
       responder === undefined || response.responder === responder;
     let count = 0;
     try {
-      const pages = this.#scan(range('o', issuer), (key, value) => ({ key, response: answerIn(key, value) }), snapshot);
+      const pages = scan(
+        this.#db,
+        range('o', issuer),
+        (key, value) => ({ key, response: answerIn(key, value) }),
+        snapshot,
+      );
       for await (const page of pages) {
         const keys = page.flatMap(({ key, response }) => (concerned(response) ? [key] : []));
         if (keys.length === 0) continue;
@@ -445,23 +323,12 @@ export class EmbeddedStore implements Store, Population, Relay {
 
   // CrlShelf
 
-  async current(scope: CrlScope): Promise<CrlRecord | undefined> {
-    for await (const record of this.list(scope)) return record;
-    return undefined;
+  current(scope: CrlScope): Promise<CrlRecord | undefined> {
+    return this.#crls.current(scope);
   }
 
-  /** Also those that the archive has and the store has not: it was restored from a backup, or made anew from the journal. */
-  async scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
-    const shards = new Set<string>();
-    for (let rest = range('l', issuer); ;) {
-      const [first] = await this.#db.keys({ ...rest, limit: 1 }).all();
-      if (first === undefined) break;
-      const scope = scopeOf(first);
-      shards.add(scope.shard);
-      rest = { ...rest, gte: scopeRange('l', scope).lt };
-    }
-    for (const { shard } of await this.#archive.scopes(issuer)) shards.add(shard);
-    return [...shards].map((shard) => ({ issuer, shard }));
+  scopes(issuer: IssuerTag): Promise<readonly CrlScope[]> {
+    return this.#crls.scopes(issuer);
   }
 
   body(record: CrlRecord): Promise<Buffer> {
@@ -477,57 +344,19 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   reserveNumber(scope: CrlScope, atLeast: bigint): Promise<bigint> {
-    return this.#alone(scope, () => this.#reserve(scope, atLeast));
+    return this.#crls.reserve(scope, atLeast);
   }
 
-  async #reserve(scope: CrlScope, atLeast: bigint): Promise<bigint> {
-    const value = await this.#db.get(crlNumberKey(scope));
-    const next = value === undefined ? 1n : BigInt(value.toString()) + 1n;
-    const number = next > atLeast ? next : atLeast;
-    await this.#db.put(crlNumberKey(scope), Buffer.from(number.toString()), { sync: true });
-    return number;
-  }
-
-  async publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
-    const told = await this.#alone(record, async () => {
-      const current = await this.current(record);
-      if (current?.number !== previous) return undefined;
-      // C-10: numbers only grow, whoever asks.
-      if (current !== undefined && record.number <= current.number) return undefined;
-      // While it reaches the disk; `keep` compares its digest with the record's.
-      const der = await octetsOf(draft);
-      await this.#archive.keep(record, draft);
-      return this.#makeCurrent(record, der);
-    });
-    await told?.heard;
-    return told !== undefined;
-  }
-
-  async #makeCurrent(record: CrlRecord, der: Buffer): Promise<{ readonly heard: Promise<void> | undefined }> {
-    const key = crlKey(record, record.number);
-    // Before the record: from then on it is read.
-    const relaying = key.toString('latin1');
-    this.#relaying.add(relaying);
-    const heard = (): void => void this.#relaying.delete(relaying);
-    try {
-      await this.#db.put(key, encodeCrlRecord(record), { sync: true });
-    } catch (error) {
-      heard();
-      throw error;
-    }
-    const told = this.#tell([{ type: 'crl', record, der }]);
-    if (told.heard === undefined) heard();
-    else void told.heard.then(heard, heard);
-    return told;
+  publishCrl(record: CrlRecord, draft: CrlDraft, previous: bigint | undefined): Promise<boolean> {
+    return this.#crls.publish(record, draft, previous);
   }
 
   isRelayed(record: CrlRecord): boolean {
-    return !this.#relaying.has(crlKey(record, record.number).toString('latin1'));
+    return this.#crls.isRelayed(record);
   }
 
-  async *list(scope: CrlScope): AsyncIterable<CrlRecord> {
-    for await (const value of this.#db.values({ ...scopeRange('l', scope), reverse: true }))
-      yield decodeCrlRecord(value);
+  list(scope: CrlScope): AsyncIterable<CrlRecord> {
+    return this.#crls.list(scope);
   }
 
   /** One process builds them all. */
@@ -539,19 +368,8 @@ export class EmbeddedStore implements Store, Population, Relay {
     return Promise.resolve();
   }
 
-  async restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined> {
-    const told = await this.#alone(scope, async () => {
-      const newest = await this.#archive.newest(scope);
-      const current = await this.current(scope);
-      if (newest === undefined || (current !== undefined && current.number >= newest.number)) return undefined;
-      // The store is older than the archive: it was restored from a backup, or made anew from the journal.
-      await this.#reserve(scope, newest.number);
-      // Archived with a greater number, and never published: what is current was built later.
-      if (current !== undefined && current.thisUpdate >= newest.thisUpdate) return undefined;
-      return this.#makeCurrent({ ...newest, asOfSeq: 0, scheduledAsOfSeq: 0 }, await this.#archive.read(newest));
-    });
-    await told?.heard;
-    return this.current(scope);
+  restoreCrl(scope: CrlScope): Promise<CrlRecord | undefined> {
+    return this.#crls.restore(scope);
   }
 
   // ResponderShelf: the issuer's directory is all that the one process needs.
@@ -615,12 +433,11 @@ export class EmbeddedStore implements Store, Population, Relay {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([this.#writing, ...this.#shelving.values()]);
+    await Promise.allSettled([this.#writing, this.#crls.idle()]);
     await this.#db.close();
   }
 
-  /** `heard`, in an object so that an async function does not wait for it. */
-  #tell(events: readonly StoreEvent[]): { readonly heard: Promise<void> | undefined } {
+  #tell(events: readonly StoreEvent[]): Told {
     for (const event of events) for (const follower of this.#followers) follower(event);
     return { heard: events.length === 0 ? undefined : this.#relay?.(events) };
   }
@@ -643,36 +460,6 @@ export class EmbeddedStore implements Store, Population, Relay {
     this.#writing = result.catch(() => undefined);
     return result;
   }
-
-  #alone<T>({ issuer, shard }: CrlScope, run: () => Promise<T>): Promise<T> {
-    const scope = `${issuer} ${shard}`;
-    const result = (this.#shelving.get(scope) ?? Promise.resolve()).then(run);
-    const settled = result.catch(() => undefined);
-    this.#shelving.set(scope, settled);
-    void settled.then(() => {
-      if (this.#shelving.get(scope) === settled) this.#shelving.delete(scope);
-    });
-    return result;
-  }
-
-  async *#scan<T>(
-    bounds: { gte: Buffer; lt: Buffer },
-    decode: (key: Buffer, value: Buffer) => T,
-    snapshot?: Snapshot,
-  ): AsyncGenerator<readonly T[]> {
-    const iterator = this.#db.iterator({ ...bounds, ...(snapshot === undefined ? {} : { snapshot }) });
-    yield* pages(iterator, ([key, value]) => decode(key, value));
-  }
-}
-
-async function octetsOf(draft: CrlDraft): Promise<Buffer> {
-  const der = Buffer.allocUnsafeSlow(draft.octets);
-  for (let at = 0; at < der.length; at += CRL_PIECE) {
-    const into = der.subarray(at, at + CRL_PIECE);
-    const octets = await draft.read(at, into.length, into);
-    if (octets.buffer !== der.buffer) octets.copy(into);
-  }
-  return der;
 }
 
 function answerIn(key: Buffer, value: Buffer): PublishedResponse {

@@ -6,10 +6,10 @@
  * the same refreshAt, are one item. So an item may be inserted again while it is leased: then the end of the lease must
  * leave the key where it is, because that is the newer work.
  */
-import type { ClassicLevel } from 'classic-level';
 import { LANES, type Lane } from '../../core/certificate.ts';
 import { MINUTE, SECOND, type EpochMs } from '../../core/time.ts';
 import type { QueueItem } from '../../ports/store.ts';
+import type { Database } from './database.ts';
 import { laneKey, queueItem, queueKey } from './keys.ts';
 
 export type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer };
@@ -32,7 +32,7 @@ const EMPTY = Buffer.alloc(0);
 const PAGE = 1000;
 
 export class WorkQueue {
-  readonly #db: ClassicLevel<Buffer, Buffer>;
+  readonly #db: Database;
   /** Keys (hex) in somebody's hands; `renewed` when the item was inserted again meanwhile. */
   readonly #leased = new Map<string, 'held' | 'renewed'>();
   /** Where the next read starts, per lane: what lies before is deleted or leased. */
@@ -44,7 +44,7 @@ export class WorkQueue {
     Map<number, number>
   >;
 
-  constructor(db: ClassicLevel<Buffer, Buffer>) {
+  constructor(db: Database) {
     this.#db = db;
     this.#cursor = Object.fromEntries(LANES.map((lane) => [lane, laneKey(lane, 0)])) as Record<Lane, Buffer>;
   }
