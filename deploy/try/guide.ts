@@ -40,7 +40,7 @@ The fleet serves a demo CA. Paste into another shell:
   # a good certificate and a revoked one, from each responder
 ${fleet.responders.map(({ ports }) => ask(ports.public, 'valid')).join('\n')}
 ${ask((fleet.responders[1] as Member).ports.public, 'revoked')}
-  curl -s http://127.0.0.1:${(fleet.responders[2] as Member).ports.public}${fleet.crlPath} | openssl crl -inform DER -noout -text
+  curl -s http://127.0.0.1:${(fleet.responders[2] as Member).ports.public}${fleet.crlPathOf()} | openssl crl -inform DER -noout -text
 
   # an nginx that staples from responder-1
   nginx -p ${here(join(data, 'nginx'))}/ -c nginx.conf -e error.log

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { openOriginFront } from '../../src/adapters/origin-front/listener.ts';
 import { loadUws, whyNot } from '../../src/adapters/origin-front/uws.ts';
 import { openPublicFront, type PublicFrontOptions } from '../../src/adapters/public-front/listener.ts';
-import type { Front, Shed } from '../../src/ports/front.ts';
+import type { Answer, Front, Shed } from '../../src/ports/front.ts';
 import { bodyHash, downloads, echo, RawClient, type Echo, type Seen } from './fronts-raw-client.ts';
 
 const loaded = loadUws();
@@ -339,6 +339,50 @@ for (const [name, open, missing] of [
       );
     });
   });
+
+  // The origin listener ends a connection whose next request comes while a reply is awaited.
+  if (name !== 'origin') {
+    for (const [how, later] of [
+      ['one by one', [get('/b'), get('/c')]],
+      ['in one packet', [get('/b') + get('/c')]],
+      ['cut within', [get('/b').slice(0, 9), get('/b').slice(9) + get('/c')]],
+    ] as const) {
+      it(`${name} front: a client that ends its sending is answered all that it asked meanwhile, ${how}`, async () => {
+        let asked = (): void => undefined;
+        let release = (): void => undefined;
+        const isAsked = new Promise<void>((resolve) => (asked = resolve));
+        const released = new Promise<void>((resolve) => (release = resolve));
+        const answer: Answer = (question) => {
+          if (question.target !== '/a') return echo(question);
+          asked();
+          return released.then(() => echo(question));
+        };
+        const front = await openPublic({ answer, ...(name === 'public' ? {} : { hold: 'socket' as const }) });
+        try {
+          // So that the listener holds the next connection as it holds them all.
+          const first = new RawClient(front.address.port);
+          await first.send(get('/first', 'Connection: close'));
+          await first.reply();
+          const client = new RawClient(front.address.port);
+          await client.send(get('/a'));
+          await isAsked;
+          for (const piece of later) {
+            await client.send(piece);
+            await pause(10);
+          }
+          client.socket.end();
+          // Time for the end to arrive, which nothing outside tells.
+          await pause(50);
+          release();
+          for (const target of ['/a', '/b', '/c']) assert.equal(told(await client.reply()).target, target);
+          await client.closed;
+          assert.equal(client.rest.length, 0);
+        } finally {
+          await front.close(100);
+        }
+      });
+    }
+  }
 
   describe(`${name} front: closing`, { skip: missing }, () => {
     it('answers every request whose octets it has, under load', async () => {

@@ -12,6 +12,7 @@ import {
   startCluster,
   startRedis,
   startSentinel,
+  type RedisCluster,
   type RedisSentinel,
   type RedisServer,
   type RedisServerOptions,
@@ -280,8 +281,13 @@ describe('deploy/redis/sentinel.conf', { skip: needsRedis }, () => {
 });
 
 describe('users.acl in a Cluster', { skip: needsRedis }, () => {
+  let cluster: RedisCluster;
+  before(async () => {
+    cluster = await startCluster();
+  });
+  after(() => cluster?.remove());
+
   it('lets every user find the servers of its keys', async () => {
-    const cluster = await startCluster();
     const lines = readFileSync(users(), 'utf8').trim().split('\n').map(words);
     for (const server of cluster.servers) {
       const all = await server.client();
@@ -296,7 +302,6 @@ describe('users.acl in a Cluster', { skip: needsRedis }, () => {
       for (const key of keys) assert.equal(await redis.hget(key, 'seq'), '1');
       if (user !== 'intake') await assert.rejects(redis.hset(keys[0] as string, 'seq', '2'), /NOPERM/);
     }
-    await cluster.remove();
   });
 });
 

@@ -146,6 +146,45 @@ describe('journals beside a shared ledger', { skip: needsRedis }, () => {
     await assert.rejects(issue(b.recorder, 10), { code: 'unavailable', message: /same name/ });
   });
 
+  it('nor when their records have the same numbers (P1)', async () => {
+    const [a, b] = [await intake('intake-1', directory()), await intake('intake-1', directory())];
+    await relied(a.store);
+    await relied(b.store);
+    await issue(a.recorder, 1);
+    // Record 1 of both: what is in under that number is not this one.
+    await assert.rejects(issue(b.recorder, 10), { code: 'unavailable', message: /same name/ });
+    assert.match(b.store.failure ?? '', /same name/);
+    await issue(a.recorder, 2);
+  });
+
+  it('a process that was started later under the same name puts an end to the first, which says so (P1)', async () => {
+    const audit = directory();
+    const a = await intake('intake-1', audit);
+    await relied(a.store);
+    await issue(a.recorder, 1);
+    const copy = directory();
+    cpSync(audit, copy, { recursive: true });
+    const b = await intake('intake-1', copy);
+    await relied(b.store);
+    await issue(b.recorder, 2);
+    await assert.rejects(revoke(a.recorder, 1), { code: 'unavailable', message: /same name/ });
+    // For good: what it brought in again after FLUSHALL would hide records of the other.
+    redisCli(server.port, 'FLUSHALL');
+    await until('the other one has brought everything back', async () => (await b.store.find(TAG, [serialOf(2)]).catch(() => []))[0] !== undefined, 10_000, 20); // prettier-ignore
+    await assert.rejects(a.recorder.recover(), /same name/);
+    await issue(b.recorder, 3);
+  });
+
+  it('a process that is started again goes on under its name', async () => {
+    const audit = directory();
+    for (let n = 1; n <= 3; n++) {
+      const again = await intake('intake-1', audit);
+      await relied(again.store);
+      await issue(again.recorder, n);
+      await again.crash();
+    }
+  });
+
   it('what a crash left between journal and ledger is brought in at the next start', async () => {
     const audit = directory();
     const first = await intake('intake-1', audit);

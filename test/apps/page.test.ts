@@ -139,7 +139,7 @@ describe('statusOf', () => {
       service.holder.behave = () => 'fail';
       service.at.crlHolder.behave = () => 'fail';
       await service.revoke(issued.slice(0, 1));
-      await clock.stride(30 * MINUTE, 5 * MINUTE);
+      await clock.stride(35 * MINUTE, 5 * MINUTE);
       assert.equal(status().verdict, 'failing');
       assert.match(said(), /A revocation recorded \S+ is not in OCSP yet/);
       assert.match(said(), /a revocation recorded \S+ is on no CRL yet/);

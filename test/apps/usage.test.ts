@@ -93,7 +93,7 @@ describe('a command that is used wrongly', () => {
 
   it('says of a port that another service has what to do', () => {
     // A plain TCP listener in a process of its own, which speaks no TLS.
-    const listener = `const s=require('net').createServer((c)=>c.end('hello'));s.listen(0,'127.0.0.1',()=>{
+    const listener = `const s=require('net').createServer((c)=>{c.on('error',()=>{});c.end('hello')});s.listen(0,'127.0.0.1',()=>{
       const {spawnSync}=require('child_process');const {port}=s.address();
       require('child_process').execFile(process.execPath,${JSON.stringify([CLI])}.concat(['--intake-port',String(port),'crl','list','--issuer','demo']),{encoding:'utf8'},(e,o,err)=>{process.stdout.write(err);s.close()})})`;
     const { stdout } = spawnSync(process.execPath, ['-e', listener], {

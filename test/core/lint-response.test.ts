@@ -292,6 +292,17 @@ describe('lintResponse names the defect', () => {
     assert.deepEqual(rulesOf(pieced({ certs: Buffer.alloc(0) }), { ca }), ['O-07']);
     assert.deepEqual(rulesOf(pieced({ certs: tlv(0xa0, tlv(0x30, authority.ca.der)) }), { ca }), ['O-07']);
     assert.deepEqual(rulesOf(pieced(), { ca: loadIssuer([stranger.ca.der], 'ca') }), ['O-07']);
+    // Keys for which node:crypto throws at ecdsa-with-SHA256: they signed nothing, and the next one did.
+    const odd = ['ed25519', 'x25519'].map((kind) => {
+      authority.openssl('genpkey', '-algorithm', kind, '-out', `${kind}.key`);
+      authority.openssl('pkey', '-in', `${kind}.key`, '-pubout', '-out', `${kind}.pub`);
+      const args = ['-in', 'responder.csr', '-force_pubkey', `${kind}.pub`, '-CA', 'ca.pem', '-CAkey', 'ca.key'];
+      authority.openssl('x509', '-req', ...args, '-set_serial', '0x1002', '-outform', 'DER', '-out', `${kind}.der`);
+      return authority.read(`${kind}.der`);
+    });
+    const behind = tlv(0xa0, tlv(0x30, ...odd, authority.responder.der));
+    assert.deepEqual(rulesOf(pieced({ certs: behind }), { ca }), ['T-16']);
+    assert.deepEqual(rulesOf(pieced({ certs: tlv(0xa0, tlv(0x30, ...odd)) }), { ca }), ['T-16', 'O-07']);
     const signed = authority.direct.assemble(
       'sha1',
       SERIAL,

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
 import { makeProgram } from '../../src/apps/program.ts';
-import { ALERTS } from '../../src/core/alerts.ts';
+import { ALERT_LIMITS, ALERTS, ONLY_OUTSIDE } from '../../src/core/alerts.ts';
 import { missingPrometheus, SHIPPED } from '../support/prometheus.ts';
 import { namedIn } from '../support/promql.ts';
 
@@ -18,6 +18,7 @@ interface Rule {
   readonly alert?: string;
   readonly record?: string;
   readonly expr: string;
+  readonly for?: string;
   readonly labels?: { readonly severity?: string };
   readonly annotations?: { readonly summary?: string; readonly description?: string; readonly runbook_url?: string };
 }
@@ -36,6 +37,21 @@ function registered(): ReadonlySet<string> {
   );
   const names = files.flatMap((name) => read(ROOT, 'src', name).match(/(?<=')certstatus_[a-z0-9_]+(?=')/g) ?? []);
   return new Set(names);
+}
+
+/** The numbers and lengths of time of an expression, in seconds; 0, and the 1 of "is so", are none. */
+function numbersIn(expr: string): Set<number> {
+  const bare = expr.replace(/\{[^}]*\}|"[^"]*"/g, '').replace(/== 1\b/g, '');
+  const found = [...bare.matchAll(/(?<![\w.])(\d+(?:\.\d+)?(?:e\d+)?)([smhd]?)(?![\w.])/g)];
+  return new Set(found.map(([, number = '', unit]) => (unit ? secondsOf(number + unit) : Number(number))).filter((one) => one > 0)); // prettier-ignore
+}
+
+function secondsOf(length: string): number {
+  return Number(length.slice(0, -1)) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[length.slice(-1)] ?? NaN);
+}
+
+function leaves(limits: object): Set<number> {
+  return new Set(Object.values(limits).flatMap((one: number | object) => (typeof one === 'number' ? [one] : [...leaves(one)]))); // prettier-ignore
 }
 
 describe('promtool', { skip: missingPrometheus }, () => {
@@ -103,6 +119,18 @@ describe('the rules', () => {
       [...recorded].filter((name) => !records.has(name)),
       [],
     );
+  });
+
+  it('begin where the status page begins: the numbers of core/alerts.ts, and no others', () => {
+    for (const { alert = '', expr, for: held = '0s' } of alerts) {
+      if (alert in ONLY_OUTSIDE) continue;
+      const limits = (ALERT_LIMITS as Readonly<Record<string, object>>)[alert] ?? {};
+      const written = numbersIn(expr);
+      if ('holds' in limits) written.add(secondsOf(held));
+      // Of a recorded rate the window stands in its name.
+      for (const [, window = ''] of expr.matchAll(/rate(\d+[mh])/g)) written.add(secondsOf(window));
+      assert.deepEqual([...written].sort(), [...leaves(limits)].sort(), alert);
+    }
   });
 
   it('are inhibited by name: every alert that alertmanager.yml names exists', () => {

@@ -70,9 +70,7 @@ describe('miss-budget', () => {
     const { clock, misses, flood } = budget();
     const asked = serials(10_000);
     assert.equal(flood(asked.slice(0, RATE)), RATE);
-    assert.equal(misses.refusedAt, undefined);
     assert.equal(flood(asked.slice(RATE, 1000)), 0);
-    assert.equal(misses.refusedAt, START);
     let more = 0;
     for (let i = 0; i < 50; i++) {
       clock.step(SECOND / 10);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { completeCrl, type CrlRecord } from '../../src/core/certificate.ts';
 import { MetricSet } from '../../src/core/metric.ts';
-import { DAY, HOUR, SECOND } from '../../src/core/time.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
 import { OfflineWatch, registerOfflineGauges } from '../../src/flows/offline/offline-watch.ts';
 import type { StoreEvent } from '../../src/ports/store.ts';
 import { NOW } from '../core/sample-pki.ts';
@@ -97,7 +97,7 @@ describe('the watch over what was signed offline', () => {
       [89, 59, 29, 13, 6],
     );
     const [notice] = watch.notices(clock.now());
-    assert.equal(notice?.level, 'failing');
+    assert.equal(notice?.alert, 'OfflineMaterialEnds');
     assert.match(notice?.advice ?? '', /offline export --issuer test --crl/);
     shelf.publish(crl(2n, clock.now(), 0));
     await clock.advance(SECOND);
@@ -116,20 +116,18 @@ describe('the watch over what was signed offline', () => {
     shelf.revoked = [entry];
     const certificate = { issuer: issuer.tag, revocation: { revokedAt: NOW, reason: undefined }, ...entry };
     shelf.tell({ type: 'recorded', change: { certificate, lane: 'revocation' } } as unknown as StoreEvent);
-    assert.deepEqual(
-      watch.notices(clock.now()).map(({ level }) => level),
-      ['warning'],
-    );
-    await clock.advance(HOUR);
+    assert.deepEqual(watch.notices(clock.now()), []);
+    await clock.advance(5 * MINUTE + SECOND);
+    const noted = (): unknown => watch.notices(clock.now()).map(({ alert }) => alert);
+    assert.deepEqual(noted(), ['RevocationNotOnCrl']);
+    await clock.advance(HOUR - 5 * MINUTE - SECOND);
     assert.deepEqual(gauges(), [
       `certstatus_offline_remaining_seconds ${(180 * DAY - HOUR) / SECOND - 2}`,
+      `certstatus_offline_validity_seconds ${(180 * DAY) / SECOND}`,
       'certstatus_offline_unlisted_revocation_seconds 3600',
     ]);
     await clock.stride(23 * HOUR + SECOND, HOUR);
-    assert.deepEqual(
-      watch.notices(clock.now()).map(({ level }) => level),
-      ['failing'],
-    );
+    assert.deepEqual(noted(), ['RevocationNotOnCrl']);
     // Of data from before the revocation.
     shelf.publish(crl(2n, clock.now(), 6));
     await clock.advance(SECOND);

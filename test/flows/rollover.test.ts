@@ -243,7 +243,7 @@ class Rehearsal {
     const installed = this.installed(now).filter(({ certificate }) => now <= certificate.notAfter);
     const left = Math.max(...installed.map(({ certificate }) => certificate.notAfter)) - now;
     const said = statusOf(service.sources).problems.find(({ what }) => what.includes('successor'))?.severity;
-    assert.equal(said, left < 8 * DAY ? 'failing' : left < 22 * DAY ? 'warning' : undefined, rfc3339(now));
+    assert.equal(said, left < 11 * DAY ? 'failing' : left < 22 * DAY ? 'warning' : undefined, rfc3339(now));
   }
 }
 

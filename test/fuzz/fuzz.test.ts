@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fuzz } from './fuzz.ts';
-import { LOST } from './player.ts';
+import { LATE, LOST } from './player.ts';
 import { World } from './world.ts';
 
 /** To each listener; about a minute on two busy cores. */
@@ -39,7 +39,8 @@ describe('odd requests', () => {
         assert.ok((words.get(word) ?? 0) > 0, `no ${word} from ${name}: the requests are too tame`); // prettier-ignore
     }
     for (const [name, words] of rest.tally)
-      assert.ok((words.get(LOST) ?? 0) <= REQUESTS / 10_000, `${words.get(LOST)} replies of ${name} ${LOST}`);
+      for (const word of [LOST, LATE])
+        assert.ok((words.get(word) ?? 0) <= REQUESTS / 10_000, `${words.get(word)} replies of ${name} ${word}`);
     for (const [i, { service }] of world.places.entries()) {
       const grownMb = rssOf(service.pid) - (before[i] as number);
       t.diagnostic(`resident memory grew by ${grownMb.toFixed(0)} MB`);

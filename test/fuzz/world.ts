@@ -387,8 +387,8 @@ export function isUnchanged({ etag, lastModified }: Known, { ifNoneMatch, ifModi
   }
   // RFC 9110 §13.1.3: what is no HTTP-date is ignored.
   if (ifModifiedSince === undefined || !isHttpDate(ifModifiedSince)) return false;
-  // The generator's two-digit years are 94 and 99; both are of this century to the service.
-  const year = ifModifiedSince.replace(/-(\d\d) /, '-20$1 ');
+  // RFC 9110 §5.6.7: 94 and 99, which the generator has, would be over 50 years ahead.
+  const year = ifModifiedSince.replace(/-(\d\d) /, '-19$1 ');
   const since = Date.parse(year.endsWith('GMT') ? year : `${year} GMT`);
   return !Number.isNaN(since) && lastModified <= since;
 }

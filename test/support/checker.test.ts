@@ -175,6 +175,23 @@ describe('the checker', () => {
     assert.deepEqual(promises(withCrl(crl(T0 + 99, 0n, [NEVER]), crl(T0 + 1200, 3n, [REVOKED, NEVER]))), ['P5']);
   });
 
+  it('P5: a shard has its own numbers; the shards together are the complete CRL, each serial on one of them', () => {
+    const shards = (one: readonly string[], two: readonly string[], numbers = [7n, 1n]): Partial<History> =>
+      withCrl(
+        crl(AFTER, numbers[0] as bigint, one, { shard: '1', sha256: 'one' }),
+        crl(AFTER, numbers[1] as bigint, two, { shard: '2', sha256: 'two' }),
+      );
+    assert.deepEqual(promises(shards([REVOKED], [])), []);
+    assert.deepEqual(promises(shards([], [REVOKED], [2n, 2n])), []);
+    assert.deepEqual(promises(shards([], [])), ['P5'], 'on none');
+    assert.deepEqual(promises(shards([REVOKED], [REVOKED])), ['P5'], 'on two');
+    const alone = crl(AFTER, 1n, [], { shard: '1', sha256: 'one' });
+    const older = crl(T0 + 1000, 2n, [], { shard: '1', sha256: 'two' });
+    assert.deepEqual(promises(withCrl(older, alone, crl(AFTER, 1n, [REVOKED], { shard: '2' }))), ['P5'], 'falls');
+    const unlisted = crl(AFTER, 1n, [ISSUED, REVOKED], { shard: '1', sha256: 'one' });
+    assert.deepEqual(promises(withCrl(unlisted)), ['P5'], 'on a shard, and not on the complete one');
+  });
+
   it('P5: CRL numbers that fall, are used twice, or do not mean newer; entries that vanish', () => {
     assert.deepEqual(promises(withCrl(crl(AFTER + 10, 1n, []), crl(AFTER + 20, 2n, [REVOKED]))), ['P5']);
     assert.deepEqual(promises(withCrl(crl(AFTER + 10, 2n, [REVOKED], { sha256: 'other' }))), ['P5']);

@@ -7,7 +7,8 @@
  *  P2  after an acknowledged revocation and the bound there is no `good`; on one responder never `good` after `revoked`
  *  P3  no `good` and no `revoked` for what nobody had issued, or under another issuer
  *  P4  thisUpdate <= now <= nextUpdate; accepted by a relying party; signed by a certificate valid all that time
- *  P5  in the end OCSP and CRL agree in serials, dates and reasons; CRL numbers only grow, and a number is one CRL
+ *  P5  in the end OCSP and CRL agree in serials, dates and reasons; CRL numbers only grow, and a number is one CRL of its scope;
+ *      the shards together are the complete CRL, and no serial stands on two of them
  *
  * What was not seen is not proved: a responder or an intake that was not asked after settling breaks P1.
  */
@@ -48,6 +49,8 @@ export interface SeenAnswer {
 
 export interface SeenCrl {
   readonly responder: string;
+  /** Name of the shard; absent: the complete CRL. */
+  readonly shard?: string;
   readonly askedAt: number;
   readonly answeredAt: number;
   /** No relying party would take it; then the rest is meaningless. */
@@ -174,7 +177,7 @@ function* kept(history: History, facts: AllFacts): Generator<Violation> {
     ({ responder, hash, serial }) => `${responder} ${hash} ${serial}`,
   );
   const crls = lastBy(
-    history.crls.filter(({ askedAt }) => askedAt >= settledAt),
+    history.crls.filter(({ askedAt, shard }) => askedAt >= settledAt && shard === undefined),
     ({ responder }) => responder,
   );
   for (const [serial, { issuedAt, revokedAt }] of facts) {
@@ -276,34 +279,16 @@ function outside(
 /** P5. */
 function* agreed({ answers, crls, settledAt }: History, facts: AllFacts): Generator<Violation> {
   const broken = (what: string): Violation => ({ promise: 'P5', what });
-  const good = crls.filter(({ fault }) => fault === undefined);
-  const numbers = new Map<bigint, SeenCrl>();
-  const newest = new Map<string, SeenCrl>();
-  for (const crl of [...good].sort((a, b) => a.answeredAt - b.answeredAt)) {
-    const twin = numbers.get(crl.number);
-    numbers.set(crl.number, twin ?? crl);
-    if (twin !== undefined && twin.sha256 !== crl.sha256) yield broken(`CRL ${crl.number} is two different ones`);
-    const before = newest.get(crl.responder);
-    if (before !== undefined && crl.askedAt > before.answeredAt) {
-      if (crl.number < before.number)
-        yield broken(`${crl.responder} served CRL ${crl.number} after CRL ${before.number}`);
-      if (crl.number > before.number && crl.thisUpdate <= before.thisUpdate)
-        yield broken(`CRL ${crl.number} is not newer than CRL ${before.number}`);
-    }
-    if (before === undefined || crl.answeredAt > before.answeredAt) newest.set(crl.responder, crl);
-  }
-  const ascending = [...numbers.values()].sort((a, b) => (a.number < b.number ? -1 : 1));
-  for (const [i, crl] of ascending.entries()) {
-    const before = ascending[i - 1];
-    for (const serial of before?.entries.keys() ?? [])
-      if (!crl.entries.has(serial)) yield broken(`${serial} is on CRL ${before?.number} and not on CRL ${crl.number}`);
-  }
-  for (const { responder, entries, number, askedAt } of newest.values()) {
-    const known = new Map([...facts].map(([serial, of]) => [plainSerial(serial), of]));
+  yield* sharded(crls, settledAt);
+  for (const shard of new Set(crls.map((crl) => crl.shard)))
+    yield* grown(crls.filter((crl) => crl.shard === shard && crl.fault === undefined));
+  const known = new Map([...facts].map(([serial, of]) => [plainSerial(serial), of]));
+  const last = lastBy(crls.filter(({ fault }) => fault === undefined), ({ responder, shard }) => `${responder} ${shard}`); // prettier-ignore
+  for (const { responder, shard, entries, number, askedAt } of last.values()) {
     for (const [serial] of entries)
       if (known.get(serial)?.revokeSentAt === undefined || known.get(serial)?.revokeSentAt === Infinity)
         yield broken(`CRL ${number} lists ${serial}, which nobody had revoked`);
-    if (askedAt < settledAt) continue;
+    if (askedAt < settledAt || shard !== undefined) continue;
     for (const answer of answers) {
       if (answer.responder !== responder || !answer.ours || answer.askedAt < settledAt) continue;
       const entry = entries.get(plainSerial(answer.serial));
@@ -324,6 +309,49 @@ function* agreed({ answers, crls, settledAt }: History, facts: AllFacts): Genera
         );
       else if (answer.status === 'revoked' && facts.get(answer.serial)?.reasons.has(answer.reason) === false)
         yield broken(`${answer.serial}: OCSP has the reason ${answer.reason}, which nobody had sent`);
+    }
+  }
+}
+
+/** P5, of the CRLs of one scope: numbers and times grow, and nothing leaves. */
+function* grown(crls: readonly SeenCrl[]): Generator<Violation> {
+  const broken = (what: string): Violation => ({ promise: 'P5', what });
+  const numbers = new Map<bigint, SeenCrl>();
+  const newest = new Map<string, SeenCrl>();
+  for (const crl of [...crls].sort((a, b) => a.answeredAt - b.answeredAt)) {
+    const twin = numbers.get(crl.number);
+    numbers.set(crl.number, twin ?? crl);
+    if (twin !== undefined && twin.sha256 !== crl.sha256) yield broken(`CRL ${crl.number} is two different ones`);
+    const before = newest.get(crl.responder);
+    if (before !== undefined && crl.askedAt > before.answeredAt) {
+      if (crl.number < before.number)
+        yield broken(`${crl.responder} served CRL ${crl.number} after CRL ${before.number}`);
+      if (crl.number > before.number && crl.thisUpdate <= before.thisUpdate)
+        yield broken(`CRL ${crl.number} is not newer than CRL ${before.number}`);
+    }
+    if (before === undefined || crl.answeredAt > before.answeredAt) newest.set(crl.responder, crl);
+  }
+  const ascending = [...numbers.values()].sort((a, b) => (a.number < b.number ? -1 : 1));
+  for (const [i, crl] of ascending.entries()) {
+    const before = ascending[i - 1];
+    for (const serial of before?.entries.keys() ?? [])
+      if (!crl.entries.has(serial)) yield broken(`${serial} is on CRL ${before?.number} and not on CRL ${crl.number}`);
+  }
+}
+
+/** P5, of what every responder served last: the shards are a partition of the complete CRL. */
+function* sharded(crls: readonly SeenCrl[], settledAt: number): Generator<Violation> {
+  const broken = (what: string): Violation => ({ promise: 'P5', what });
+  const last = lastBy(crls.filter(({ fault, askedAt }) => fault === undefined && askedAt >= settledAt), ({ responder, shard }) => `${responder} ${shard}`); // prettier-ignore
+  for (const { responder, entries } of [...last.values()].filter(({ shard }) => shard === undefined)) {
+    const shards = [...last.values()].filter((crl) => crl.responder === responder && crl.shard !== undefined);
+    if (shards.length === 0) continue;
+    for (const serial of new Set([...entries.keys(), ...shards.flatMap((crl) => [...crl.entries.keys()])])) {
+      const on = shards.filter((crl) => crl.entries.has(serial)).map(({ shard }) => shard);
+      if (on.length !== 1 || !entries.has(serial))
+        yield broken(
+          `${responder}: ${serial} is on ${on.length === 0 ? 'no shard' : `shard ${on.join(' and ')}`} and ${entries.has(serial) ? '' : 'not '}on the complete CRL`,
+        );
     }
   }
 }

@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly signers?: number;
   readonly responders?: number;
   readonly monitor?: boolean;
+  /** Over how many shards the demo CA spreads its CRLs, beside the complete one; none without it. */
+  readonly shards?: number;
   /** Section `responder` of the responders. */
   readonly responder?: Readonly<Record<string, unknown>>;
   /** Moves the keys of this directory (ca.key, responder.key) into a token, once, and says how each signer opens it. */
@@ -44,6 +46,7 @@ export const PEOPLE = ['operator', 'alice', 'bob', 'carol'] as const;
 export type Person = (typeof PEOPLE)[number];
 
 const CRL_PATH = '/SureServer/demo/cdp.crl';
+const SHARD_PATH = '/SureServer/demo/shards/{shard}.crl';
 
 export class Fleet {
   readonly directory: string;
@@ -52,10 +55,12 @@ export class Fleet {
   readonly responders: readonly Member[];
   readonly monitors: readonly Member[];
   readonly issuer: OcspIssuer;
-  readonly crlPath = CRL_PATH;
+  /** Names of the shards. */
+  readonly shards: readonly string[];
 
-  private constructor(directory: string, members: readonly Member[]) {
+  private constructor(directory: string, members: readonly Member[], shards: number) {
     this.directory = directory;
+    this.shards = Array.from({ length: shards }, (_, i) => String(i + 1));
     const of = (role: MemberRole): readonly Member[] => members.filter((member) => member.role === role);
     this.intakes = of('intake');
     this.signers = of('signer');
@@ -92,7 +97,7 @@ export class Fleet {
       const home = join(directory, name);
       const [pub, intake, admin] = ports.slice(3 * i, 3 * i + 3) as [number, number, number];
       mkdirSync(home, { recursive: true });
-      layOutIssuer(demo, home, role, token);
+      layOutIssuer(demo, home, role, token, options.shards);
       const controlled = role === 'intake' || role === 'signer';
       return new Member({
         name,
@@ -109,7 +114,12 @@ export class Fleet {
         ...(role === 'signer' && token !== undefined && { env: token.env }),
       });
     });
-    return new Fleet(directory, members);
+    return new Fleet(directory, members, options.shards ?? 0);
+  }
+
+  /** Where responders serve it; the complete one without a name. */
+  crlPathOf(shard?: string): string {
+    return shard === undefined ? CRL_PATH : SHARD_PATH.replace('{shard}', shard);
   }
 
   get members(): readonly Member[] {
@@ -206,7 +216,13 @@ function makePeople(directory: string): void {
 }
 
 /** The same issuers in every process; keys only where they are used (P7). What a signer has changed since stays. */
-function layOutIssuer(demo: string, home: string, role: MemberRole, token: FleetToken | undefined): void {
+function layOutIssuer(
+  demo: string,
+  home: string,
+  role: MemberRole,
+  token: FleetToken | undefined,
+  shards: number | undefined,
+): void {
   const [from, to] = [join(demo, 'issuers', 'demo'), join(home, 'issuers', 'demo')];
   if (existsSync(to)) return;
   mkdirSync(to, { recursive: true });
@@ -218,6 +234,8 @@ function layOutIssuer(demo: string, home: string, role: MemberRole, token: Fleet
     document.setIn(['responders', 0, 'key'], at('responder'));
     document.setIn(['crl', 'key'], at('ca'));
   }
+  // A URL as certificates name it: whoever serves it, on whatever port, serves the path.
+  if (shards !== undefined) document.setIn(['crl', 'shards'], { count: shards, url: `http://crl.test${SHARD_PATH}` });
   writeFileSync(join(to, 'issuer.yaml'), document.toString());
 }
 

@@ -244,21 +244,26 @@ export class Load {
     }
   }
 
+  /** The complete one each time, the shards in turn. */
   async #pollCrl(responder: Member): Promise<void> {
+    const { shards } = this.#fleet;
+    let turn = 0;
     while (this.#asking) {
       await this.#fetchCrl(responder);
+      const shard = shards[turn++ % Math.max(1, shards.length)];
+      if (shard !== undefined) await this.#fetchCrl(responder, shard);
       await sleep(PAUSE_AFTER_CRL_MS);
     }
   }
 
-  async #fetchCrl(responder: Member): Promise<void> {
+  async #fetchCrl(responder: Member, shard?: string): Promise<void> {
     const askedAt = Date.now();
     try {
-      const { status, body } = await exchange({ port: responder.ports.public, path: this.#fleet.crlPath });
+      const { status, body } = await exchange({ port: responder.ports.public, path: this.#fleet.crlPathOf(shard) });
       // None yet, or none that may be served.
       if (status !== 200) return;
       const sha256 = createHash('sha256').update(body).digest('hex');
-      const seen = { responder: responder.name, askedAt, answeredAt: Date.now(), sha256 };
+      const seen = { responder: responder.name, ...(shard !== undefined && { shard }), askedAt, answeredAt: Date.now(), sha256 }; // prettier-ignore
       const known = this.#crls.find((crl) => crl.sha256 === sha256);
       if (known !== undefined) this.#crls.push({ ...known, ...seen });
       else this.#crls.push({ ...seen, ...faulty(() => readCrl(body, this.#fleet.issuer)) });
@@ -268,9 +273,13 @@ export class Load {
   }
 
   #listed(responder: Member): number {
-    const last = this.#crls.findLast((crl) => crl.responder === responder.name);
-    // One that cannot be read is the checker's business; waiting would not make it better.
-    return last?.fault !== undefined ? Infinity : (last?.entries.size ?? 0);
+    const last = (shard?: string): number => {
+      const crl = this.#crls.findLast((one) => one.responder === responder.name && one.shard === shard);
+      // One that cannot be read is the checker's business; waiting would not make it better.
+      return crl?.fault !== undefined ? Infinity : (crl?.entries.size ?? 0);
+    };
+    const { shards } = this.#fleet;
+    return shards.length === 0 ? last() : Math.min(last(), shards.reduce((sum, shard) => sum + last(shard), 0)); // prettier-ignore
   }
 
   /** Another reader than ours and @peculiar's now and then. */
@@ -313,7 +322,8 @@ export class Load {
   async #askAll(): Promise<void> {
     const { responders, intakes } = this.#fleet;
     const serials = [...new Set(this.#events.map(({ serial }) => serial))];
-    for (const responder of responders) await this.#fetchCrl(responder);
+    for (const responder of responders)
+      for (const shard of [undefined, ...this.#fleet.shards]) await this.#fetchCrl(responder, shard);
     for (let i = 0; i < serials.length; i += QUESTIONS) {
       const some = serials.slice(i, i + QUESTIONS);
       await Promise.all([

@@ -362,7 +362,8 @@ export class RedisCluster {
   #isComplete(): boolean {
     return this.servers.every(({ port }) => {
       const said = redisCli(port, 'CLUSTER', 'INFO');
-      return said.includes('cluster_state:ok') && said.includes('cluster_known_nodes:3');
+      // A node may know the others before it knows their slots, and a client that asks it then has nowhere to send a key.
+      return ['cluster_state:ok', 'cluster_known_nodes:3', `cluster_slots_ok:${SLOTS}`].every((line) => said.includes(line)); // prettier-ignore
     });
   }
 }

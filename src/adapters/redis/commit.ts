@@ -56,12 +56,26 @@ export type CommitOutcome =
   | { readonly kind: 'forgot' }
   /** The journal record is in already. */
   | { readonly kind: 'applied' }
+  /** Another process writes under the name of this one's journal. */
+  | { readonly kind: 'displaced' }
   /** By index of the write: what is there instead; by index of the lease: it is lost. Nothing was written. */
   | {
       readonly kind: 'differ';
       readonly present: ReadonlyMap<number, Buffer | undefined>;
       readonly lost: ReadonlySet<number>;
     };
+
+/** The record of a journal that is recorded with a change of the ledger. */
+export interface JournalPlace {
+  readonly name: string;
+  readonly seq: number;
+  /** Of the process that has the journal: another after a restart. */
+  readonly writer: string;
+  /** Nothing was written by it before. */
+  readonly takes: boolean;
+  /** Not a replay: if it is in already, this process has brought it in. */
+  readonly decided: boolean;
+}
 
 /** How the population changes: by minute of `due`, thisUpdate and nextUpdate, and how many answers there are. */
 export class Counts {
@@ -107,11 +121,13 @@ export class Counts {
  */
 export function packCommit(
   instance: string,
-  journal: { readonly name: string; readonly seq: number } | undefined,
+  journal: JournalPlace | undefined,
   feedLength: number,
   commit: Commit,
 ): Buffer {
-  const args: Argument[] = [instance, journal?.name ?? '', journal?.seq ?? '', feedLength, commit.leases.length];
+  const { name = '', seq = '', writer = '', takes = false, decided = false } = journal ?? {};
+  const args: Argument[] = [instance, name, seq, writer, takes ? 1 : '', decided ? 1 : ''];
+  args.push(feedLength, commit.leases.length);
   for (const { field, token } of commit.leases) args.push(field, token);
   args.push(commit.writes.length);
   for (const { bucket, serial, expected, next, stamped } of commit.writes)
@@ -141,12 +157,14 @@ function packed(args: readonly Argument[]): Buffer {
 }
 
 export function commitOutcome(returned: Returned): CommitOutcome {
-  const [kind, ...rest] = returned as [Buffer, ...Returned[]];
-  switch (kind.toString()) {
+  const [first, ...rest] = returned as [Buffer, ...Returned[]];
+  const kind = first.toString();
+  switch (kind) {
     case 'done':
       return { kind: 'done', stamp: rest[0] as number };
     case 'applied':
-      return { kind: 'applied' };
+    case 'displaced':
+      return { kind };
     case 'differ': {
       const present = new Map<number, Buffer | undefined>();
       const lost = new Set<number>();

@@ -2,7 +2,7 @@
 import type { IssuerTag } from '../../core/certificate.ts';
 import { Problem } from '../../core/problem.ts';
 import { MAX_SERIAL_OCTETS, serialBytes, type Serial } from '../../core/serial.ts';
-import { packCommit, commitOutcome, type Commit, type CommitOutcome } from './commit.ts';
+import { packCommit, commitOutcome, type Commit, type CommitOutcome, type JournalPlace } from './commit.ts';
 import { bucketOf } from './keys.ts';
 import { run, scripts, type Argument, type Connection, type Returned, type Script } from './scripts.ts';
 import { unavailable, type IssuerWatch, type Trusted } from './watch.ts';
@@ -102,11 +102,7 @@ export class IssuerLedger {
   }
 
   /** @throws Problem `unavailable`; then it may have happened or not. */
-  async commit(
-    instance: string,
-    journal: { readonly name: string; readonly seq: number } | undefined,
-    commit: Commit,
-  ): Promise<CommitOutcome> {
+  async commit(instance: string, journal: JournalPlace | undefined, commit: Commit): Promise<CommitOutcome> {
     const outcome = commitOutcome(
       await this.script(scripts.commit, [packCommit(instance, journal, this.#options.feedLength, commit)]),
     );

@@ -14,6 +14,7 @@
  *     cs1:{tag}:counts              HASH    `due<minute>`, `thisUpdate<minute>`, `nextUpdate<minute>` → how many; `due`, `answers`: all
  *     cs1:{tag}:n:<kind>            ZSET    the minutes that have a count
  *     cs1:{tag}:applied             HASH    journal → its last record that is in
+ *     cs1:{tag}:writers             HASH    journal → the process that has it, a name drawn at its start
  *     cs1:{tag}:trust               HASH    intake → reign of the server that it has vouched for (lua/common.lua)
  *     cs1:{tag}:beat                HASH    process that writes → when it last did, by the server's clock
  *     cs1:{tag}:feed                STREAM  the change feed (feed.ts), ids `<n>-0`

@@ -40,7 +40,7 @@ import type {
   StoreHealth,
 } from '../../ports/store.ts';
 import { AskChannel } from './asks.ts';
-import { Counts, NOTHING } from './commit.ts';
+import { Counts, NOTHING, type CommitOutcome, type JournalPlace } from './commit.ts';
 import { CrlFollower } from './crl-follower.ts';
 import { IssuerCrls } from './crl-shelf.ts';
 import { RedisMemory } from './health.ts';
@@ -114,6 +114,12 @@ export class RedisStore implements Store {
   readonly #replayInto = new Map<IssuerTag, string>();
   /** The last record of the journal that is in, whichever issuer it changed. */
   #applied = 0;
+  /** Tells this process from any other of its name: two journals of one name have different records under the same numbers. */
+  readonly #writer = randomBytes(8).toString('hex');
+  /** Issuers in whose ledger it has written. */
+  readonly #wrote = new Set<IssuerTag>();
+  /** Set for good when another process of this name has begun to write: nothing of this journal can be told from its records. */
+  #displaced: Problem | undefined;
   #turn = 0;
   #closed = false;
 
@@ -439,6 +445,7 @@ export class RedisStore implements Store {
   // Reliance
 
   get failure(): string | undefined {
+    if (this.#displaced !== undefined) return this.#displaced.message;
     for (const { watch } of this.#all) if (watch.failure !== undefined) return watch.failure;
     return undefined;
   }
@@ -507,20 +514,19 @@ export class RedisStore implements Store {
     decidedOn: ReadonlyMap<string, Certificate | undefined> | undefined,
   ): Promise<'applied' | 'overtaken'> {
     const { watch } = ledger;
-    const journal = { name: this.#options.name, seq };
     const serials = [...new Set(changes.map(({ certificate }) => certificate.serial))];
     let records: Map<Serial, Buffer | undefined> | undefined;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const { instance, buckets } = decidedOn === undefined ? this.#replayed(watch) : await watch.trusted();
       records ??= await ledger.fetch(buckets, serials);
-      const commit = recordChanges(changes, records, buckets, decidedOn);
+      let commit = recordChanges(changes, records, buckets, decidedOn);
       if (commit === undefined) {
-        // Perhaps by this very call, when its reply was lost.
         await watch.confirmed();
         if (watch.seen.applied < seq) return 'overtaken';
-        return this.#appliedBefore(watch, seq);
+        // Perhaps by this very call, when its reply was lost: who has brought in this number is for the server to say.
+        commit = { ...NOTHING, counts: new Counts() };
       }
-      const outcome = await ledger.commit(instance, journal, commit);
+      const outcome = await this.#commit(ledger, instance, seq, commit, decidedOn !== undefined);
       if (outcome.kind === 'applied' && decidedOn !== undefined) {
         await watch.confirm();
         return this.#appliedBefore(watch, seq);
@@ -543,6 +549,31 @@ export class RedisStore implements Store {
       }
     }
     throw new Problem('unavailable', 'other intakes keep changing these certificates; try again', { rule: 'P1' });
+  }
+
+  /** @throws Problem `corrupt` when this process was displaced. */
+  async #commit(
+    ledger: IssuerLedger,
+    instance: string,
+    seq: number,
+    commit: Parameters<IssuerLedger['commit']>[2],
+    decided: boolean,
+  ): Promise<CommitOutcome> {
+    const { name } = this.#options;
+    const takes = !this.#wrote.has(ledger.issuer);
+    const journal: JournalPlace = { name, seq, writer: this.#writer, takes, decided };
+    const outcome = await ledger.commit(instance, journal, commit);
+    if (outcome.kind === 'displaced') {
+      this.#displaced = new Problem(
+        'corrupt',
+        `another process has the same name, ${name}, and writes to the ledger: stop one of the two and give it a name and an ` +
+          'audit log of its own, or events of both are lost',
+        { field: 'name', value: name, rule: 'P1' },
+      );
+      throw this.#displaced;
+    }
+    if (outcome.kind === 'done' || outcome.kind === 'applied') this.#wrote.add(ledger.issuer);
+    return outcome;
   }
 
   /** By an earlier try, whose reply was lost: then nothing was recorded since. @throws Problem `corrupt` */
@@ -569,10 +600,9 @@ export class RedisStore implements Store {
 
   /** Everything up to `seq` is in, for every issuer: what was recorded last does not concern them all. */
   async #mark(seq: number): Promise<void> {
-    const journal = { name: this.#options.name, seq };
     for (const { watch, ledger } of this.#all) {
       const { instance } = this.#replayed(watch);
-      const outcome = await ledger.commit(instance, journal, { ...NOTHING, counts: new Counts() });
+      const outcome = await this.#commit(ledger, instance, seq, { ...NOTHING, counts: new Counts() }, false);
       if (outcome.kind === 'forgot') throw changing();
       watch.touch(seq);
       await ledger.replicated();
@@ -591,6 +621,7 @@ export class RedisStore implements Store {
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#recording.then(() => {
       if (this.#closed) throw new Problem('unavailable', 'the store is closed');
+      if (this.#displaced !== undefined) throw this.#displaced;
       return work();
     });
     this.#recording = result.catch(() => undefined);

@@ -60,11 +60,16 @@ export class Figures {
     return figures.length === 0 ? undefined : Math.max(...figures.map(({ value }) => value));
   }
 
-  /** How often each bucket of a histogram was hit so far, over all its label sets; undefined where there is no such histogram. */
-  buckets(name: string): { readonly bounds: readonly number[]; readonly counts: readonly number[] } | undefined {
+  /** How often each bucket of a histogram was hit so far, over all label sets that agree; undefined where there is no such histogram. */
+  buckets(
+    name: string,
+    labels: Labels = {},
+  ): { readonly bounds: readonly number[]; readonly counts: readonly number[] } | undefined {
+    const wanted = Object.entries(labels);
     const found = this.#histograms.get(name);
     if (found === undefined) return undefined;
-    const { bounds, series } = found;
+    const { bounds } = found;
+    const series = found.series.filter(({ labels: own }) => wanted.every(([key, is]) => own[key] === is));
     const sum = (i: number): number => series.reduce((total, { counts }) => total + (counts[i] ?? 0), 0);
     return { bounds, counts: [...bounds, Infinity].map((_, i) => sum(i)) };
   }

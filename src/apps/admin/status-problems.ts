@@ -1,19 +1,22 @@
 /** What is wrong with the process as a whole: audit log, store, tokens, processes, archive, revocations that do not get through. */
-import type { Alert } from '../../core/alerts.ts';
+import { ALERT_LIMITS, ALERTS, type ShownAlert } from '../../core/alerts.ts';
 import { refreshDeadline } from '../../core/policy/freshness.ts';
-import { HOUR, MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { HOUR, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { ArchiveView } from '../../flows/archive/archive-upkeep.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { UsedToken } from '../../flows/sign/signing-gauges.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
+import type { MassView } from '../../flows/mass/mass-revocation.ts';
 import { servedCrls } from '../../flows/serve/served-crls.ts';
 import { activeResponder } from '../../flows/sign/sign-answers.ts';
 import type { PromiseId } from './status-promises.ts';
+import { span } from './words.ts';
 
 export interface ProblemStatus {
+  /** failing: the alert pages somebody; warning: it is a ticket, or the case is milder than the one that the alert is for. */
   readonly severity: 'warning' | 'failing';
   /** The alert that fires for it: rules and runbook go by the same name (core/alerts.ts). */
-  readonly alert: Alert;
+  readonly alert: ShownAlert;
   /** The issuer, token or URL that it is about; undefined: the process. */
   readonly subject: string | undefined;
   readonly what: string;
@@ -34,15 +37,15 @@ export interface Finding {
   readonly subject?: string | undefined;
   readonly since?: EpochMs | undefined;
   readonly breaks?: readonly [PromiseId, at: EpochMs | undefined] | undefined;
+  /** The alert does not fire for it yet: it can wait for the morning. */
+  readonly milder?: boolean | undefined;
 }
 
-/** A revocation that has waited longer than this for a channel is worth a look; the target is seconds, the limit 24 h (B-14). */
-export const REVOCATION_WARNING_MS = 5 * MINUTE;
 /** From the record of a revocation to OCSP and CRL (B-14, CT-4.9.7-b). */
 export const REVOCATION_LIMIT_MS = 24 * HOUR;
 
 /** While one of these lasts most of the rest follows from it: whoever mends it has mended them all. */
-const CAUSES: ReadonlySet<Alert> = new Set<Alert>([
+const CAUSES: ReadonlySet<ShownAlert> = new Set<ShownAlert>([
   'AuditLogUnwritable',
   'StoreUnusable',
   'TokenUnusable',
@@ -59,17 +62,17 @@ export class Problems {
     this.#since = since;
   }
 
-  warn(alert: Alert, finding: Finding): void {
-    this.#add('warning', alert, finding);
-  }
-
-  fail(alert: Alert, finding: Finding): void {
-    this.#add('failing', alert, finding);
-  }
-
-  /** Of what this is about, has anybody said so already? */
-  has(alert: Alert, subject?: string): boolean {
-    return this.#found.some((one) => one.alert === alert && (subject === undefined || one.subject === subject));
+  /** As urgent as its alert: the page says "act now" when somebody is paged. */
+  add(alert: ShownAlert, { since, breaks, subject, milder = false, ...said }: Finding): void {
+    const began = since ?? this.#since(problemKey({ alert, subject }));
+    this.#found.push({
+      severity: ALERTS[alert] === 'page' && !milder ? 'failing' : 'warning',
+      alert,
+      subject,
+      ...said,
+      promise: breaks?.[1] === undefined ? undefined : { id: breaks[0], breaksAt: rfc3339(wholeSecond(breaks[1])) },
+      since: began === undefined ? undefined : rfc3339(wholeSecond(began)),
+    });
   }
 
   /** What is failing first; of that what others follow from, and then what breaks a promise soonest. */
@@ -78,18 +81,6 @@ export class Problems {
       (severity === 'failing' ? 0 : 2) + (CAUSES.has(alert) ? 0 : 1);
     const breaks = ({ promise }: ProblemStatus): number => (promise === undefined ? Infinity : Date.parse(promise.breaksAt)); // prettier-ignore
     return [...this.#found].sort((a, b) => rank(a) - rank(b) || (breaks(a) === breaks(b) ? 0 : breaks(a) - breaks(b)));
-  }
-
-  #add(severity: ProblemStatus['severity'], alert: Alert, { since, breaks, subject, ...said }: Finding): void {
-    const began = since ?? this.#since(problemKey({ alert, subject }));
-    this.#found.push({
-      severity,
-      alert,
-      subject,
-      ...said,
-      promise: breaks?.[1] === undefined ? undefined : { id: breaks[0], breaksAt: rfc3339(wholeSecond(breaks[1])) },
-      since: began === undefined ? undefined : rfc3339(wholeSecond(began)),
-    });
   }
 }
 
@@ -125,7 +116,7 @@ export function processProblems(
 ): void {
   const { journal, store, issuers, clocks } = sources;
   if (journal?.failure !== undefined) {
-    found.fail('AuditLogUnwritable', {
+    found.add('AuditLogUnwritable', {
       what: `The audit log cannot be written: ${journal.failure}. No event is taken and nothing is signed.`,
       means: 'The CA cannot revoke or issue here; what is published is served until it runs out.',
       breaks: ['P4', firstBreak(issuers, sources)],
@@ -133,7 +124,7 @@ export function processProblems(
     });
   }
   if (store.failure !== undefined) {
-    found.fail('StoreUnusable', {
+    found.add('StoreUnusable', {
       what: `The store cannot be relied on: ${store.failure}. No event is taken, nothing is signed; answers come from memory.`,
       means: 'Clients are answered from what is in memory; a good that may be outdated becomes tryLater.',
       breaks: ['P4', firstBreak(issuers, sources)],
@@ -141,7 +132,7 @@ export function processProblems(
     });
   }
   if (clocks?.fault !== undefined) {
-    found.fail('ClockOff', {
+    found.add('ClockOff', {
       what: `No answer and no CRL is signed: ${clocks.fault}.`,
       means: 'What is published is served until it runs out; events are taken, and take effect when signing resumes.',
       subject: 'signing',
@@ -149,18 +140,10 @@ export function processProblems(
       todo: 'See why NTP does not keep it (timedatectl, chronyc tracking); signing resumes by itself.',
     });
   }
-  const refusedAt = sources.misses?.refusedAt;
-  if (refusedAt !== undefined && now - refusedAt < MINUTE) {
-    found.warn('UnissuedFlood', {
-      what: 'Serials that nobody issued are asked for faster than they may be looked up; such questions get tryLater.',
-      means: 'Certificates that exist are answered as ever.',
-      todo: 'See certstatus_lookups_total; a firewall can keep the source away.',
-    });
-  }
   const processes = sources.processes?.();
   const idle = processes?.filter(({ state }) => state !== 'serving') ?? [];
   if (processes !== undefined && idle.length > 0) {
-    found[idle.length === processes.length ? 'fail' : 'warn']('ResponderProcessesDown', {
+    found.add('ResponderProcessesDown', {
       what: `Of ${processes.length} responder processes ${processes.length - idle.length} serve.`,
       means:
         idle.length === processes.length ? 'No client is answered here.' : 'The others answer; there is less room.',
@@ -170,8 +153,8 @@ export function processProblems(
   for (const token of sources.tokens()) tokenProblem(found, token, sources, now);
   archiveProblems(found, archive, now);
   const revocation = store.oldestDue('revocation');
-  if (revocation !== undefined && now - revocation > REVOCATION_WARNING_MS) {
-    found.fail('RevocationNotInOcsp', {
+  if (revocation !== undefined && now - revocation > ALERT_LIMITS.RevocationNotInOcsp.waiting * SECOND) {
+    found.add('RevocationNotInOcsp', {
       what: `A revocation recorded ${rfc3339(revocation)} is not in OCSP yet.`,
       means: 'Clients that ask get tryLater, or from a cache the answer of before. The limit is 24 h.',
       since: revocation,
@@ -179,30 +162,49 @@ export function processProblems(
       todo: 'See the log for signing errors; check the key holder and the responder certificate.',
     });
   }
-  for (const { level, what, advice, issuer, endsAt } of sources.offline?.notices(now) ?? []) {
-    found[level === 'failing' ? 'fail' : 'warn']('OfflineMaterialDue', {
+  for (const { alert, what, advice, issuer, endsAt } of sources.offline?.notices(now) ?? []) {
+    found.add(alert, {
       what,
       means: 'Its successor is signed where the key is: a ceremony has to be arranged.',
       subject: issuer,
-      breaks: ['P4', endsAt],
+      breaks: [alert === 'RevocationNotOnCrl' ? 'P5' : 'P4', endsAt],
       todo: advice,
     });
   }
-  const mass = sources.mass?.();
-  if (mass?.failure !== undefined) {
-    found.warn('MassRevocationStalled', {
-      what: `Mass revocation ${mass.plan.id} waits: ${mass.failure}.`,
+  massProblems(found, sources.mass?.());
+}
+
+function massProblems(found: Problems, mass: MassView | undefined): void {
+  if (mass === undefined) return;
+  const { plan, run, failure, recordingLeftMs, signingLeftMs } = mass;
+  const breaks = ['P2', run.startedAt + REVOCATION_LIMIT_MS] as const;
+  if (failure !== undefined || run.state === 'paused') {
+    found.add('MassRevocationStalled', {
+      what: `Mass revocation ${plan.id} ${failure === undefined ? 'is paused' : `waits: ${failure}`}.`,
       means: 'What is recorded is not answered with good any more; the rest of the plan is not revoked yet.',
-      subject: mass.plan.id,
-      breaks: ['P2', mass.run.startedAt + REVOCATION_LIMIT_MS],
-      todo: 'It goes on by itself when that is over; certstatus mass status shows how far it is.',
+      subject: plan.id,
+      breaks,
+      todo:
+        failure === undefined
+          ? `Whoever paused it knows why; certstatus mass resume ${plan.id} lets it go on.`
+          : `It goes on by itself when that is over; certstatus mass status ${plan.id} shows how far it is.`,
+    });
+  }
+  const left = Math.max(recordingLeftMs ?? 0, signingLeftMs ?? 0);
+  if (left > ALERT_LIMITS.MassRevocationSlow.left * SECOND) {
+    found.add('MassRevocationSlow', {
+      what: `Mass revocation ${plan.id} needs ${span(left)} more at its present rate.`,
+      means: 'A clause of 24 hours cannot be kept at this rate; one of 5 days can (BR 4.9.1.1).',
+      subject: plan.id,
+      breaks,
+      todo: 'See what the key holder can do (sessions, tokens) and whether a refresh takes its place; tell compliance now.',
     });
   }
 }
 
 function archiveProblems(found: Problems, archive: ArchiveView | undefined, now: EpochMs): void {
   if (archive !== undefined && archive.problems > 0) {
-    found.fail('ArchiveDamaged', {
+    found.add('ArchiveDamaged', {
       what: `The last verification of the CRL archive found ${archive.problems} ${archive.problems === 1 ? 'problem' : 'problems'}.`,
       means: 'Serving goes on; the proof of what was published is damaged.',
       since: archive.verified?.finishedAt,
@@ -210,8 +212,8 @@ function archiveProblems(found: Problems, archive: ArchiveView | undefined, now:
     });
   }
   const copies = archive?.copies;
-  if (copies?.oldest !== undefined && now - copies.oldest > HOUR) {
-    found.warn('ArchiveNotCopied', {
+  if (copies?.oldest !== undefined && now - copies.oldest > ALERT_LIMITS.ArchiveNotCopied.waiting * SECOND) {
+    found.add('ArchiveNotCopied', {
       what: `CRLs published since ${rfc3339(wholeSecond(copies.oldest))} are in one place only: they are not copied to ${copies.describe}.`,
       means: 'Serving goes on; should this disk be lost, so is the proof of these CRLs.',
       since: copies.oldest,
@@ -226,7 +228,7 @@ function tokenProblem(found: Problems, token: UsedToken, sources: GaugeSources, 
   const rest = servedUntil === undefined ? '' : ` What is published lasts until ${rfc3339(servedUntil)}.`;
   const users = issuers.map(({ id }) => id).join(', ') || 'no issuer';
   const stops = stopsSigning(token, sources, now);
-  found[stops ? 'fail' : 'warn']('TokenUnusable', {
+  found.add('TokenUnusable', {
     what: `${view.failure ?? `token ${view.name} is ${view.state}`}: nothing is signed with its keys (${users}).${rest}`,
     means: stops
       ? 'Answers that are published are served as ever. A certificate that is revoked or issued meanwhile gets tryLater, never a wrong answer.'

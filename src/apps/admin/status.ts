@@ -28,6 +28,8 @@ import {
 } from './status-parts.ts';
 import { Problems, processProblems, type ProblemStatus } from './status-problems.ts';
 import { promisesOf, sentenceOf, type PromiseStatus } from './status-promises.ts';
+import { trendProblems } from './status-trends.ts';
+import type { Lately } from './trend.ts';
 
 export interface Status {
   readonly at: string;
@@ -131,6 +133,8 @@ export interface ArchiveStatus {
 /** What statusOf is told beside the gauges' sources; all of it may be missing. */
 export interface StatusContext {
   readonly figures: Figures;
+  /** How the figures went; undefined: only what is true now is looked at. */
+  readonly lately: Lately | undefined;
   readonly service: ServiceStatus | undefined;
   readonly archive: ArchiveView | undefined;
   /** When a problem was first seen, by problemKey. */
@@ -140,6 +144,7 @@ export interface StatusContext {
 
 const NO_CONTEXT: StatusContext = {
   figures: NO_FIGURES,
+  lately: undefined,
   service: undefined,
   archive: undefined,
   since: () => undefined,
@@ -147,12 +152,13 @@ const NO_CONTEXT: StatusContext = {
 };
 
 export function statusOf(sources: GaugeSources, context: Partial<StatusContext> = {}): Status {
-  const { figures, service, archive, since, events } = { ...NO_CONTEXT, ...context };
+  const { figures, lately, service, archive, since, events } = { ...NO_CONTEXT, ...context };
   const now = sources.clock.now();
   const found = new Problems(since);
   processProblems(found, sources, archive, now);
   for (const issuer of sources.issuers) issuerProblems(found, issuer, sources, now);
-  figureProblems(found, sources, figures, now);
+  figureProblems(found, sources, figures, service, now);
+  if (lately !== undefined) trendProblems(found, sources, figures, lately, now);
   const problems = found.sorted();
   const processes = sources
     .processes?.()

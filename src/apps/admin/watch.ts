@@ -14,6 +14,7 @@ import { History, STEP_MS } from './history.ts';
 import { Recent } from './recent.ts';
 import { ageLimitMs } from './status-issuer.ts';
 import { statusOf, type ServiceStatus, type Status } from './status.ts';
+import { Trend } from './trend.ts';
 
 export interface WatchParts {
   readonly sources: GaugeSources;
@@ -29,6 +30,7 @@ export class StatusWatch {
   readonly history: History;
   readonly #parts: WatchParts;
   readonly #recent = new Recent();
+  readonly #trend = new Trend();
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -67,6 +69,7 @@ export class StatusWatch {
       if (this.#stopped) return;
       const figures = Figures.of(metrics);
       this.history.add(sources.clock.now(), figures);
+      this.#trend.add(sources.clock.now(), figures, sources.store);
       // At the very start nothing is signed yet, and no problem.
       if (!first) this.#statusOf(figures, sources.clock.now());
     } catch (error) {
@@ -77,7 +80,8 @@ export class StatusWatch {
 
   #statusOf(figures: Figures, now: EpochMs): Status {
     const { sources, service, archive } = this.#parts;
-    const context = { figures, service, archive: archive(), since: (key: string) => this.#recent.since(key) };
+    const lately = this.#trend.upTo(now, figures, sources.store);
+    const context = { figures, lately, service, archive: archive(), since: (key: string) => this.#recent.since(key) };
     const first = statusOf(sources, context);
     this.#recent.problems(first.problems, now);
     // Again where something was seen for the first time: now it is known since when.

@@ -16,7 +16,7 @@ import {
 import type { Issuer } from '../issuer.ts';
 import type { Profile } from '../policy/profile.ts';
 import type { ResponderCertificate } from '../responder-certificate.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 import { DAY, type EpochMs, formatDuration, rfc3339, SECOND } from '../time.ts';
 import { checkPublicKey } from '../weak-key.ts';
 import { isPermittedAlgorithm } from './cabf.ts';
@@ -203,9 +203,8 @@ function some(
 }
 
 function isSigned(fields: ResponderCertificate['fields'], issuerKey: KeyObject): boolean {
-  const algorithm = algorithmOf(fields.signatureAlgorithm);
-  if (algorithm === undefined || (algorithm.kind === 'rsa') !== (issuerKey.asymmetricKeyType === 'rsa')) return false;
-  return verify(algorithm.hash, fields.tbsDer, { key: issuerKey, dsaEncoding: 'der' }, fields.signature);
+  const by = verifierOf(fields.signatureAlgorithm, issuerKey);
+  return by !== undefined && verify(by.hash, fields.tbsDer, by.key, fields.signature);
 }
 
 function samePublicKey(spkiDer: Uint8Array, key: KeyObject): boolean {

@@ -1,7 +1,7 @@
 /** What only the CA certificate can show: the signature, and whether it may be. */
 import { verify } from 'node:crypto';
 import { whyUnbelievable } from '../ocsp/response-signer.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 import { rfc3339 } from '../time.ts';
 import type { CrlRule, ResponseRule } from './rule.ts';
 
@@ -36,10 +36,10 @@ export const SIGNED_CRL_RULES: readonly CrlRule[] = [
     authorities: ['rfc'],
     check({ view, tbs }, { ca }) {
       if (ca === undefined || tbs === undefined) return undefined;
-      const algorithm = algorithmOf(view.signatureAlgorithm);
-      const fits = algorithm !== undefined && (algorithm.kind === 'rsa') === (ca.publicKey.asymmetricKeyType === 'rsa');
-      if (!fits) return `the signature algorithm is not one of the CA's ${ca.publicKey.asymmetricKeyType} key`;
-      return verify(algorithm.hash, tbs, { key: ca.publicKey, dsaEncoding: 'der' }, view.signatureValue)
+      const by = verifierOf(view.signatureAlgorithm, ca.publicKey);
+      if (by === undefined)
+        return `the signature algorithm is not one of the CA's ${ca.publicKey.asymmetricKeyType} key`;
+      return verify(by.hash, tbs, by.key, view.signatureValue)
         ? undefined
         : `the signature does not verify with the key of ${ca.name}`;
     },

@@ -5,7 +5,7 @@ import { extendedKeyUsage, OID } from '../certificate-extensions.ts';
 import { isSignedBy, type Issuer } from '../issuer.ts';
 import { Problem } from '../problem.ts';
 import type { Serial } from '../serial.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import { decodeResponse, type DecodedBasicResponse } from './response-reader.ts';
 
@@ -38,10 +38,8 @@ function signedByAuthorized(basic: DecodedBasicResponse, issuer: Issuer, nowMs: 
     if (!may || !valid || !isSignedBy(issuer, certificate.der)) return [];
     return [createPublicKey({ key: certificate.spkiDer, format: 'der', type: 'spki' })];
   });
-  const algorithm = algorithmOf(basic.signatureAlgorithm);
-  if (algorithm === undefined) return false;
-  const type = algorithm.kind === 'rsa' ? 'rsa' : 'ec';
-  return [...delegates, issuer.publicKey].some(
-    (key) => key.asymmetricKeyType === type && verify(algorithm.hash, basic.tbs, key, basic.signature),
-  );
+  return [...delegates, issuer.publicKey].some((publicKey) => {
+    const by = verifierOf(basic.signatureAlgorithm, publicKey);
+    return by !== undefined && verify(by.hash, basic.tbs, by.key, basic.signature);
+  });
 }

@@ -4,7 +4,7 @@ import { readCertificate, type CertificateFields } from '../certificate-reader.t
 import { extendedKeyUsage, OID } from '../certificate-extensions.ts';
 import { isSignedBy, publicKeyOf, type Issuer } from '../issuer.ts';
 import { Problem } from '../problem.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import type { DecodedBasicResponse } from './response-reader.ts';
 
@@ -51,7 +51,6 @@ function orUndefined<T>(read: () => T): T | undefined {
 }
 
 function isSignatureOf(key: KeyObject, { tbs, signature, signatureAlgorithm }: DecodedBasicResponse): boolean {
-  const algorithm = algorithmOf(signatureAlgorithm);
-  if (algorithm === undefined || (algorithm.kind === 'rsa') !== (key.asymmetricKeyType === 'rsa')) return false;
-  return verify(algorithm.hash, tbs, { key, dsaEncoding: 'der' }, signature);
+  const by = verifierOf(signatureAlgorithm, key);
+  return by !== undefined && verify(by.hash, tbs, by.key, signature);
 }

@@ -2,7 +2,7 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { DerDocument } from '../der/document.ts';
 import { Problem } from '../problem.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 
 export interface CertificationRequest {
   /** DER of the Name. */
@@ -33,14 +33,14 @@ export function readRequest(der: Uint8Array): CertificationRequest {
   document.next(0xa0, 'attributes');
   document.leave(info, 'certificationRequestInfo');
   document.next(0x30, 'signatureAlgorithm');
-  const algorithm = algorithmOf(cursor.element());
+  const algorithm = cursor.element();
   const signature = document.bitString('signature');
   document.leave(whole, 'CertificationRequest');
   if (!cursor.atEnd) document.fail('octets behind it', 'CertificationRequest', 'T-56', cursor.position);
 
   const publicKey = publicKeyOf(spkiDer);
-  const kind = publicKey.asymmetricKeyType === 'rsa' ? 'rsa' : 'ecdsa';
-  if (algorithm?.kind !== kind || !verify(algorithm.hash, tbs, { key: publicKey, dsaEncoding: 'der' }, signature)) {
+  const by = verifierOf(algorithm, publicKey);
+  if (by === undefined || !verify(by.hash, tbs, by.key, signature)) {
     throw new Problem('refused', 'is not signed with the key that it is for', {
       field: 'CertificationRequest',
       rule: 'RFC 2986 §3',

@@ -12,7 +12,7 @@ import type { Finding } from '../lint/finding.ts';
 import { lintCrlView, lintDecodedResponse } from '../lint/lint.ts';
 import type { Profile } from '../policy/profile.ts';
 import { Problem } from '../problem.ts';
-import { algorithmFor, algorithmOf } from '../signature-algorithm.ts';
+import { algorithmFor, verifierOf } from '../signature-algorithm.ts';
 import { formatDuration, rfc3339, type EpochMs } from '../time.ts';
 import { checkPublicKey } from '../weak-key.ts';
 import { compareEntries } from './describe.ts';
@@ -107,10 +107,8 @@ const number = ({ number: value }: CrlView): bigint => value ?? -1n;
 /** Believed only with the CA's signature. */
 function previousOf(der: Buffer, issuer: Issuer): CrlView {
   const view = readCrl(der);
-  const algorithm = algorithmOf(view.signatureAlgorithm);
-  const kind = issuer.publicKey.asymmetricKeyType === 'rsa' ? 'rsa' : 'ecdsa';
-  const key = { key: issuer.publicKey, dsaEncoding: 'der' } as const;
-  if (algorithm?.kind !== kind || !verify(algorithm.hash, view.tbs, key, view.signatureValue))
+  const by = verifierOf(view.signatureAlgorithm, issuer.publicKey);
+  if (by === undefined || !verify(by.hash, view.tbs, by.key, view.signatureValue))
     refuse(`the previous CRL ${view.number} is not signed by ${issuer.name}`, 'previous', 'RFC 5280 §5.1.1.3');
   return view;
 }

@@ -136,7 +136,7 @@ export function isPreconditionFailed(
     return ifMatch.trim() !== '*' && !tags.includes(etag);
   }
   if (ifUnmodifiedSince === undefined) return false;
-  const since = parseHttpDate(ifUnmodifiedSince);
+  const since = parseHttpDate(ifUnmodifiedSince, lastModifiedMs);
   return since !== undefined && wholeSecond(lastModifiedMs) > since;
 }
 
@@ -157,7 +157,7 @@ export function isNotModified(
     return tags.includes(etag);
   }
   if (ifModifiedSince === undefined) return false;
-  const since = parseHttpDate(ifModifiedSince);
+  const since = parseHttpDate(ifModifiedSince, lastModifiedMs);
   return since !== undefined && wholeSecond(lastModifiedMs) <= since;
 }
 
@@ -183,13 +183,21 @@ const dates = new Map<number, string>();
 const MAX_DATES = 1000;
 const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
-/** All three forms of RFC 9110 §5.6.7; undefined for anything else (Date.parse alone would take `2026`). */
-function parseHttpDate(text: string): EpochMs | undefined {
+/**
+ * All three forms of RFC 9110 §5.6.7; undefined for anything else (Date.parse alone would take `2026`).
+ * @param aboutMs an instant of these years: two digits of year that would lie over 50 years behind it are of the century before.
+ */
+function parseHttpDate(text: string, aboutMs: EpochMs): EpochMs | undefined {
   const found = IMF_FIXDATE.exec(text) ?? RFC_850.exec(text) ?? ASCTIME.exec(text);
   if (!found?.groups) return undefined;
   const { day, month, year, time } = found.groups as Record<'day' | 'month' | 'year' | 'time', string>;
-  // Two digits are of this century: a date 50 years ahead, which §5.6.7 sends to the past, is none a client had from us.
-  const ms = Date.parse(`${day.trim()} ${month} ${year.length === 2 ? `20${year}` : year} ${time} GMT`);
+  const inYear = (whole: number | string): EpochMs => Date.parse(`${day.trim()} ${month} ${whole} ${time} GMT`);
+  let ms = inYear(year);
+  if (year.length === 2) {
+    const about = new Date(aboutMs).getUTCFullYear();
+    const whole = about - (about % 100) + Number(year);
+    ms = inYear(whole > about + 50 ? whole - 100 : whole);
+  }
   return Number.isNaN(ms) ? undefined : ms;
 }
 

@@ -10,7 +10,7 @@ import { readIssuingDistributionPoint } from '../crl/idp.ts';
 import type { Issuer } from '../issuer.ts';
 import { lintCrlView } from '../lint/lint.ts';
 import { Problem } from '../problem.ts';
-import { algorithmOf } from '../signature-algorithm.ts';
+import { verifierOf } from '../signature-algorithm.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import type { ProbeFinding } from './finding.ts';
 import { fieldOf, type HttpAnswer } from './http-answer.ts';
@@ -144,7 +144,6 @@ function noting(asked: string, report: (finding: ProbeFinding) => void): Note {
 }
 
 function signed({ tbs, signatureAlgorithm, signatureValue }: CrlView, { publicKey }: Issuer): boolean {
-  const algorithm = algorithmOf(signatureAlgorithm);
-  if (algorithm === undefined || (algorithm.kind === 'rsa') !== (publicKey.asymmetricKeyType === 'rsa')) return false;
-  return verify(algorithm.hash, tbs, { key: publicKey, dsaEncoding: 'der' }, signatureValue);
+  const by = verifierOf(signatureAlgorithm, publicKey);
+  return by !== undefined && verify(by.hash, tbs, by.key, signatureValue);
 }

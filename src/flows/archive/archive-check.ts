@@ -5,7 +5,7 @@ import { recordFromText } from '../../core/archive/record-text.ts';
 import type { CrlRecord, IssuerTag } from '../../core/certificate.ts';
 import { loadIssuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
-import { algorithmOf } from '../../core/signature-algorithm.ts';
+import { algorithmOf, verifierOf } from '../../core/signature-algorithm.ts';
 import { rfc3339 } from '../../core/time.ts';
 import type { ArchiveCopies } from '../../ports/archive-copies.ts';
 import type { KeptArchive } from '../../ports/archive-upkeep.ts';
@@ -53,9 +53,10 @@ export async function checkArchived(source: CrlSource, record: CrlRecord, keys: 
     throw wrong(`it says thisUpdate ${rfc3339(frame.thisUpdate)}`, 'CT-5.5.1-3');
   if (entries !== record.entries) throw wrong(`it has ${entries} entries, not ${record.entries}`, 'CT-5.5.1-3');
   const behind = tail.subarray(0, regions.tbsEnd - regions.entriesEnd);
-  const signed = verifiers.some(({ key, verify }) =>
-    verify.update(behind).verify({ key, dsaEncoding: 'der' }, frame.signatureValue),
-  );
+  const signed = verifiers.some(({ key, verify }) => {
+    const by = verifierOf(frame.signatureAlgorithm, key);
+    return by !== undefined && verify.update(behind).verify(by.key, frame.signatureValue);
+  });
   if (keys.length > 0 && !signed)
     throw wrong('the signature does not verify with any archived certificate of the CA', 'CT-5.5.7');
 }

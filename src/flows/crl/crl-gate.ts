@@ -28,7 +28,7 @@ import { mayLeaveCrl } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import { REASON_CODES } from '../../core/reason.ts';
 import type { Serial } from '../../core/serial.ts';
-import { algorithmOf } from '../../core/signature-algorithm.ts';
+import { verifierOf } from '../../core/signature-algorithm.ts';
 import { formatDuration, rfc3339, type EpochMs } from '../../core/time.ts';
 import type { CrlSource } from '../../ports/crl-archive.ts';
 import type { CrlShelf, Ledger } from '../../ports/store.ts';
@@ -97,7 +97,8 @@ export async function checkCrl(
   mustHaveScope(crl.frame, parts.idp);
   if (previous !== undefined) mustFollow(crl.frame, about, previous);
 
-  const signed = createVerify(signatureHash(crl.frame, parts));
+  const by = mustFitKey(crl.frame, parts);
+  const signed = createVerify(by.hash);
   signed.update(crl.head.subarray(crl.regions.tbsAt));
   const entries = new EntryCursor(crl.source, crl.regions, (octets) => void signed.update(octets));
   const differences = new Differences(about, previous, parts);
@@ -121,7 +122,7 @@ export async function checkCrl(
 
   await entries.drain();
   signed.update(crl.tail.subarray(0, crl.regions.tbsEnd - crl.regions.entriesEnd));
-  if (!signed.verify({ key: parts.publicKey, dsaEncoding: 'der' }, crl.frame.signatureValue)) {
+  if (!signed.verify(by.key, crl.frame.signatureValue)) {
     throw new Problem('corrupt', 'the signature does not verify with the CA certificate', {
       field: 'CertificateList',
       rule: 'RFC 5280 §5.1.1.3',
@@ -183,11 +184,10 @@ function mustFollow(frame: CrlFrame, about: CrlAbout, previous: CrlRecord): void
     refuse('the data is older than that of', 'asOfSeq', String(about.asOfSeq), 'T-59');
 }
 
-function signatureHash(frame: CrlFrame, { publicKey }: GateParts): string {
-  const algorithm = algorithmOf(frame.signatureAlgorithm);
-  const kind = publicKey.asymmetricKeyType === 'rsa' ? 'rsa' : 'ecdsa';
-  if (algorithm?.kind === kind) return algorithm.hash;
-  throw new Problem('corrupt', `not an algorithm of the CA's ${kind} key`, {
+function mustFitKey(frame: CrlFrame, { publicKey }: GateParts): NonNullable<ReturnType<typeof verifierOf>> {
+  const by = verifierOf(frame.signatureAlgorithm, publicKey);
+  if (by !== undefined) return by;
+  throw new Problem('corrupt', `not an algorithm of the CA's ${publicKey.asymmetricKeyType} key`, {
     field: 'signatureAlgorithm',
     value: Buffer.from(frame.signatureAlgorithm.subarray(0, 40)).toString('hex'),
     rule: 'BR 7.1.3.2',

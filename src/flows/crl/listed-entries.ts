@@ -5,7 +5,7 @@
 import { createHash, createVerify, type KeyObject } from 'node:crypto';
 import type { CrlFrame } from '../../core/crl/crl-frame.ts';
 import type { CrlEntryView } from '../../core/crl/crl-reader.ts';
-import { algorithmOf } from '../../core/signature-algorithm.ts';
+import { algorithmOf, verifierOf } from '../../core/signature-algorithm.ts';
 import type { CrlSource } from '../../ports/crl-archive.ts';
 import { EntryCursor, openedCrl, type OpenedCrl } from './crl-entries.ts';
 
@@ -77,11 +77,10 @@ export class ListedEntries {
     const { tail, regions } = this.#opened;
     this.#hash.update(tail);
     this.#verify?.update(tail.subarray(0, regions.tbsEnd - regions.entriesEnd));
-    const algorithm = algorithmOf(this.frame.signatureAlgorithm);
-    const fits = algorithm !== undefined && (algorithm.kind === 'rsa') === (issuerKey.asymmetricKeyType === 'rsa');
+    const by = verifierOf(this.frame.signatureAlgorithm, issuerKey);
     return {
       sha256: this.#hash.digest('hex'),
-      signedByIssuer: fits && this.#verify?.verify(issuerKey, this.frame.signatureValue) === true,
+      signedByIssuer: by !== undefined && this.#verify?.verify(by.key, this.frame.signatureValue) === true,
     };
   }
 }

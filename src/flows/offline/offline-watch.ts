@@ -2,6 +2,7 @@
  * Watches what was signed offline and imported: nobody signs it again by himself. The log says it once for each lead time, the gauges
  * and the status page all the time. Also the clock of a revocation that no imported CRL lists yet (B-15: 24 hours).
  */
+import { ALERT_LIMITS } from '../../core/alerts.ts';
 import { completeCrl, type Certificate, type IssuerTag } from '../../core/certificate.ts';
 import { scopesOf } from '../../core/crl/shards.ts';
 import type { MetricSet } from '../../core/metric.ts';
@@ -26,12 +27,12 @@ export interface WatchedMaterial {
   readonly validityMs: number;
 }
 
-/** What the status page shows. */
+/** What the status page shows, as the problem of this name. */
 export interface OfflineNotice {
   readonly issuer: string;
   /** When the material ends, or the 24 hours of a revocation. */
   readonly endsAt: EpochMs;
-  readonly level: 'warning' | 'failing';
+  readonly alert: 'OfflineMaterialDue' | 'OfflineMaterialEnds' | 'RevocationNotOnCrl';
   readonly what: string;
   readonly advice: string;
 }
@@ -102,13 +103,13 @@ export class OfflineWatch {
   notices(nowMs: EpochMs): readonly OfflineNotice[] {
     const notices: OfflineNotice[] = [];
     for (const material of this.materials) {
-      if (reachedLeadTime(material, nowMs) === undefined) continue;
       const { issuer, kind, what, endsAt } = material;
       const left = endsAt - nowMs;
+      if (!reached('OfflineMaterialDue', material, left)) continue;
       notices.push({
         issuer,
         endsAt,
-        level: left <= 0 ? 'failing' : 'warning',
+        alert: reached('OfflineMaterialEnds', material, left) ? 'OfflineMaterialEnds' : 'OfflineMaterialDue',
         what:
           left <= 0
             ? `${issuer}: ${what} ended ${rfc3339(endsAt)}.`
@@ -117,11 +118,12 @@ export class OfflineWatch {
       });
     }
     for (const [issuer, recordedAt] of this.unlisted) {
+      if (nowMs - recordedAt <= ALERT_LIMITS.RevocationNotOnCrl.offline * SECOND) continue;
       const dueAt = recordedAt + LISTED_WITHIN_MS;
       notices.push({
         issuer,
         endsAt: dueAt,
-        level: nowMs > dueAt ? 'failing' : 'warning',
+        alert: 'RevocationNotOnCrl',
         what: `${issuer}: a revocation recorded ${rfc3339(recordedAt)} is on no CRL; its 24 hours end ${rfc3339(dueAt)} (BR 4.9.7).`,
         advice: `certstatus offline export --issuer ${issuer} --crl --out FILE, then offline sign where the key is, then offline import.`,
       });
@@ -245,6 +247,16 @@ export class OfflineWatch {
   }
 }
 
+/** Never in the first half of its life: that would be an alert about what was signed yesterday. */
+function reached(
+  alert: 'OfflineMaterialDue' | 'OfflineMaterialEnds',
+  { validityMs }: WatchedMaterial,
+  leftMs: number,
+): boolean {
+  const { left, times } = ALERT_LIMITS[alert];
+  return leftMs < left * SECOND && leftMs * times < validityMs;
+}
+
 const EXPORTED = { crl: '--crl', ocsp: '--ocsp', responder: '--responder-csr KEY' } as const;
 
 function known<K, V>(entry: readonly [K, V | undefined]): entry is readonly [K, V] {
@@ -258,6 +270,14 @@ export function registerOfflineGauges(set: MetricSet, watch: OfflineWatch, clock
     function* () {
       for (const { issuer, kind, endsAt } of leastOfEach(watch.materials))
         yield [{ issuer, kind }, (endsAt - clock.now()) / SECOND] as const;
+    },
+  );
+  set.gauge(
+    'certstatus_offline_validity_seconds',
+    'How long what ends next of it is valid as a whole, by kind: what is in the first half of its life is no alert.',
+    function* () {
+      for (const { issuer, kind, validityMs } of leastOfEach(watch.materials))
+        yield [{ issuer, kind }, validityMs / SECOND] as const;
     },
   );
   set.gauge(

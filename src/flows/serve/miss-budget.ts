@@ -55,7 +55,6 @@ export class MissBudget {
   readonly #issued: SerialFilter;
   /** Until when each may be answered from memory, the oldest first. */
   readonly #unissued = new Map<string, EpochMs>();
-  #refusedAt: EpochMs | undefined;
   #tokens: number;
   #filledAt: EpochMs;
   #underWay = 0;
@@ -98,11 +97,6 @@ export class MissBudget {
     return this.#issued;
   }
 
-  /** When somebody was last refused for lack of budget. */
-  get refusedAt(): EpochMs | undefined {
-    return this.#refusedAt;
-  }
-
   /** `never-issued`: it was looked up a moment ago. `try-later`: it may not be looked up now. */
   admit(issuer: IssuerTag, serial: Serial): Admitted | 'never-issued' | 'try-later' {
     const { metrics, perSecond } = this.#parts;
@@ -118,7 +112,6 @@ export class MissBudget {
       return 'never-issued';
     }
     if (left < 1) {
-      this.#refusedAt = this.#filledAt;
       metrics.count('refused');
       return 'try-later';
     }

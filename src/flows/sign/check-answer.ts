@@ -11,7 +11,7 @@ import { decodeResponse, type DecodedResponse } from '../../core/ocsp/response-r
 import { MIN_VALIDITY_MS } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
-import { algorithmOf } from '../../core/signature-algorithm.ts';
+import { verifierOf } from '../../core/signature-algorithm.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
 import type { ServedResponder } from '../responders.ts';
@@ -98,10 +98,10 @@ export function verified(
   publicKey: KeyObject,
   identifier: Uint8Array,
 ): Promise<boolean> {
-  const algorithm = algorithmOf(identifier);
-  if (algorithm === undefined) return Promise.resolve(false);
+  const by = verifierOf(identifier, publicKey);
+  if (by === undefined) return Promise.resolve(false);
   return new Promise((resolve) => {
-    verifySignature(algorithm.hash, tbs, publicKey, signature, (error, valid) => resolve(error === null && valid));
+    verifySignature(by.hash, tbs, by.key, signature, (error, valid) => resolve(error === null && valid));
   });
 }
 

@@ -6,6 +6,9 @@ ARGV[1] holds these one after the other, each behind its length in four octets: 
 10,000 certificates are more than a client can send. A list is its length and then its members:
   instance        as the caller knows it
   journal, seq    name of the journal and its record, or two empty strings: what is in already is not done again
+  writer          the process that has the journal, drawn at its start
+  takes           1: it has written nothing yet, and takes the name over from who had it before
+  decided         1: decided on what is here now; else brought in again
   feedLength      entries that the feed keeps at most
   leases          field, token: without them nothing may be written
   writes          bucket, serial, expected octets (empty: absent), new octets, stamp? (1)
@@ -17,6 +20,7 @@ ARGV[1] holds these one after the other, each behind its length in four octets: 
   payload         of the feed entry, or empty
 
 Returns {'done', stamp}; or, with nothing changed, {'forgot'}: another instance; {'applied'}: the journal record is in;
+{'displaced'}: another process writes under this name, so what is in under this number may be its record and not this one;
 {'differ', 'value', i, octets | 'lease', i, '' …}: what stands where something else was expected, and which leases are lost, by index
 in their lists.
 ]]
@@ -32,9 +36,15 @@ end
 
 if instance() ~= arg() then return { 'forgot' } end
 
-local journal, seq = arg(), arg()
-if journal ~= '' and tonumber(redis.call('HGET', base .. 'applied', journal) or '0') >= tonumber(seq) then
-  return { 'applied' }
+local journal, seq, writer, takes, decided = arg(), arg(), arg(), arg(), arg()
+if journal ~= '' then
+  local is_in = tonumber(redis.call('HGET', base .. 'applied', journal) or '0') >= tonumber(seq)
+  local last = redis.call('HGET', base .. 'writers', journal)
+  if last ~= writer then
+    if (last and takes ~= '1') or (decided == '1' and is_in) then return { 'displaced' } end
+    redis.call('HSET', base .. 'writers', journal, writer)
+  end
+  if is_in then return { 'applied' } end
 end
 local feed_length = arg()
 
