@@ -2,12 +2,12 @@
  * May this certificate, and this key, sign for this issuer? Asked when they are configured, before anything is signed; what makes a
  * responder certificate a good one is in lint/responder.ts.
  */
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { Issuer } from './issuer.ts';
 import type { Finding } from './lint/finding.ts';
 import { lintResponder } from './lint/responder.ts';
 import type { Profile } from './policy/profile.ts';
 import type { ResponderCertificate } from './responder-certificate.ts';
+import { isKey } from './same-key.ts';
 import type { EpochMs } from './time.ts';
 
 /** What a profile says of responder certificates. */
@@ -29,7 +29,7 @@ export function checkResponderCertificate(
 /** A CRL is signed with the CA key itself: the key must be the issuer's, and allowed to (CT-6.1.7-a, P7). */
 export function checkCrlKey(spkiDer: Uint8Array, issuer: Issuer): readonly Finding[] {
   const report = new Report();
-  if (!samePublicKey(spkiDer, issuer.publicKey)) {
+  if (!isKey(spkiDer, issuer.publicKey)) {
     report.error(
       'CT-6.1.7-a',
       '004 §6.1.7',
@@ -49,19 +49,13 @@ export function checkOcspKey(
   issuer: Issuer,
 ): readonly Finding[] {
   const report = new Report();
-  if (!samePublicKey(spkiDer, certificate.publicKey)) {
+  if (!isKey(spkiDer, certificate.publicKey)) {
     report.error('CT-6.1.7-a', '004 §6.1.7', `the OCSP key is not the key of responder certificate ${certificate.id}`);
   }
-  if (samePublicKey(spkiDer, issuer.publicKey) && !issuer.keyUsage.digitalSignature) {
+  if (isKey(spkiDer, issuer.publicKey) && !issuer.keyUsage.digitalSignature) {
     report.error('T-20', 'BR 7.1.2.10.7', `the CA key of ${issuer.name} must not sign answers: no digitalSignature`);
   }
   return report.findings;
-}
-
-function samePublicKey(spkiDer: Uint8Array, key: KeyObject): boolean {
-  const other = createPublicKey({ key: Buffer.from(spkiDer), format: 'der', type: 'spki' });
-  // Node 20 leaves OpenSSL's "different key types" behind for whoever calls it next, so types are compared first.
-  return other.asymmetricKeyType === key.asymmetricKeyType && other.equals(key);
 }
 
 class Report {

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Problem } from '../../core/problem.ts';
 import { MAX_SHARE_CHARACTERS } from '../../core/share.ts';
+import type { TokenJson } from '../intake/token-json.ts';
 import { field, type Access, type Asker } from './access.ts';
 import type { Acting } from './acting.ts';
 import { done, hidden, send } from './actions.ts';
@@ -15,28 +16,13 @@ export interface ActivateParts {
   readonly acting: Acting;
 }
 
-/** As the intake says it. */
-interface TokenView {
-  readonly name: string;
-  readonly describe: string;
-  readonly state: string;
-  readonly failure?: string;
-  readonly source: string;
-  readonly threshold?: number;
-  readonly activatedAt?: string;
-  readonly activatedBy?: readonly string[];
-  readonly shares?: { readonly persons: readonly string[]; readonly until: string };
-  readonly deactivation?: { readonly persons: readonly string[]; readonly until: string };
-  readonly issuers?: readonly string[];
-}
-
 /** More than any share needs. */
 const BODY_LIMIT = 8 << 10;
 
 export function addActivate(app: FastifyInstance, { access, acting }: ActivateParts): void {
-  const tokensFor = async ({ operator }: Asker): Promise<readonly TokenView[]> => {
+  const tokensFor = async ({ operator }: Asker): Promise<readonly TokenJson[]> => {
     try {
-      return ((await acting.call(operator, ['activate'], 'GET', '/v1/tokens')) as { tokens: TokenView[] }).tokens;
+      return ((await acting.call(operator, ['activate'], 'GET', '/v1/tokens')) as { tokens: TokenJson[] }).tokens;
     } catch (error) {
       // A process without keys has no such routes.
       if (error instanceof Problem && error.code === 'not-found') return [];
@@ -71,7 +57,7 @@ export function addActivate(app: FastifyInstance, { access, acting }: ActivatePa
     const share = field(request, 'share').trim();
     const after = (await acting.call(operator, ['activate'], 'POST', pathOf(request, 'shares'), {
       share,
-    })) as TokenView;
+    })) as TokenJson;
     const { name, state, threshold = 1, shares } = after;
     const entered = shares?.persons ?? [];
     const said =
@@ -86,7 +72,7 @@ export function addActivate(app: FastifyInstance, { access, acting }: ActivatePa
     { config: { needs: 'activate' }, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const { operator, viewer } = access.askerOf(request);
-      const after = (await acting.call(operator, ['activate'], 'POST', pathOf(request, 'deactivations'))) as TokenView;
+      const after = (await acting.call(operator, ['activate'], 'POST', pathOf(request, 'deactivations'))) as TokenJson;
       const { name, deactivation, threshold = 1 } = after;
       const said =
         deactivation === undefined
@@ -99,7 +85,7 @@ export function addActivate(app: FastifyInstance, { access, acting }: ActivatePa
 
 const HERE = '/activate';
 
-function tokenPage(token: TokenView, viewer: Viewer): string {
+function tokenPage(token: TokenJson, viewer: Viewer): string {
   const { name, describe, state, failure, source, threshold, activatedAt, activatedBy, shares, deactivation } = token;
   const facts: (readonly [string, string])[] = [
     ['State', failure === undefined ? state : `${state}: ${failure}`],

@@ -8,6 +8,7 @@ import type { MetricSet } from '../../core/metric.ts';
 import { Problem } from '../../core/problem.ts';
 import type { IntakeClient } from '../intake-config.ts';
 import type { Core } from '../core.ts';
+import { HTTP_STATUS } from '../http-status.ts';
 import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
 import { Access, SignedOut, type RouteNeeds } from './access.ts';
 import { addActions } from './actions.ts';
@@ -135,20 +136,10 @@ function addOpenRoutes(app: FastifyInstance, parts: AdminParts): void {
 
 const needs = (of: RouteNeeds['needs']): RouteNeeds => ({ needs: of });
 
-const STATUS: Partial<Record<Problem['code'], number>> = {
-  invalid: 400,
-  forbidden: 403,
-  'not-found': 404,
-  conflict: 409,
-  'too-large': 413,
-  refused: 422,
-  unavailable: 503,
-};
-
 function refusal(error: FastifyError | Problem): { status: number; problem: Problem } {
   if (error instanceof SignedOut)
     return { status: 401, problem: new Problem('forbidden', 'nobody is signed in; certstatus sign-in prints a link') };
-  if (error instanceof Problem) return { status: STATUS[error.code] ?? 500, problem: error };
+  if (error instanceof Problem) return { status: HTTP_STATUS[error.code], problem: error };
   const { statusCode: status } = error as FastifyError;
   if (status === 413) return { status, problem: new Problem('too-large', 'over 64 kB', { field: 'body' }) };
   if (status !== undefined && status < 500)

@@ -12,27 +12,13 @@ import { Problem } from '../../core/problem.ts';
 import { fileProblem } from '../errors.ts';
 import type { Api } from '../api.ts';
 import { loadConfig } from '../config.ts';
+import type { TokenJson } from '../intake/token-json.ts';
 import { blocklistCommand } from './compromised-key.ts';
 import { addKeyLife } from './key-life.ts';
 import { writeFileDurably } from '../durable-files.ts';
 import { askName, askSecret, readSecret } from '../pin-sources.ts';
 import { canSplit, splitPin } from '../shares.ts';
 import { loadOptions, print, table } from './context.ts';
-
-interface TokenJson {
-  readonly name: string;
-  readonly describe: string;
-  readonly state: string;
-  readonly failure?: string;
-  readonly source: string;
-  readonly threshold?: number;
-  readonly activatedAt?: string;
-  readonly activatedBy?: readonly string[];
-  readonly shares?: { readonly persons: readonly string[]; readonly until: string };
-  readonly deactivation?: { readonly persons: readonly string[]; readonly until: string };
-  readonly issuers?: readonly string[];
-  readonly servedUntil?: string;
-}
 
 interface KeyJson {
   readonly label: string;

@@ -6,7 +6,7 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ImportRow } from '../../core/import/row.ts';
 import { applyClause } from '../../core/policy/clause.ts';
-import { Problem, type ProblemCode } from '../../core/problem.ts';
+import { Problem } from '../../core/problem.ts';
 import { serialFromHex } from '../../core/serial.ts';
 import { spkiHashFromHex } from '../../core/spki-hash.ts';
 import type { Issuance, RevocationEvent } from '../../core/status.ts';
@@ -34,21 +34,10 @@ import { addOfflineRoutes } from './offline-routes.ts';
 import { addReconcileRoutes } from './reconcile-routes.ts';
 import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
+import { HTTP_STATUS } from '../http-status.ts';
 import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
-
-const STATUS: Record<ProblemCode, number> = {
-  invalid: 400,
-  forbidden: 403,
-  'not-found': 404,
-  conflict: 409,
-  'too-large': 413,
-  refused: 422,
-  unavailable: 503,
-  corrupt: 500,
-  config: 500,
-};
 
 export interface IntakeParts {
   readonly core: Core;
@@ -359,7 +348,7 @@ function ofFramework(error: FastifyError): Problem | undefined {
 
 /** RFC 9457. */
 function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  const status = STATUS[problem.code];
+  const status = HTTP_STATUS[problem.code];
   return reply
     .code(status)
     .headers(problem.code === 'unavailable' ? { 'retry-after': '5' } : {})

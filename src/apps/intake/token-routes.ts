@@ -10,8 +10,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { Problem } from '../../core/problem.ts';
 import { parseShare } from '../../core/share.ts';
-import { rfc3339 } from '../../core/time.ts';
-import type { Activation, Person, TokenView } from '../../flows/sign/activation.ts';
+import { tokenJson, viewJson } from './token-json.ts';
+import type { Activation, Person } from '../../flows/sign/activation.ts';
 import type { UsedToken } from '../../flows/sign/signing-gauges.ts';
 import type { SignerIssuer } from '../../flows/sign/sign.ts';
 import type { TokenKey } from '../../ports/token.ts';
@@ -97,31 +97,6 @@ function parseSecret<T>(schema: z.ZodType<T>, body: unknown, shape: string): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   throw new Problem('invalid', `is not ${shape}`, { field: 'body' });
-}
-
-function tokenJson({ view, issuers, servedUntil }: UsedToken): object {
-  return {
-    ...viewJson(view),
-    issuers: issuers.map(({ id }) => id),
-    ...(servedUntil !== undefined && { servedUntil: rfc3339(servedUntil) }),
-  };
-}
-
-function viewJson(view: TokenView): object {
-  const { name, describe, state, failure, source, threshold, activated, shares, deactivation } = view;
-  const waiting = (of: TokenView['shares']): object | undefined =>
-    of && { persons: of.persons, until: rfc3339(of.until) };
-  return {
-    name,
-    describe,
-    state,
-    ...(failure !== undefined && { failure }),
-    source,
-    ...(threshold !== undefined && { threshold }),
-    ...(activated && { activatedAt: rfc3339(activated.at), activatedBy: activated.persons }),
-    ...(shares && { shares: waiting(shares) }),
-    ...(deactivation && { deactivation: waiting(deactivation) }),
-  };
 }
 
 function keyJson(

@@ -1,25 +1,13 @@
 /** Verdicts about responder certificates and the keys that sign. */
-import type { EvidenceCheck } from '../duties/duty.ts';
 import { DAY, rfc3339 } from '../time.ts';
 import { validityMs } from './answer-history.ts';
 import type { Activated } from './log-history.ts';
-import { duration, type Context, type Judge, type Judged, met, notApplicable, notMet, notShown, number, plural, type ResponderFacts } from './judged.ts'; // prettier-ignore
-
-type KeysCheck = Extract<
-  EvidenceCheck,
-  | 'responder-lifetime'
-  | 'responder-profile'
-  | 'responder-archived'
-  | 'responder-changes'
-  | 'key-generation'
-  | 'activations'
-  | 'deactivations'
->;
+import { duration, type Context, type Judge, type Judges, type Judged, met, notApplicable, notMet, notShown, number, plural, type ResponderFacts } from './judged.ts'; // prettier-ignore
 
 /** SR-6.3.2-a, SJ-6.3.2-a; conflict C1. */
 const RESPONDER_LIFE_MS = 125 * DAY;
 
-export const KEY_CHECKS: Readonly<Record<KeysCheck, Judge>> = {
+export const KEY_CHECKS = {
   'responder-lifetime': ofResponders((used) => {
     const [longest] = [...used].sort((a, b) => lifeOf(b) - lifeOf(a));
     if (longest === undefined) return notShown('no certificate to look at');
@@ -101,7 +89,7 @@ export const KEY_CHECKS: Readonly<Record<KeysCheck, Judge>> = {
         look: 'certstatus audit export --type token.deactivated',
       });
     }),
-};
+} satisfies Judges;
 
 function inWords({ token, persons, source }: Activated): string {
   return `token ${token}: ${persons.join(', ')}${source === undefined ? '' : ` (${source})`}`;

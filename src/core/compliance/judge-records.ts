@@ -1,26 +1,18 @@
 /** Verdicts about the audit log, the archive, time, access, and what is done once a quarter or a year. */
-import type { EvidenceCheck } from '../duties/duty.ts';
 import { DAY, rfc3339, SECOND } from '../time.ts';
 import { longestLife } from './signature-history.ts';
-import { duration, type Context, type Judge, met, notApplicable, notMet, notShown, number, plural } from './judged.ts';
-
-type RecordsCheck = Extract<
-  EvidenceCheck,
-  | 'log-chain'
-  | 'log-signing'
-  | 'log-entries'
-  | 'log-security'
-  | 'log-age'
-  | 'archive-verified'
-  | 'archive-copied'
-  | 'clock'
-  | 'denials'
-  | 'drill'
-  | 'samples'
-  | 'profiles-in-force'
-  | 'lifetimes'
-  | 'within-ca'
->;
+import {
+  duration,
+  type Context,
+  type Judge,
+  type Judges,
+  met,
+  notApplicable,
+  notMet,
+  notShown,
+  number,
+  plural,
+} from './judged.ts';
 
 /** CT-5.7.1.2-a: annually, as the BR count a year. */
 const YEAR_MS = 366 * DAY;
@@ -29,7 +21,7 @@ const QUARTER_MS = 92 * DAY;
 const SAMPLE_PERCENT = 3;
 const VERIFY = 'certstatus audit verify';
 
-export const RECORDS: Readonly<Record<RecordsCheck, Judge>> = {
+export const RECORDS = {
   'log-chain': ({ evidence, head }) => {
     const { journals } = evidence.log;
     const broken = journals.find((journal) => journal.broken !== undefined);
@@ -199,7 +191,7 @@ export const RECORDS: Readonly<Record<RecordsCheck, Judge>> = {
       ? notMet('a certificate outlives its CA', more)
       : met('the CA certificate outlives what it issued in the period', more);
   },
-};
+} satisfies Judges;
 
 function counted(reason: string, types: readonly string[]): Judge {
   return ({ evidence }) => {

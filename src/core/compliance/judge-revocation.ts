@@ -1,17 +1,11 @@
 /** Verdicts about revocations: their clocks, grounds, and who asked. */
-import type { EvidenceCheck } from '../duties/duty.ts';
 import { parseClause } from '../policy/clause.ts';
 import { RECORDED_TO_CRL_MS } from '../revocation-report.ts';
-import { duration, type Judge, type Judged, type Context, met, notApplicable, notMet, notShown, number, plural } from './judged.ts'; // prettier-ignore
-
-type RevocationCheck = Extract<
-  EvidenceCheck,
-  'reasons' | 'revoked-to-crl' | 'revoked-to-ocsp' | 'intake' | 'requesters' | 'key-proofs'
->;
+import { duration, type Judges, type Judged, type Context, met, notApplicable, notMet, notShown, number, plural } from './judged.ts'; // prettier-ignore
 
 const NOTHING_REVOKED = 'nothing was revoked in the period';
 
-export const REVOCATIONS: Readonly<Record<RevocationCheck, Judge>> = {
+export const REVOCATIONS = {
   reasons: ({ issuer, evidence }) => {
     const { byReason, revocations } = evidence.revocations;
     if (revocations === 0) return notApplicable(NOTHING_REVOKED);
@@ -109,7 +103,7 @@ export const REVOCATIONS: Readonly<Record<RevocationCheck, Judge>> = {
       look: 'certstatus audit export --type key.compromised',
     });
   },
-};
+} satisfies Judges;
 
 /** One of the sixteen grounds. */
 export function judgeClause(id: string, { issuer, evidence }: Context): Judged {

@@ -1,11 +1,11 @@
 /** Verdicts about OCSP answers, CRLs, and what both say. */
-import type { EvidenceCheck } from '../duties/duty.ts';
 import { DAY, HOUR } from '../time.ts';
 import { FIRST_ANSWER_MS } from './answer-history.ts';
 import {
   duration,
   type Context,
   type Judge,
+  type Judges,
   type IssuerFacts,
   type Judged,
   limitsOf,
@@ -17,24 +17,6 @@ import {
   plural,
 } from './judged.ts';
 import type { Extreme } from './worst.ts';
-
-type StatusCheck = Extract<
-  EvidenceCheck,
-  | 'answer-validity'
-  | 'answer-age'
-  | 'answer-remaining'
-  | 'first-answer'
-  | 'coverage'
-  | 'agreement'
-  | 'availability'
-  | 'latency'
-  | 'answers-checked'
-  | 'crl-age'
-  | 'crl-validity'
-  | 'crl-delay'
-  | 'crl-numbers'
-  | 'crl-archive'
->;
 
 /** Own limit: 004 §4.9.8 says "reasonable". A CRL that is signed offline travels. */
 const CRL_DELAY_MS = HOUR;
@@ -50,7 +32,7 @@ function show({ id }: IssuerFacts, { what }: Extreme): string {
 
 const CRLS = 'certstatus archive list --issuer';
 
-export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
+export const STATUS = {
   'answer-validity': ofOcsp((context) => {
     const { longest, shortest, answers, live } = context.evidence.signatures;
     const { answerLongestMs, answerShortestMs, source } = limitsOf(context.issuer.profile);
@@ -286,7 +268,7 @@ export const STATUS: Readonly<Record<StatusCheck, Judge>> = {
       ? notShown('the archive has no CRL of this issuer', { look })
       : met('every CRL of the audit log is archived, each names the one that it replaced', { figures, look });
   }),
-};
+} satisfies Judges;
 
 /** Without responder certificates there is only the CRL. */
 function ofOcsp(judge: Judge): Judge {

@@ -1,4 +1,5 @@
 /** What a compliance report says of one duty, and what it is judged by. Plain data: the JSON form of the report has it as it is. */
+import type { EvidenceCheck } from '../duties/duty.ts';
 import type { CrlLayout } from '../crl/shards.ts';
 import type { Profile } from '../policy/profile.ts';
 import { DAY, formatDuration, HOUR, SECOND, type EpochMs } from '../time.ts';
@@ -85,6 +86,8 @@ export interface ResponderFacts {
 }
 
 export type Judge = (context: Context) => Judged;
+/** Of some of the checks; report.ts has one for each. */
+export type Judges = Readonly<Partial<Record<EvidenceCheck, Judge>>>;
 
 type More = Omit<Judged, 'verdict' | 'reason'>;
 

@@ -4,14 +4,14 @@
  */
 import { CATALOGUE } from '../duties/catalogue.ts';
 import { PROMISES } from '../duties/promises.ts';
-import type { Binding, Duty, Shown } from '../duties/duty.ts';
+import type { Binding, Duty, EvidenceCheck, Shown } from '../duties/duty.ts';
 import { rfc3339, type EpochMs } from '../time.ts';
 import { CONFIGURED } from './judge-configured.ts';
 import { KEY_CHECKS } from './judge-keys.ts';
 import { RECORDS } from './judge-records.ts';
 import { judgeClause, REVOCATIONS } from './judge-revocation.ts';
 import { STATUS } from './judge-status.ts';
-import { notApplicable, notShown, number, type Context, type Judged, type Verdict } from './judged.ts';
+import { notApplicable, notShown, number, type Context, type Judge, type Judged, type Verdict } from './judged.ts';
 
 /** Of the report itself. */
 export interface Made {
@@ -145,7 +145,12 @@ function ofEvidence({ shown }: Duty, context: Context): Judged {
   return verdict;
 }
 
-const CHECKS = { ...STATUS, ...REVOCATIONS, ...RECORDS, ...KEY_CHECKS };
+const CHECKS: Readonly<Record<Exclude<EvidenceCheck, 'clause'>, Judge>> = {
+  ...STATUS,
+  ...REVOCATIONS,
+  ...RECORDS,
+  ...KEY_CHECKS,
+};
 
 const BOUND: Readonly<Record<Binding, string>> = {
   cybertrust: 'CAs under the Cybertrust CP/CPS alone',

@@ -2,7 +2,7 @@
  * Rules for responder certificates: BR 7.1.2.8 (R-*), the Cybertrust certificate profile (CT-B-OCSP-*), SECOM's lifetime limit
  * (SR-6.3.2-*). What needs the CA or a clock says nothing without them, so that `lint FILE` works on anybody's certificate.
  */
-import { createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { verify } from 'node:crypto';
 import type { Extension } from '../certificate-reader.ts';
 import { readName } from '../name.ts';
 import {
@@ -16,6 +16,7 @@ import {
 import type { Issuer } from '../issuer.ts';
 import type { Profile } from '../policy/profile.ts';
 import type { ResponderCertificate } from '../responder-certificate.ts';
+import { isKey } from '../same-key.ts';
 import { verifierOf } from '../signature-algorithm.ts';
 import { DAY, type EpochMs, formatDuration, rfc3339, SECOND } from '../time.ts';
 import { checkPublicKey } from '../weak-key.ts';
@@ -44,7 +45,7 @@ export interface ResponderRule extends RuleBase {
 export function lintResponder(certificate: ResponderCertificate, context: ResponderContext = {}): Finding[] {
   const { issuer, authorities = DEFAULT_AUTHORITIES } = context;
   const direct =
-    !certificate.delegated || (issuer !== undefined && samePublicKey(certificate.fields.spkiDer, issuer.publicKey));
+    !certificate.delegated || (issuer !== undefined && isKey(certificate.fields.spkiDer, issuer.publicKey));
   const findings: Finding[] = [];
   for (const rule of RESPONDER_RULES) {
     if (!binds(rule, authorities) || (rule.signer !== 'any' && (rule.signer === 'direct') !== direct)) continue;
@@ -203,12 +204,6 @@ function some(
   );
   if (others.length === 0) return undefined;
   return message(others.map(({ oid }) => DISCOURAGED[oid] ?? `extension ${oid}`).join(', '));
-}
-
-function samePublicKey(spkiDer: Uint8Array, key: KeyObject): boolean {
-  const other = createPublicKey({ key: Buffer.from(spkiDer), format: 'der', type: 'spki' });
-  // Node 20 leaves OpenSSL's "different key types" behind for whoever calls it next, so types are compared first.
-  return other.asymmetricKeyType === key.asymmetricKeyType && other.equals(key);
 }
 
 function shown(extension: Extension): string {

@@ -4,6 +4,7 @@
  */
 import { verify } from 'node:crypto';
 import { readName } from '../name.ts';
+import { sameKey } from '../same-key.ts';
 import { readCrl, type CrlView } from '../crl/crl-reader.ts';
 import { findExtension } from '../der/document.ts';
 import { OID } from '../der/oid.ts';
@@ -125,7 +126,7 @@ function judgeResponderRequest(csr: Buffer, validityMs: number, issuer: Issuer, 
   if (!keyTypes.includes(keyType)) refuse(`key ${keyType}: permitted are ${keyTypes.join(', ')}`, 'key', 'CT-6.1.5-b');
   const weak = checkPublicKey(publicKey).find(({ severity }) => severity === 'error');
   if (weak !== undefined) refuse(weak.message, 'key', `${weak.rule}, ${weak.citation}`);
-  if (publicKey.asymmetricKeyType === issuer.publicKey.asymmetricKeyType && publicKey.equals(issuer.publicKey))
+  if (sameKey(publicKey, issuer.publicKey))
     refuse('is the key of the CA: a responder has a key of its own', 'key', 'CT-6.1.7-a, P7');
   if (!(validityMs > 0) || validityMs > maxValidityMs)
     refuse(`${formatDuration(validityMs)}: at most ${formatDuration(maxValidityMs)}`, 'validity', 'SR-6.3.2-a, R-03');

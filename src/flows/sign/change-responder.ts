@@ -17,6 +17,7 @@
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 import { certificatesFromFile } from '../../core/certificate-reader.ts';
 import { nameText } from '../../core/name.ts';
+import { sameKey } from '../../core/same-key.ts';
 import { pem } from '../../core/certificate-writer.ts';
 import { assembleRequest, parseSubject, requestToBeSigned } from '../../core/csr.ts';
 import type { JournalEntryType } from '../../core/journal-record.ts';
@@ -308,9 +309,7 @@ export class ResponderChanges {
   #mustNotBeCaKey(issuer: ServedIssuer, holder: KeyHolder, keys: readonly string[]): void {
     const key = publicKeyOf(holder);
     const crlKeys = [...(this.#parts.keys?.values() ?? [])].flatMap(({ crl }) => crl?.publicKey ?? []);
-    // Types are compared first, as samePublicKey in core/responder-certificate.ts says.
-    const same = (other: KeyObject): boolean => other.asymmetricKeyType === key.asymmetricKeyType && other.equals(key);
-    if (![issuer.issuer.publicKey, ...crlKeys].some(same)) return;
+    if (![issuer.issuer.publicKey, ...crlKeys].some((other) => sameKey(other, key))) return;
     throw new Problem('refused', 'is the key of a CA: a responder has a key of its own', {
       field: '/key',
       value: shown(keys),
