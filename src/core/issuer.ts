@@ -65,6 +65,9 @@ export function loadIssuer(certificates: readonly Uint8Array[], field: string): 
         rule: 'RFC 5280 §4.2.1.9',
       });
     }
+    // RFC 5280 §4.1.2.6. Refused here, because no CRL of it could ever be published (C-06).
+    if (certificate.subjectDer.length <= 2)
+      throw new Problem('config', 'a CA certificate without a subject', { field, rule: 'RFC 5280 §4.1.2.6' });
     refuseOther(first, certificate, field);
   }
   const newest = read.reduce((latest, certificate) =>

@@ -41,9 +41,24 @@ const ATTRIBUTE_NAMES: Record<string, string> = {
   '55040a': 'O',
   '55040b': 'OU',
   '550461': 'organizationIdentifier',
+  '0992268993f22c640101': 'UID',
+  '0992268993f22c640119': 'DC',
+  '2a864886f70d010901': 'emailAddress',
 };
 
+/** X.690 §8.23: two octets a character, or four, are big-endian. What is no string at all is shown as RFC 4514 §2.4 has it. */
 function decodeString(tag: number, octets: Buffer): string {
-  if (tag === 0x1e) return Buffer.from(octets).swap16().toString('utf16le'); // BMPString is big-endian
-  return octets.toString(tag === 0x0c ? 'utf8' : 'latin1');
+  const width = tag === BMP_STRING ? 2 : tag === UNIVERSAL_STRING ? 4 : 1;
+  if (octets.length % width !== 0) return `#${octets.toString('hex')}`;
+  if (width === 1) return octets.toString(tag === UTF8_STRING ? 'utf8' : 'latin1');
+  let text = '';
+  for (let at = 0; at < octets.length; at += width) {
+    const code = octets.readUIntBE(at, width);
+    text += width === 2 ? String.fromCharCode(code) : code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
+  }
+  return text;
 }
+
+const UTF8_STRING = 0x0c;
+const UNIVERSAL_STRING = 0x1c;
+const BMP_STRING = 0x1e;

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { Certificate, type TBSCertificate } from '@peculiar/asn1-x509';
@@ -19,6 +22,7 @@ import {
   subjectKeyIdentifier,
 } from '../../src/core/certificate-extensions.ts';
 import * as write from '../../src/core/certificate-writer.ts';
+import { tlv } from '../../src/core/der/writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { caCertificate, CA_NAME, ecKey, keyIdOf, NOW, rsaKey, spkiOf } from './sample-pki.ts';
 
@@ -222,6 +226,42 @@ describe('certificatesFromFile', () => {
       /not base64/,
     );
     assert.throws(() => certificatesFromFile(Buffer.concat([one, Buffer.of(0x30)])), Problem);
+  });
+});
+
+describe('nameText', () => {
+  it('shows every type of string that openssl writes', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'certstatus-names-'));
+    try {
+      const strings = [
+        ['BMPSTRING', '日本'],
+        ['UNIVERSALSTRING', '日本𠮟'],
+        ['UTF8String', '日本𠮟'],
+        ['PRINTABLESTRING', 'Example'],
+        ['IA5STRING', 'a@b'],
+        ['T61STRING', 'é'],
+      ] as const;
+      const sections = strings.map(
+        ([type, text], i) => `a${i}=SEQ:b${i}\n[b${i}]\no=OID:2.5.4.3\nv=FORMAT:UTF8,${type}:${text}\n`,
+      );
+      const sets = strings.map((_, i) => `s${i}=SET:c${i}\n`).join('');
+      const contents = strings.map((_, i) => `[c${i}]\n${sections[i]}`).join('');
+      writeFileSync(join(directory, 'config'), `asn1=SEQ:name\n[name]\n${sets}${contents}`);
+      execFileSync('openssl', ['asn1parse', '-genconf', 'config', '-noout', '-out', 'name'], { cwd: directory, stdio: 'pipe' }); // prettier-ignore
+      const der = readFileSync(join(directory, 'name'));
+      assert.equal(nameText(der), strings.map(([, text]) => `CN=${text}`).join(', '));
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  it('shows the octets of what is no string of its type', () => {
+    const named = (type: number, ...octets: number[]): string =>
+      nameText(tlv(0x30, tlv(0x31, tlv(0x30, Buffer.from('0603550403', 'hex'), tlv(type, Buffer.from(octets))))));
+    assert.equal(named(0x1e, 0, 0x41, 0), 'CN=#004100');
+    assert.equal(named(0x1c, 0, 0, 0x41), 'CN=#000041');
+    assert.equal(named(0x1c, 0xff, 0, 0, 0x41), 'CN=\ufffd');
+    assert.equal(named(0x1e), 'CN=');
   });
 });
 

@@ -129,6 +129,11 @@ describe('loadIssuer', () => {
       () => loadIssuer([leaf], 'ca'),
       (error: Problem) => error.code === 'config' && error.rule === 'RFC 5280 §4.2.1.9',
     );
+    // Its CRLs would name nobody (C-06).
+    assert.throws(
+      () => loadIssuer([caCertificate(key, { subjectDer: Buffer.from('3000', 'hex') })], 'ca'),
+      (error: Problem) => error.code === 'config' && error.rule === 'RFC 5280 §4.1.2.6',
+    );
     assert.throws(
       () => loadIssuer([Buffer.from('3000', 'hex')], 'ca'),
       (error: Problem) => error.code === 'invalid' && error.field === 'ca',

@@ -5,6 +5,8 @@ import { describe, it } from 'node:test';
 import { COMPLETE, type Certificate, type CrlRecord } from '../../src/core/certificate.ts';
 import { CrlBuilder, assembleCrl, type CrlParts, type ListedEntry } from '../../src/core/crl/crl.ts';
 import { issuingDistributionPoint } from '../../src/core/crl/idp.ts';
+import { OID } from '../../src/core/der/oid.ts';
+import { extension, tlv } from '../../src/core/der/writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { serialFromHex, type Serial } from '../../src/core/serial.ts';
 import { algorithmFor } from '../../src/core/signature-algorithm.ts';
@@ -252,6 +254,12 @@ describe('checkCrl', () => {
       check({ next: same({ nextUpdate: START + 8 * DAY }), count: 40, previous }),
       refusedWith(/profile-validity/, /lint/),
     );
+  });
+
+  it('refuses a delta, though it lists the same (T-36)', async () => {
+    const indicator = extension(OID.deltaCRLIndicator, true, tlv(0x02, Buffer.of(1)));
+    const delta = signed([...list, entryAt(40)], { ...later, extensions: [indicator] });
+    await assert.rejects(check({ ...good, next: delta }), refusedWith(/T-36/, /a delta CRL/));
   });
 
   it('refuses another scope than the one wanted, and than the one before (C-17, T-37)', async () => {

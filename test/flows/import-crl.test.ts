@@ -2,7 +2,7 @@
  * A crash, or an error that is none, at every step of an import: afterwards the old CRL or the new one is current, and the same
  * command finishes the work. Over the real store, archive and journal.
  */
-import { sign } from 'node:crypto';
+import { sign, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,9 @@ import { FileCrlArchive } from '../../src/adapters/crl-archive/file-archive.ts';
 import { EmbeddedStore } from '../../src/adapters/embedded/store.ts';
 import { FileJournal } from '../../src/adapters/journal/file-journal.ts';
 import { completeCrl } from '../../src/core/certificate.ts';
-import { assembleCrl, CrlBuilder } from '../../src/core/crl/crl.ts';
+import { assembleCrl, CrlBuilder, type CrlParts } from '../../src/core/crl/crl.ts';
+import { OID } from '../../src/core/der/oid.ts';
+import { extension, tlv } from '../../src/core/der/writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import type { Reason } from '../../src/core/reason.ts';
 import { serialFromHex } from '../../src/core/serial.ts';
@@ -35,8 +37,13 @@ interface Entry {
   readonly reason: Reason | undefined;
 }
 
-function crl(number: bigint, thisUpdate: number, entries: readonly Entry[]): Buffer {
-  const algorithm = algorithmFor(CA.publicKey, 'CA');
+function crl(
+  number: bigint,
+  thisUpdate: number,
+  entries: readonly Entry[],
+  { key = CA.privateKey, ...change }: Partial<CrlParts> & { readonly key?: KeyObject } = {},
+): Buffer {
+  const algorithm = change.algorithm ?? algorithmFor(CA.publicKey, 'CA');
   const builder = new CrlBuilder({
     issuerName: served.issuer.nameDer,
     authorityKeyIdentifier: served.issuer.subjectKeyIdentifier,
@@ -45,11 +52,12 @@ function crl(number: bigint, thisUpdate: number, entries: readonly Entry[]): Buf
     nextUpdate: thisUpdate + 4 * DAY - SECOND,
     number,
     invalidityDate: 'omit',
+    ...change,
   });
   for (const { serial, reason } of entries)
     builder.add({ serial: serialFromHex(serial, 'serial'), revokedAt: NOW - 10 * DAY, reason });
   const tbs = builder.tbs();
-  return assembleCrl(tbs, algorithm, sign(algorithm.hash, tbs, CA.privateKey));
+  return assembleCrl(tbs, algorithm, sign(algorithm.hash, tbs, key));
 }
 
 const OLD = crl(5n, NOW - DAY, [{ serial: '11', reason: 'superseded' }]);
@@ -140,5 +148,29 @@ describe('import of a CRL that was signed elsewhere', () => {
     }
     // Each of the steps has failed in both ways.
     assert.ok(failures >= 2 * 7, `${failures}`);
+  });
+
+  it('refuses a delta where nothing is revoked, and tells a wrong signature from one that is not accepted', async () => {
+    const sha1 = { ...algorithmFor(CA.publicKey, 'CA'), identifier: Buffer.from('300906072a8648ce3d0401', 'hex') };
+    const delta = [extension(OID.deltaCRLIndicator, true, tlv(0x02, Buffer.of(5)))];
+    const stranger = crl(6n, NOW - SECOND, [], { key: ecKey().privateKey });
+    const directory = mkdtempSync(join(tmpdir(), 'certstatus-import-crl-'));
+    try {
+      await running(directory, none(), async (take, store) => {
+        await take(crl(5n, NOW - DAY, []));
+        for (const [other, why] of [
+          [crl(6n, NOW - SECOND, [], { extensions: delta }), { code: 'refused', rule: /T-36/ }],
+          [
+            crl(6n, NOW - SECOND, [], { algorithm: sha1 }),
+            { code: 'refused', message: /not accepted/, field: 'signatureAlgorithm' },
+          ],
+          [stranger, { code: 'refused', message: /not signed with the key of/ }],
+        ] as const)
+          await assert.rejects(take(other), why);
+        assert.equal(await currentNumber(store), 5n);
+      });
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });

@@ -17,14 +17,12 @@ import {
 } from '../../core/certificate-extensions.ts';
 import { partitionUrl } from '../../core/crl/idp.ts';
 import { readCrl as readCrlDer, type CrlView } from '../../core/crl/crl-reader.ts';
+import { mustListOwn, ownEntries, type OwnEntry } from '../../core/crl/own-entries.ts';
 import type { ImportRow } from '../../core/import/row.ts';
 import { isSignedBy, type Issuer } from '../../core/issuer.ts';
 import { Problem } from '../../core/problem.ts';
-import type { ReasonName } from '../../core/reason.ts';
-import type { Serial } from '../../core/serial.ts';
 import { spkiHash } from '../../core/spki-hash.ts';
-import type { EpochMs } from '../../core/time.ts';
-import { verified } from '../../flows/sign/check-answer.ts';
+import { mustBeSignedBy } from '../../flows/crl/signed-by.ts';
 import type { Api, ImportAnswer } from '../api.ts';
 import { print, progressOf, setupOf, withApi } from './context.ts';
 
@@ -54,7 +52,7 @@ export function importCommands(program: Command): void {
   );
   subcommand(command, 'crl <file>', 'a CRL of this CA, DER or PEM: what it lists is revoked', async (path, issuer) => {
     const file = await readCrl(path as string, importableCrl);
-    await checkCrl(file.crl.view, issuer, path as string);
+    await mustBeSignedBy(issuer, file.crl.view);
     return file;
   });
 }
@@ -196,47 +194,13 @@ function certificateOf(issuer: Issuer): CertificateReader {
   };
 }
 
-/** @throws Problem at an entry whose serial or date cannot be read: half a CRL is never imported. */
+/** @throws Problem at an entry that is none of this CA's, or cannot be read: half a CRL is never imported. */
 function importableCrl(der: Buffer): {
   readonly view: CrlView;
   readonly url: string | undefined;
-  entries(): Iterable<{ serial: Serial; revokedAt: EpochMs; reason: ReasonName | undefined }>;
+  entries(): Iterable<OwnEntry>;
 } {
   const view = readCrlDer(der);
-  return {
-    view,
-    url: partitionUrl(view.crlExtensions),
-    *entries() {
-      for (const { serial, revocationDate, reason, reasonCode, offset } of view.entries()) {
-        if (
-          serial === undefined ||
-          Number.isNaN(revocationDate) ||
-          (reasonCode !== undefined && reason === undefined)
-        ) {
-          throw new Problem('invalid', 'an entry without a valid serial, date or reason', {
-            field: 'CRL entry',
-            value: `offset ${offset}`,
-            rule: 'RFC 5280 §5.3',
-          });
-        }
-        yield { serial, revokedAt: revocationDate, reason };
-      }
-    },
-  };
-}
-
-async function checkCrl(crl: CrlView, issuer: Issuer, path: string): Promise<void> {
-  if (!issuer.nameDer.equals(crl.issuer))
-    throw new Problem('refused', `a CRL of another CA than ${issuer.name}`, {
-      field: 'issuer',
-      value: path,
-      rule: 'RFC 5280 §5.1.2.3',
-    });
-  if (!(await verified(crl.tbs, crl.signatureValue, issuer.publicKey, crl.signatureAlgorithm))) {
-    throw new Problem('refused', `not signed with the key of ${issuer.name}`, {
-      field: 'signature',
-      value: path,
-      rule: 'RFC 5280 §6.3.3',
-    });
-  }
+  mustListOwn(view);
+  return { view, url: partitionUrl(view.crlExtensions), entries: () => ownEntries(view) };
 }

@@ -90,7 +90,10 @@ export const RESPONDER_RULES: readonly ResponderRule[] = [
     if (issuer === undefined) return undefined;
     if (!fields.issuerDer.equals(issuer.nameDer))
       return `issued by another CA than ${issuer.name}; the issuer field must repeat its bytes (T-15)`;
-    return isSigned(fields, issuer.publicKey) ? undefined : `the signature does not verify under the key of ${issuer.name} (T-19)`;
+    const by = verifierOf(fields.signatureAlgorithm, issuer.publicKey);
+    if (by === undefined)
+      return `its signature algorithm ${fields.signatureAlgorithm.toString('hex')} is not one that is accepted with the ${issuer.publicKey.asymmetricKeyType} key of ${issuer.name}`;
+    return verify(by.hash, fields.tbsDer, by.key, fields.signature) ? undefined : `the signature does not verify under the key of ${issuer.name} (T-19)`;
   }),
   error('R-02', 'signature algorithm inside and outside are the same', 'RFC 5280 §4.1.1.2', ({ fields }) =>
     fields.innerAlgorithm.equals(fields.signatureAlgorithm) ? undefined : 'signature algorithm inside and outside differ'),
@@ -200,11 +203,6 @@ function some(
   );
   if (others.length === 0) return undefined;
   return message(others.map(({ oid }) => DISCOURAGED[oid] ?? `extension ${oid}`).join(', '));
-}
-
-function isSigned(fields: ResponderCertificate['fields'], issuerKey: KeyObject): boolean {
-  const by = verifierOf(fields.signatureAlgorithm, issuerKey);
-  return by !== undefined && verify(by.hash, fields.tbsDer, by.key, fields.signature);
 }
 
 function samePublicKey(spkiDer: Uint8Array, key: KeyObject): boolean {

@@ -156,6 +156,13 @@ function mustBeClean(findings: CrlLinting['findings']): void {
 
 /** T-37: a shard's CRL has the one URI of its certificates, and a complete one has none (C-17, C-18). */
 function mustHaveScope(frame: CrlFrame, idp: Buffer | undefined): void {
+  // With nothing revoked a delta differs from the CRL itself in this alone; who fetches one here must refuse it (RFC 5280 §5.2.4).
+  if (findExtension(frame.crlExtensions, OID.deltaCRLIndicator) !== undefined)
+    throw new Problem('refused', 'a delta CRL: only the complete one is published', {
+      field: 'deltaCRLIndicator',
+      value: `number ${frame.number}`,
+      rule: 'T-36, RFC 5280 §5.2.4',
+    });
   const found = idpOf(frame);
   if (found === undefined ? idp === undefined : idp?.equals(extension(OID.issuingDistributionPoint, true, found)))
     return;
