@@ -365,6 +365,18 @@ describe('every alert', () => {
       }
     });
 
+  it('is no reason to say that every promise is kept while somebody is answered wrongly', () => {
+    const world = new World();
+    world.gauge('certstatus_reconcile_differences', {}, 2);
+    world.gauge('certstatus_reconcile_age_seconds', {}, 600);
+    const { sentence, promises } = world.status();
+    assert.equal(sentence, 'Broken: P5 “OCSP and CRL agree”.');
+    assert.equal(promises.find(({ id }) => id === 'P5')?.state, 'broken');
+    const sampled = new World();
+    sampled.gauge('certstatus_sample_wrong', { issuer: 'calm' }, 1);
+    assert.match(sampled.status().sentence, /^Broken: P6/);
+  });
+
   it('names commands that exist', () => {
     const named = Object.values(CASES).flatMap((scenes) =>
       scenes.flatMap((scene) => {
