@@ -141,7 +141,7 @@ function endingCertificates(found: Problems, figures: Figures, now: EpochMs): vo
       means:
         labels['use'] === 'intake' ? 'From then on the CA cannot send events.' : 'From then on nobody gets in there.',
       subject: labels['use'],
-      todo: 'Put the new certificate in its place and restart the process.',
+      todo: 'Put the new certificate and key in their place: they are used within a minute, without a restart.',
     });
   }
 }
