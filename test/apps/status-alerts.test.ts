@@ -232,6 +232,9 @@ const CASES: Readonly<Record<ShownAlert, readonly Scene[]>> = {
     gauge('certstatus_tls_certificate_remaining_seconds', { use: 'intake' }, 14 * 86_400 - 1, 14 * 86_400),
     gauge('certstatus_tls_certificate_remaining_seconds', { use: 'intake' }, -5, 15 * 86_400),
   ],
+  ReloadRefused: [
+    (world, past) => void (world.sources.notReloaded = () => (past ? { line: 'intake.key = a.key: is not the key of a.pem', since: NOW } : undefined)), // prettier-ignore
+  ],
   ClockOff: [
     gauge('certstatus_clock_offset_seconds', { against: 'ntp' }, -2.1, 2),
     (world, past) => {

@@ -8,7 +8,8 @@ import type { MetricSet } from '../../core/metric.ts';
 import { Problem } from '../../core/problem.ts';
 import type { IntakeClient } from '../intake-config.ts';
 import type { Core } from '../core.ts';
-import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
+import { boundConnections, PRIVATE_PORT, PRIVATE_TLS, tlsOptions } from '../private-port.ts';
+import type { TlsMaterial } from '../tls-files.ts';
 import { Access, SignedOut, type RouteNeeds } from './access.ts';
 import { addActions } from './actions.ts';
 import type { Acting } from './acting.ts';
@@ -36,9 +37,9 @@ export interface AdminParts {
   readonly acting: Acting;
   /** Undefined where none can be kept: then nobody signs in by a link. */
   readonly secret: Buffer | undefined;
-  readonly clients: readonly IntakeClient[];
-  readonly metricsDigest: Buffer | undefined;
-  readonly tls: ListenerTls | undefined;
+  readonly clients: () => readonly IntakeClient[];
+  readonly metricsDigest: () => Buffer | undefined;
+  readonly tls: TlsMaterial | undefined;
   /** At once. */
   readonly maxConnections: number;
 }
@@ -57,11 +58,9 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
     ...(parts.tls && {
       https: {
         ...PRIVATE_PORT.http,
-        ...parts.tls,
-        requestCert: true,
+        ...PRIVATE_TLS,
+        ...tlsOptions(parts.tls),
         rejectUnauthorized: false,
-        minVersion: 'TLSv1.2' as const,
-        handshakeTimeout: 10_000,
       },
     }),
   }) as unknown as FastifyInstance;

@@ -4,14 +4,20 @@ import { DAY, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { Figures } from './figures.ts';
 import { firstBreak, REVOCATION_LIMIT_MS, type Problems } from './status-problems.ts';
-import type { ServiceStatus } from './status.ts';
 import { bytes, count, counted, span } from './words.ts';
+
+/** Of the process that looks. */
+interface Running {
+  readonly roles: readonly string[];
+  /** RFC 3339. */
+  readonly startedAt: string;
+}
 
 export function figureProblems(
   found: Problems,
   sources: GaugeSources,
   figures: Figures,
-  service: ServiceStatus | undefined,
+  service: Running | undefined,
   now: EpochMs,
 ): void {
   revocationLimits(found, figures, now);
@@ -133,7 +139,7 @@ function monitorFindings(found: Problems, figures: Figures, now: EpochMs): void 
   }
 }
 
-function monitorStopped(found: Problems, figures: Figures, service: ServiceStatus | undefined, now: EpochMs): void {
+function monitorStopped(found: Problems, figures: Figures, service: Running | undefined, now: EpochMs): void {
   const { age, durations } = ALERT_LIMITS.MonitorStopped;
   const stopped = (subject: string, what: string, seconds: number): void =>
     found.add('MonitorStopped', {
@@ -240,7 +246,7 @@ function endingCertificates(found: Problems, figures: Figures, now: EpochMs): vo
       means:
         labels['use'] === 'intake' ? 'From then on the CA cannot send events.' : 'From then on nobody gets in there.',
       subject: labels['use'],
-      todo: 'Put the new certificate in its place and restart the process.',
+      todo: 'Put the new certificate and key in their place: they are used within a minute, without a restart.',
     });
   }
 }
