@@ -215,6 +215,7 @@ class Stages {
     return {
       head: journal.head,
       failure: undefined,
+      owe: (entries) => journal.owe(entries),
       append: (entries) => (this.mark('write, gate'), journal.append(entries)),
       read: (after) => journal.read(after),
       close: () => journal.close(),

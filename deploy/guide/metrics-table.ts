@@ -120,6 +120,7 @@ export const METRIC_ROWS: Readonly<Record<string, MetricRow>> = {
   certstatus_store_usable: row('', 'P1'),
   certstatus_this_update_age_seconds: row('issuer', 'P4, CT-4.9.10-c, MZ-11-a'),
   certstatus_time_to_next_update_seconds: row('issuer', 'P4, CT-4.9.10-d'),
+  certstatus_reload_refused: row('', 'P1, NS-02'),
   certstatus_tls_certificate_remaining_seconds: row('use', ''),
   certstatus_token_active: row('token', 'CT-6.2.8'),
 };

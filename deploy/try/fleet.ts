@@ -85,7 +85,7 @@ async function run(data: string, basePort: number, withToken: boolean): Promise<
     await redis.stop();
     process.exit(0);
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
 
   await redis.start();
   say(`fleet: redis on ${redisPort}`);

@@ -112,6 +112,8 @@ export const configSchema = z.strictObject({
   clock: clockSchema(duration),
 });
 
+export type ConfigFile = z.output<typeof configSchema>;
+
 export interface LoadOptions {
   /** `--config`. */
   readonly configFile?: string | undefined;
@@ -137,6 +139,8 @@ export interface Overrides {
 export interface Loaded {
   readonly config: Config;
   readonly issuers: readonly IssuerSetup[];
+  /** certstatus.yaml as it stands, with the defaults: what a reload holds it against. */
+  readonly written: ConfigFile;
   /** For the log: what is permitted but unwise, and what was left out. */
   readonly warnings: readonly Finding[];
 }
@@ -148,16 +152,18 @@ export function loadConfig(options: LoadOptions): Loaded {
   return loaded as Loaded;
 }
 
-/** Everything that is wrong or unwise, for `check-config`. `checkIssuer`: what else is to be asked of each issuer. */
+/** Everything that is wrong or unwise, for `check-config`. What else is to be asked of each issuer, and of the files of the process. */
 export function checkConfig(
   options: LoadOptions,
   checkIssuer: (setup: IssuerSetup, config: Config) => readonly Problem[] = () => [],
+  checkFiles: (config: Config) => readonly Problem[] = () => [],
 ): readonly Finding[] {
   const { loaded, problems, warnings } = review(options);
-  return [
-    ...[...problems, ...(loaded?.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)) ?? [])].map(findingOf),
-    ...warnings,
-  ];
+  const further =
+    loaded === undefined
+      ? []
+      : [...loaded.issuers.flatMap((setup) => checkIssuer(setup, loaded.config)), ...checkFiles(loaded.config)];
+  return [...[...problems, ...further].map(findingOf), ...warnings];
 }
 
 /** A problem as check-config lists it. */
@@ -202,14 +208,15 @@ interface Review {
 
 function review(options: LoadOptions): Review {
   const problems: Problem[] = [];
-  let config: Config | undefined;
+  let read: { readonly config: Config; readonly written: ConfigFile } | undefined;
   try {
-    config = readConfig(options, problems);
+    read = readConfig(options, problems);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     problems.push(error);
   }
-  if (config === undefined) return { loaded: undefined, problems, warnings: [] };
+  if (read === undefined) return { loaded: undefined, problems, warnings: [] };
+  const { config, written } = read;
   const reviews = readIssuers(config.dataDir, options.nowMs);
   const issuers = reviews.flatMap(({ setup }) => setup ?? []);
   problems.push(...reviews.flatMap((review) => review.problems));
@@ -235,10 +242,13 @@ function review(options: LoadOptions): Review {
       });
     }
   }
-  return { loaded: { config, issuers, warnings }, problems, warnings };
+  return { loaded: { config, issuers, written, warnings }, problems, warnings };
 }
 
-function readConfig(options: LoadOptions, problems: Problem[]): Config | undefined {
+function readConfig(
+  options: LoadOptions,
+  problems: Problem[],
+): { readonly config: Config; readonly written: ConfigFile } | undefined {
   const { env = {}, cwd = process.cwd(), overrides = {} } = options;
   const pin = Object.keys(env).find((variable) => /^CERTSTATUS_(.*_)?PIN$/.test(variable));
   // Whoever can read /proc, a unit file or a crash report would have it. Its value is not repeated.
@@ -265,7 +275,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
   const roles = new Set(overrides.roles ?? value.roles);
   const name = env['CERTSTATUS_NAME'] ?? value.name;
   checkRoles(roles, name, store);
-  return {
+  const config: Config = {
     file,
     name,
     roles,
@@ -289,6 +299,7 @@ function readConfig(options: LoadOptions, problems: Problem[]): Config | undefin
     runbook: runbookOf(value.admin),
     clock: clockOf(value.clock),
   };
+  return { config, written: value };
 }
 
 /** @throws Problem `config` for roles that would not find each other. */

@@ -16,6 +16,7 @@ import type { Config, Loaded, Role } from './config.ts';
 import { auditDir } from './data-directory.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 import { openStore } from './open-store.ts';
+import type { RedisTls } from './redis-tls.ts';
 import { servedIssuer } from './served-issuer.ts';
 import { settleCrls } from './settle-crls.ts';
 
@@ -35,6 +36,8 @@ export interface Core {
   readonly health: StoreHealth;
   /** Of a store that lies on this machine's disk. */
   readonly directory: string | undefined;
+  /** Of a shared store that is reached by TLS. */
+  readonly tls: RedisTls | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   /** Undefined in a process that neither takes events nor signs nor watches. */

@@ -40,7 +40,7 @@ export const intakeSchema = z
       .string()
       .optional()
       .describe(
-        'PEM file with a current CRL of each of those CAs; read at start, and past its nextUpdate it refuses everybody',
+        'PEM file with a current CRL of each of those CAs; read anew when it is replaced. Past its nextUpdate it refuses everybody',
       ),
     clients: z
       .array(

@@ -6,6 +6,7 @@ import { EmbeddedStore } from '../adapters/embedded/store.ts';
 import { openRedis, whenReady } from '../adapters/redis/connection.ts';
 import { checkFitness } from '../adapters/redis/fitness.ts';
 import { RedisStore } from '../adapters/redis/store.ts';
+import { systemClock } from '../adapters/system/clock.ts';
 import type { IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { SECOND } from '../core/time.ts';
@@ -15,6 +16,7 @@ import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import { archiveOf } from './data-directory.ts';
+import { RedisTls } from './redis-tls.ts';
 import type { RedisConfig } from './store-config.ts';
 
 export interface OpenedStore {
@@ -29,6 +31,8 @@ export interface OpenedStore {
   readonly health: StoreHealth;
   /** Of a store that lies on this machine's disk. */
   readonly directory: string | undefined;
+  /** Of a shared one that is reached by TLS. */
+  readonly tls: RedisTls | undefined;
   /** Counts what is published already; call it once, before anything publishes. */
   countFreshness(): Promise<void>;
   close(): Promise<void>;
@@ -58,6 +62,7 @@ async function openEmbedded({ dataDir }: Config): Promise<OpenedStore> {
     freshness,
     health: { roundTripMs: undefined, bytes: undefined, clockAheadMs: undefined, feedLagMs: 0 },
     directory: join(dataDir, 'store'),
+    tls: undefined,
     countFreshness: () => (counting = freshness.load()),
     async close() {
       freshness.stop();
@@ -75,19 +80,16 @@ async function openShared(
 ): Promise<OpenedStore> {
   const signs = roles.has('signer');
   const writes = signs || roles.has('intake');
+  const tls = shared.tls && new RedisTls(shared.tls, systemClock, log);
   const redis = openRedis({
     topology: shared.topology,
     username: shared.username,
     password: shared.passwordFile === undefined ? undefined : passwordIn(shared.passwordFile),
-    tls: shared.tls && {
-      ca: fileOf('store.redis.tls.ca', shared.tls.ca),
-      certificate: optionalFile('store.redis.tls.certificate', shared.tls.certificate),
-      key: optionalFile('store.redis.tls.key', shared.tls.key),
-      servername: shared.tls.servername,
-    },
+    tls: tls?.options,
     log,
   });
-  const undo: (() => Promise<unknown> | void)[] = [() => redis.disconnect()];
+  tls?.follow(redis);
+  const undo: (() => Promise<unknown> | void)[] = [() => redis.disconnect(), () => tls?.stop()];
   try {
     // Two processes with one journal would break its chain; a process without one shares nothing but its directory.
     if (writes) {
@@ -118,6 +120,7 @@ async function openShared(
       freshness: store.freshness,
       health: store.health,
       directory: undefined,
+      tls,
       countFreshness: () => Promise.resolve(),
       close: () => inReverse(undo),
     };
@@ -136,10 +139,6 @@ function passwordIn(file: string): string {
   return fileOf('store.redis.passwordFile', file)
     .toString('utf8')
     .replace(/\r?\n$/, '');
-}
-
-function optionalFile(field: string, file: string | undefined): Buffer | undefined {
-  return file === undefined ? undefined : fileOf(field, file);
 }
 
 function fileOf(field: string, file: string): Buffer {

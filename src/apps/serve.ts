@@ -4,7 +4,6 @@
  * Start: an embedded ledger is brought up to date with the journal → nothing is served before. Then the listeners, then signing.
  * Stop: not ready → each reply is the last of its connection, for responder.drain → listeners finish what has arrived → intake finishes → signer and CRLs finish their batch → journal → store.
  */
-import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,11 +37,9 @@ import { ProbeBook } from '../flows/monitor/probe-book.ts';
 import { ResponderNews } from '../flows/sign/responder-news.ts';
 import { SelfProbe } from '../flows/monitor/self-probe.ts';
 import type { Front } from '../ports/front.ts';
-import { digest } from './admin/access.ts';
 import { Acting } from './admin/acting.ts';
 import { openLocalSecret } from './admin/local-secret.ts';
-import type { TlsFiles } from './admin-config.ts';
-import type { ListenerTls } from './private-port.ts';
+import { renewable } from './private-port.ts';
 import { makeAdmin } from './admin/server.ts';
 import { statusPage } from './admin/page.ts';
 import { StatusWatch } from './admin/watch.ts';
@@ -56,12 +53,12 @@ import type { IssuerSetup } from './issuer-files.ts';
 import { fittingBounds, openFilesLimit } from './open-files.ts';
 import { openMass } from './mass.ts';
 import { openResponderProcesses, type ResponderProcesses } from './processes/responders.ts';
+import { Renewal } from './renewal.ts';
 import { openMonitor, type MonitorRole } from './roles/monitor.ts';
 import { connectionsOf, openResponder } from './roles/responder.ts';
 import { openSigner, type SignerRole } from './roles/signer.ts';
 import { activateAtStart, sayInactive } from './start-activation.ts';
 import { openClockWatch, openHostGauges } from './start-watches.ts';
-import { tlsEnds } from './tls-ends.ts';
 import { VERSION } from './version.ts';
 
 /** How long requests that have arrived may take to be answered when the service stops. */
@@ -77,6 +74,8 @@ export interface Service {
     readonly intake: string | undefined;
     readonly admin: string;
   };
+  /** Takes over what can be without a restart (renewal.ts). Never throws. @param load reads the configuration anew. */
+  reload(load: () => Loaded): void;
   stop(why: string): Promise<void>;
 }
 
@@ -86,15 +85,17 @@ export async function startService(loaded: Loaded, log: Log): Promise<Service> {
   /** What to undo, last first. */
   const undo: (() => Promise<unknown>)[] = [() => core.close()];
   try {
-    return await start(core, undo);
+    return await start(loaded, core, undo);
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => undefined);
     throw error;
   }
 }
 
-async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
+async function start(loaded: Loaded, core: Core, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, store, journal, recorder, clock, log } = core;
+  // Before anything is recorded or served: a start with a key of another certificate ends here.
+  const renewal = new Renewal({ loaded, clock, log, journal });
   const { roles } = config;
   const startedAt = rfc3339(wholeSecond(clock.now()));
   const issuers = [...core.issuers.values()];
@@ -171,7 +172,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     mass: () => mass?.runs.active,
     lanes: signing?.lanes,
     clocks,
-    tls: tlsEnds(config),
+    tls: () => [...renewal.ends, ...(core.tls?.notAfter === undefined ? [] : [{ use: 'redis', notAfter: core.tls.notAfter } as const])], // prettier-ignore
+    notReloaded: () => renewal.failure ?? core.tls?.failure,
     clock,
   };
   if (offline !== undefined) registerOfflineGauges(metrics.set, offline, clock);
@@ -227,7 +229,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     mass,
     tokens: signing && { activation: signing.activation, tokens, signers: signing.issuers },
   };
-  const intake = openIntake(core, signing, routes, maxConnections);
+  const intake = openIntake(core, signing, routes, renewal, maxConnections);
   undo.push(async () => intake?.close());
   const intakeAt = intake && (await listenOn(intake, 'listen.intake', config.listen.intake));
   // A version that cannot use its store must not replace those that serve from memory. Once it could, an outage of the store is
@@ -258,9 +260,9 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     metrics: metrics.set,
     acting,
     secret: localSecret(config.dataDir, log),
-    clients: config.intake?.clients ?? [],
-    metricsDigest: metricsDigest(config.admin.metricsTokenFile),
-    tls: config.admin.tls && tlsOf('listen.admin.tls', config.admin.tls),
+    clients: () => renewal.clients,
+    metricsDigest: () => renewal.metricsDigest,
+    tls: renewal.tls.admin,
     exporter: new Exporter(metrics.set),
     counted,
     status: () => watch.status(),
@@ -271,6 +273,7 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
     maxConnections,
   });
   undo.push(() => admin.close());
+  if (renewal.tls.admin !== undefined) renewal.port('admin', renewable(admin));
   const adminAt = await listenOn(admin, 'listen.admin', config.listen.admin);
 
   const book = journal && new ProbeBook(journal, clock, log);
@@ -311,6 +314,8 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
   monitor?.start();
   watch.start();
   undo.push(() => Promise.resolve(watch.stop()));
+  renewal.start();
+  undo.push(() => Promise.resolve(renewal.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
     void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
@@ -329,9 +334,15 @@ async function start(core: Core, undo: (() => Promise<unknown>)[]): Promise<Serv
       intake: intakeAt && addressOf(intakeAt),
       admin: addressOf(adminAt),
     },
+    reload(load) {
+      if (stopping) return;
+      renewal.reload(load);
+      core.tls?.renew();
+    },
     stop(why) {
       stopped ??= (async () => {
         stopping = true;
+        renewal.stop();
         watch.stop();
         if (fronts.length > 0 || processes !== undefined) {
           for (const front of fronts) front.drain();
@@ -382,6 +393,7 @@ function openIntake(
   core: Core,
   signing: SignerRole | undefined,
   routes: Omit<IntakeParts, 'identify' | 'tls'>,
+  renewal: Renewal,
   maxConnections: number,
 ): FastifyInstance | undefined {
   const { config, recorder, log } = core;
@@ -391,12 +403,14 @@ function openIntake(
     log.warn({}, 'no intake: the configuration has no intake section, so events come from the local shell only');
     return undefined;
   }
-  return makeIntake({
+  const app = makeIntake({
     ...routes,
-    identify: (request) => clientOf(request.raw.socket as TLSSocket, intake.clients),
-    tls: tlsOf('intake', intake),
+    identify: (request) => clientOf(request.raw.socket as TLSSocket, renewal.clients),
+    tls: renewal.tls.intake,
     maxConnections,
   });
+  renewal.port('intake', renewable(app));
+  return app;
 }
 
 /** Where none can be kept, as on a read-only file system, people sign in with their certificates alone. */
@@ -408,23 +422,6 @@ function localSecret(dataDir: string, log: Log): Buffer | undefined {
     log.warn({ field: error.field }, `certstatus sign-in makes no links for this process: ${error.message}`);
     return undefined;
   }
-}
-
-/** @throws Problem `config` for a file that cannot be read, or holds nothing. */
-function metricsDigest(file: string | undefined): Buffer | undefined {
-  if (file === undefined) return undefined;
-  const token = readFileOr('listen.admin.metricsToken.file', file).toString().trim();
-  if (token !== '') return digest(token);
-  throw new Problem('config', 'is empty', { field: 'listen.admin.metricsToken.file', value: file });
-}
-
-function tlsOf(field: string, { key, certificate, clientCa, clientCrl }: TlsFiles): ListenerTls {
-  return {
-    key: readFileOr(`${field}.key`, key),
-    cert: readFileOr(`${field}.certificate`, certificate),
-    ca: readFileOr(`${field}.clientCa`, clientCa),
-    crl: clientCrl === undefined ? undefined : readFileOr(`${field}.clientCrl`, clientCrl),
-  };
 }
 
 function sayNoOrigin(log: Log, reason: string): void {
@@ -450,14 +447,6 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
           ? 'no permission to use this port'
           : (error as Error).message;
     throw new Problem('config', why, { field, value: `${host}:${port}` });
-  }
-}
-
-function readFileOr(field: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new Problem('config', (error as Error).message, { field, value: path });
   }
 }
 

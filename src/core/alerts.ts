@@ -38,6 +38,7 @@ export const ALERTS = {
   ResponderCertificateEnds: 'page',
   CaCertificateEnds: 'ticket',
   TlsCertificateEnds: 'ticket',
+  ReloadRefused: 'ticket',
   ClockOff: 'page',
   ProbeFindings: 'page',
   SlowAnswers: 'ticket',

@@ -132,7 +132,9 @@ export type JournalEntryType =
   /** A plan of a mass revocation that was never started was removed: `detail.plan`, `detail.digest`. */
   | 'mass.discarded'
   /** What was asked for from outside within an hour, and what came of it: `detail` is counts and worst cases (CT-4.10.2-a, CT-9.9.2-2). */
-  | 'monitor.probed';
+  | 'monitor.probed'
+  /** Files or clients that the process uses from then on were renewed while it ran: `detail.clients` may do what they may (CT-5.4.1-d). */
+  | 'service.reloaded';
 
 export interface JournalRecord extends JournalEntry {
   readonly seq: number;

@@ -46,10 +46,6 @@ const ATTRIBUTE_NAMES: Record<string, string> = {
   '2a864886f70d010901': 'emailAddress',
 };
 
-const UTF8_STRING = 0x0c;
-const UNIVERSAL_STRING = 0x1c;
-const BMP_STRING = 0x1e;
-
 /** X.690 §8.23: two octets a character, or four, are big-endian. What is no string at all is shown as RFC 4514 §2.4 has it. */
 function decodeString(tag: number, octets: Buffer): string {
   const width = tag === BMP_STRING ? 2 : tag === UNIVERSAL_STRING ? 4 : 1;
@@ -62,3 +58,7 @@ function decodeString(tag: number, octets: Buffer): string {
   }
   return text;
 }
+
+const UTF8_STRING = 0x0c;
+const UNIVERSAL_STRING = 0x1c;
+const BMP_STRING = 0x1e;

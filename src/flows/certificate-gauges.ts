@@ -11,13 +11,16 @@ export interface CertificateGaugeSources {
   readonly issuers: readonly ServedIssuer[];
   /** The id of the responder certificate that signs now; undefined in a process that does not sign. */
   readonly signsWith?: ((issuer: IssuerTag) => string | undefined) | undefined;
-  /** Ends of the service's own TLS certificates, as they were when it started: those are in use until it is started again. */
-  readonly tls?: readonly { readonly use: 'intake' | 'admin' | 'redis'; readonly notAfter: EpochMs }[] | undefined;
+  /** Ends of the service's own TLS certificates that are in use. */
+  readonly tls?:
+    (() => readonly { readonly use: 'intake' | 'admin' | 'redis'; readonly notAfter: EpochMs }[]) | undefined;
+  /** Why what was put in place for this process is not in use. */
+  readonly notReloaded?: (() => { readonly line: string; readonly since: EpochMs } | undefined) | undefined;
   readonly clock: Clock;
 }
 
 export function registerCertificateGauges(set: MetricSet, sources: CertificateGaugeSources): void {
-  const { issuers, signsWith, tls = [], clock } = sources;
+  const { issuers, signsWith, tls, notReloaded, clock } = sources;
   const left = (instant: EpochMs): number => (instant - clock.now()) / SECOND;
   set.gauge(
     'certstatus_responder_certificate_remaining_seconds',
@@ -58,6 +61,11 @@ export function registerCertificateGauges(set: MetricSet, sources: CertificateGa
   set.gauge(
     'certstatus_tls_certificate_remaining_seconds',
     'Time until a TLS certificate of this process ends: intake, admin: what it shows to clients; redis: what it shows to Redis.',
-    () => tls.map(({ use, notAfter }) => [{ use }, left(notAfter)] as const),
+    () => (tls?.() ?? []).map(({ use, notAfter }) => [{ use }, left(notAfter)] as const),
+  );
+  set.gauge(
+    'certstatus_reload_refused',
+    '1 while TLS files, the metrics token or a configuration that were put in place are not used, because they cannot be; those before are.',
+    () => [[{}, notReloaded?.() === undefined ? 0 : 1]],
   );
 }

@@ -38,6 +38,10 @@ export class FollowedJournal implements MeasuredJournal {
     return records;
   }
 
+  owe(entries: readonly JournalEntry[]): void {
+    this.#journal.owe(entries);
+  }
+
   read(after: number): AsyncIterable<JournalRecord> {
     return this.#journal.read(after);
   }

@@ -49,6 +49,7 @@ export interface GaugeSources {
   readonly clocks?: Pick<ClockWatch, 'fault' | 'offsets'> | undefined;
   /** The service's own TLS certificates. */
   readonly tls?: CertificateGaugeSources['tls'];
+  readonly notReloaded?: CertificateGaugeSources['notReloaded'];
   /** What this process signs for; nothing where it has no keys. */
   readonly signers: readonly SignerIssuer[];
   /** The mass revocation under way, in a process that records events. */

@@ -15,6 +15,12 @@ export interface Journal {
    *   about to acknowledge, sign or publish on their strength must not.
    */
   append(entries: readonly JournalEntry[]): Promise<readonly JournalRecord[]>;
+  /**
+   * Takes entries for what has happened and could not be recorded: signatures that were made when an append failed. They go before
+   * whatever is appended next, in the same fsync; `failure` is set until then, so nothing else is signed before. A crash until then
+   * loses them: of what they tell nothing was published either.
+   */
+  owe(entries: readonly JournalEntry[]): void;
   /** Why the journal cannot be written now; undefined when it can. Signing stops while this is set (P8). */
   readonly failure: string | undefined;
   /** Records with seq > after, in order. @throws Problem `corrupt` naming file and record. */

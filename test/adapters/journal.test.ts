@@ -358,6 +358,26 @@ describe('a journal that cannot be written', () => {
     }
   });
 
+  it('writes what is owed before what is appended next, and fails until then (P8)', async () => {
+    for (const segmentBytes of [1 << 20, 1]) {
+      const dir = newDir();
+      const journal = await FileJournal.open(dir, clock, segmentBytes);
+      await journal.append([entry('before')]);
+      journal.owe([entry('owed')]);
+      assert.match(journal.failure ?? '', /still to be recorded/);
+      renameSync(dir, `${dir}-away`);
+      await assert.rejects(journal.append([entry('lost')]), { code: 'unavailable' });
+      journal.owe([entry('owed as well')]);
+      renameSync(`${dir}-away`, dir);
+      const appended = await Promise.all([journal.append([entry('one')]), journal.append([entry('two')])]);
+      assert.deepEqual(appended.map(([record]) => [record?.seq, record?.description]), [[4, 'one'], [5, 'two']]); // prettier-ignore
+      assert.equal(journal.failure, undefined);
+      await journal.append([entry('after')]);
+      await journal.close();
+      assert.deepEqual(await descriptions(dir), ['before', 'owed', 'owed as well', 'one', 'two', 'after']);
+    }
+  });
+
   it('goes on in the next file when that could not be begun at first', async () => {
     const dir = newDir();
     const journal = await FileJournal.open(dir, clock, 1);

@@ -2,10 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Cluster, Redis } from 'ioredis';
 import { openRedis, whenReady, type ConnectionLog } from '../../src/adapters/redis/connection.ts';
+import { LOOK_MS } from '../../src/apps/file-watch.ts';
+import { RedisTls } from '../../src/apps/redis-tls.ts';
 import { Problem } from '../../src/core/problem.ts';
+import { TurnedClock } from '../flows/clock.ts';
 import { OpensslCa } from '../support/openssl-ca.ts';
 import {
   needsRedis,
@@ -191,6 +195,41 @@ describe('a server with TLS', { skip: needsRedis }, () => {
       const redis = openRedis({ topology: server.topology, tls });
       await assert.rejects(whenReady(redis, 1000), what);
       redis.disconnect();
+    }
+  });
+
+  it('is let in with files that were replaced, on a duplicate of before too; what cannot be used is said once', async () => {
+    const at = (name: string): string => join(ca.directory, `client.${name}`);
+    const put = (from: { readonly file: string; readonly key: string }, parts = ['pem', 'key']): void => {
+      if (parts.includes('pem')) copyFileSync(from.file, at('pem'));
+      if (parts.includes('key')) copyFileSync(from.key, at('key'));
+    };
+    const [foreign, own] = [stranger, ca].map((by) => ({ file: by.issue({ kind: 'client' })[0]?.file ?? '', key: by.leafKeyFile })) as [{ file: string; key: string }, { file: string; key: string }]; // prettier-ignore
+    put(foreign);
+    const clock = new TurnedClock(Date.now());
+    const lines: string[] = [];
+    const say = (_about: object, line: string): void => void lines.push(line.replaceAll(ca.directory, ''));
+    const section = { ca: ca.certificateFile, certificate: at('pem'), key: at('key'), servername: undefined };
+    const tls = new RedisTls(section, clock, { debug: say, info: say, warn: say, error: say });
+    const redis = openRedis({ topology: server.topology, tls: tls.options });
+    const duplicate = (redis as Redis).duplicate();
+    duplicate.on('error', () => undefined);
+    try {
+      tls.follow(redis);
+      await assert.rejects(whenReady(redis, 1000), Problem);
+      put(own, ['pem']);
+      for (let i = 0; i < 4; i++) clock.turn(LOOK_MS);
+      assert.match(tls.failure?.line ?? '', /store\.redis\.tls\.key = .*is not the key of/);
+      put(own);
+      for (let i = 0; i < 4; i++) clock.turn(LOOK_MS);
+      assert.equal(tls.failure, undefined);
+      assert.deepEqual(lines.map((line) => line.replace(/[:(].*/, '').trim()), ['not reloaded, what was in use stays in use', 'reloaded']); // prettier-ignore
+      await whenReady(redis, 10_000);
+      await whenReady(duplicate, 10_000);
+    } finally {
+      tls.stop();
+      redis.disconnect();
+      duplicate.disconnect();
     }
   });
 

@@ -428,7 +428,7 @@ describe('issuer.yaml', () => {
       'a responder of another CA',
       ISSUER.replace('[ca.pem]', '[b.pem]'),
       { 'b.pem': PEM.otherCa },
-      /responders\.0\.certificate: the signature does not verify.*R-01/,
+      /responders\.0\.certificate: signed with sha256WithRSAEncryption, which the ec key of .* cannot have made: another CA of that name has.*R-01/,
     ],
     ['a chain in a responder file', ISSUER, { 'r.pem': PEM.responder + PEM.ca }, /r\.pem: holds 2 certificates.*T-16/],
     [

@@ -5,7 +5,9 @@ import { History } from '../../src/apps/admin/history.ts';
 import { ADMIN_RIGHTS, type Viewer } from '../../src/apps/admin/layout.ts';
 import { type PageContext, statusPage } from '../../src/apps/admin/page.ts';
 import { type Status, statusOf } from '../../src/apps/admin/status.ts';
-import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import { StatusWatch } from '../../src/apps/admin/watch.ts';
+import { DAY, HOUR, MINUTE, rfc3339, SECOND } from '../../src/core/time.ts';
+import { registerGauges } from '../../src/flows/gauges.ts';
 import { Responders } from '../../src/flows/responders.ts';
 import { CRL, sample, token } from '../support/sample-status.ts';
 import { settled } from '../flows/support-clock.ts';
@@ -165,10 +167,55 @@ describe('statusOf', () => {
       });
       assert.equal(bare.verdict, 'warning');
       assert.match(bare.problems[0]?.what ?? '', /no responder certificate that is still valid/);
-      clock.step(span.notAfter - 20 * DAY - clock.now());
+      clock.step(span.notAfter - 18 * DAY - clock.now());
       await settled();
       assert.match(said(), /the last responder certificate ends/);
     } finally {
+      await service.remove();
+    }
+  });
+});
+
+describe('StatusWatch', () => {
+  it('finds what no single look shows: refused signatures, certificates that wait; and forgets it when it is over', async () => {
+    const service = await TestService.open();
+    const { clock, metrics, sources } = service;
+    registerGauges(metrics.set, sources);
+    const watch = new StatusWatch({
+      sources,
+      metrics: metrics.set,
+      service: { name: 'one', version: '0', roles: ['signer'], startedAt: '2026-01-01T00:00:00Z' },
+      archive: () => undefined,
+      counted: () => Promise.resolve(),
+      log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    });
+    try {
+      service.signer.start();
+      await service.publisher.start();
+      watch.start();
+      const alerts = (): readonly string[] => watch.status().problems.map(({ alert }) => alert);
+      await service.issue(serials(5));
+      await clock.stride(HOUR, 10 * SECOND, () => void assert.deepEqual(alerts(), []));
+
+      // What comes back from the key holder is not what it should be: it is thrown away, and the certificate waits.
+      service.holder.behave = () => 'spoil';
+      await service.issue(serials(3, 5));
+      await clock.stride(MINUTE, 10 * SECOND);
+      assert.deepEqual(alerts(), ['SigningRefused']);
+      await clock.stride(5 * MINUTE, 10 * SECOND);
+      assert.deepEqual([...alerts()].sort(), ['IssuanceLate', 'SigningRefused']);
+      const late = watch.status().problems.find(({ alert }) => alert === 'IssuanceLate');
+      assert.match(late?.what ?? '', /^3 certificates just issued wait/);
+      // 15 minutes from issue (B-18).
+      assert.equal(late?.promise?.breaksAt, rfc3339(START + HOUR + 15 * MINUTE));
+
+      service.holder.behave = () => 'sign';
+      await clock.stride(2 * MINUTE, 10 * SECOND);
+      assert.deepEqual(alerts(), ['SigningRefused']);
+      await clock.stride(16 * MINUTE, 10 * SECOND);
+      assert.deepEqual(alerts(), []);
+    } finally {
+      watch.stop();
       await service.remove();
     }
   });

@@ -232,6 +232,9 @@ const CASES: Readonly<Record<ShownAlert, readonly Scene[]>> = {
     gauge('certstatus_tls_certificate_remaining_seconds', { use: 'intake' }, 14 * 86_400 - 1, 14 * 86_400),
     gauge('certstatus_tls_certificate_remaining_seconds', { use: 'intake' }, -5, 15 * 86_400),
   ],
+  ReloadRefused: [
+    (world, past) => void (world.sources.notReloaded = () => (past ? { line: 'intake.key = a.key: is not the key of a.pem', since: NOW } : undefined)), // prettier-ignore
+  ],
   ClockOff: [
     gauge('certstatus_clock_offset_seconds', { against: 'ntp' }, -2.1, 2),
     (world, past) => {
@@ -364,6 +367,18 @@ describe('every alert', () => {
         assert.deepEqual(calm.status().problems.filter((one) => one.alert === alert), [], `calm scene ${i}`); // prettier-ignore
       }
     });
+
+  it('is no reason to say that every promise is kept while somebody is answered wrongly', () => {
+    const world = new World();
+    world.gauge('certstatus_reconcile_differences', {}, 2);
+    world.gauge('certstatus_reconcile_age_seconds', {}, 600);
+    const { sentence, promises } = world.status();
+    assert.equal(sentence, 'Broken: P5 “OCSP and CRL agree”.');
+    assert.equal(promises.find(({ id }) => id === 'P5')?.state, 'broken');
+    const sampled = new World();
+    sampled.gauge('certstatus_sample_wrong', { issuer: 'calm' }, 1);
+    assert.match(sampled.status().sentence, /^Broken: P6/);
+  });
 
   it('names commands that exist', () => {
     const named = Object.values(CASES).flatMap((scenes) =>

@@ -40,6 +40,7 @@ export function faultyJournal(journal: Journal, plan: Pick<FaultPlan, 'run'>): J
       return journal.failure;
     },
     append: (entries) => plan.run('append', () => journal.append(entries)),
+    owe: (entries) => journal.owe(entries),
     read: (after) => journal.read(after),
     close: () => journal.close(),
   };

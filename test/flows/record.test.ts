@@ -563,6 +563,7 @@ describe('Recorder: start', () => {
     const unread: Journal = {
       head: reopened.head,
       failure: undefined,
+      owe: (entries) => reopened.owe(entries),
       append: (entries) => reopened.append(entries),
       read: () => assert.fail('nothing is missing'),
       close: () => reopened.close(),

@@ -141,7 +141,11 @@ export class TestJournal implements MeasuredJournal {
   }
 
   get failure(): string | undefined {
-    return this.#failure;
+    return this.#failure ?? this.#real.failure;
+  }
+
+  owe(entries: readonly JournalEntry[]): void {
+    this.#real.owe(entries);
   }
 
   async append(entries: readonly JournalEntry[]): Promise<readonly JournalRecord[]> {

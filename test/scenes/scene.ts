@@ -18,7 +18,7 @@ import type { MassView } from '../../src/flows/mass/mass-revocation.ts';
 import { PROFILE } from '../core/sample-pki.ts';
 import { makeIssuer, serials, START, TestService, type TestIssuer } from '../flows/support-service.ts';
 
-export const SCENES = ['well', 'hsm-down', 'crl-late', 'mass'] as const;
+export const SCENES = ['well', 'hsm-down', 'crl-late', 'mass', 'many'] as const;
 export type Scene = (typeof SCENES)[number];
 
 /** Of the first issuer; the others have fewer. */
@@ -125,8 +125,10 @@ class Stage {
     const sources = this.#sources();
     registerGauges(metrics.set, sources);
     metrics.set.gauge('certstatus_sessions', '', () => (this.#lost ? [] : ['ocsp-a', 'ocsp-b'].map((name) => [{ slot: name }, 2] as const))); // prettier-ignore
-    metrics.set.gauge('certstatus_disk_free_bytes', '', () => [[{ directory: 'data' }, 412e9], [{ directory: 'audit' }, 388e9]]); // prettier-ignore
-    metrics.set.gauge('certstatus_reconcile_differences', '', () => [[{}, 0]]);
+    const many = this.#scene === 'many';
+    metrics.set.gauge('certstatus_disk_free_bytes', '', () => [[{ directory: 'data' }, 412e9], [{ directory: 'audit' }, many ? 640e6 : 388e9]]); // prettier-ignore
+    metrics.set.gauge('certstatus_reconcile_differences', '', () => [[{}, many ? 12 : 0]]);
+    if (many) this.#trouble(metrics.set);
     metrics.set.gauge('certstatus_reconcile_age_seconds', '', () => [[{}, 760]]);
     this.#watch = new StatusWatch({
       sources,
@@ -148,7 +150,7 @@ class Stage {
       await clock.stride(6 * HOUR + 10 * MINUTE, 10 * MINUTE);
     }
     await clock.stride(38 * MINUTE, this.#strideMs, () => this.#traffic());
-    if (this.#scene === 'hsm-down') this.#loseToken();
+    if (this.#scene === 'hsm-down' || this.#scene === 'many') this.#loseToken();
     await clock.stride(9 * MINUTE, this.#strideMs, () => this.#traffic());
     await this.#revoke(serials(4, 1000).slice(2));
     await clock.stride(13 * MINUTE, this.#strideMs, () => this.#traffic());
@@ -238,6 +240,22 @@ class Stage {
       }
   }
 
+  /** What the monitor and the machine say when everything goes wrong at once. */
+  #trouble(set: TestService['metrics']['set']): void {
+    const url = 'http://ocsp.a-rather-long-name-of-a-host.example-certification-authority.test/OcspServer';
+    const figures: readonly [name: string, labels: Record<string, string>, value: number][] = [
+      ['certstatus_probe_findings', { url }, 3],
+      ['certstatus_probe_age_seconds', { url }, 14_000],
+      ['certstatus_sample_wrong', { issuer: 'tls-rsa' }, 2],
+      ['certstatus_certificates_without_answer', { issuer: 'smime' }, 1234],
+      ['certstatus_clock_offset_seconds', { against: 'ntp' }, -7.4],
+      ['certstatus_revocation_deadline_seconds', { limit: '24h' }, 5000],
+      ['certstatus_tls_certificate_remaining_seconds', { use: 'intake' }, 8 * 86_400],
+      ['certstatus_start_time_seconds', {}, 0],
+    ];
+    for (const [name, labels, value] of figures) set.gauge(name, '', () => [[labels, value]]);
+  }
+
   /** Ten seconds of it, always the same. */
   #traffic(): void {
     const { answer, set } = this.#service.metrics;
@@ -258,7 +276,9 @@ class Stage {
     many('crl', 3, 'GET', undefined);
     many('unauthorized-serial', this.#tick % 70 < 6 ? 9 : 0.8);
     many('malformed', 0.5, 'GET', undefined);
-    if (this.#lost) many('try-later', 0.3);
+    if (this.#lost) many('try-later', this.#scene === 'many' ? 9 : 0.3);
+    if (this.#scene === 'many')
+      this.#counter(set, 'certstatus_connections_shed_total', { listener: 'public', reason: 'full' }).value += 80;
     for (const [slot, share] of [
       ['ocsp-a', 1],
       ['ocsp-b', 0.6],

@@ -33,6 +33,9 @@ interface Waiting {
   readonly reject: (problem: Problem) => void;
 }
 
+/** Of what is owed. */
+const NOBODY = { resolve: () => undefined, reject: () => undefined };
+
 export class FileJournal implements MeasuredJournal {
   readonly #dir: string;
   readonly #clock: Clock;
@@ -49,6 +52,8 @@ export class FileJournal implements MeasuredJournal {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failure: string | undefined;
+  /** What is to be written before anything else. */
+  #owed: JournalEntry[] = [];
   /** True after a failed write, until the file has been cut back to #size. */
   #dirty = false;
   #closed = false;
@@ -150,7 +155,11 @@ export class FileJournal implements MeasuredJournal {
   }
 
   get failure(): string | undefined {
-    return this.#failure;
+    return this.#failure ?? (this.#owed.length === 0 ? undefined : 'signatures are still to be recorded');
+  }
+
+  owe(entries: readonly JournalEntry[]): void {
+    this.#owed.push(...entries);
   }
 
   append(entries: readonly JournalEntry[]): Promise<readonly JournalRecord[]> {
@@ -175,8 +184,10 @@ export class FileJournal implements MeasuredJournal {
     this.#writing = undefined;
   }
 
-  async #writeGroup(group: readonly Waiting[]): Promise<void> {
+  async #writeGroup(waiting: readonly Waiting[]): Promise<void> {
     const from = this.#head;
+    const owed = this.#owed.slice();
+    const group = owed.length === 0 ? waiting : [{ ...NOBODY, entries: owed }, ...waiting];
     let sealed: readonly SealedEntries[];
     let bytes: Buffer;
     try {
@@ -213,6 +224,7 @@ export class FileJournal implements MeasuredJournal {
       return;
     }
     this.#failure = undefined;
+    this.#owed.splice(0, owed.length);
     this.#size += bytes.length;
     const last = sealed.flatMap(({ records }) => records).at(-1);
     if (last !== undefined) {

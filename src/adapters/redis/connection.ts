@@ -170,6 +170,15 @@ function tlsOptions(tls: NonNullable<ConnectionOptionsOfRedis['tls']>): Connecti
   };
 }
 
+/**
+ * Connections that are made from now on use these files. The options are one object: of this connection and its duplicates, of the
+ * nodes of a Cluster, and towards Sentinels.
+ */
+export function renewTls(redis: Redis | Cluster, tls: NonNullable<ConnectionOptionsOfRedis['tls']>): void {
+  const used = redis instanceof Cluster ? redis.options.redisOptions?.tls : redis.options.tls;
+  if (used !== undefined) Object.assign(used, tlsOptions(tls));
+}
+
 /** 50 ms, doubled up to a second; a little less at random, so that a hundred responders do not come back at once. */
 function pause(attempt: number): number {
   const longest = Math.min(50 * 2 ** Math.min(attempt - 1, 10), LONGEST_PAUSE_MS);

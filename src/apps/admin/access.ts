@@ -43,9 +43,10 @@ export interface AccessParts {
   readonly sessions: Sessions;
   /** Undefined where none can be kept: then nobody signs in by a link. */
   readonly secret: Buffer | undefined;
-  readonly clients: readonly IntakeClient[];
+  /** As they are now: a reload changes them, as it does the next. */
+  readonly clients: () => readonly IntakeClient[];
   /** SHA-256 of what a scraper sends; undefined: anybody may scrape. */
-  readonly metricsDigest: Buffer | undefined;
+  readonly metricsDigest: () => Buffer | undefined;
   readonly clock: Clock;
   /** CT-5.4.1-c. Never rejects. */
   readonly denied: (who: string, what: string) => void;
@@ -101,8 +102,10 @@ export class Access {
     if (id === undefined || session === undefined) return undefined;
     // Who has stolen the cookie has not stolen the key.
     const { fingerprint } = session.operator;
-    if (fingerprint !== undefined && this.personOf(request)?.fingerprint !== fingerprint) return undefined;
-    return { id, session };
+    if (fingerprint === undefined) return { id, session };
+    const person = this.personOf(request);
+    // What they may do is what the configuration says now, not what it said when they signed in.
+    return person?.fingerprint === fingerprint ? { id, session: { ...session, operator: person } } : undefined;
   }
 
   /** The person behind the connection's client certificate, if they may do anything here. */
@@ -110,7 +113,7 @@ export class Access {
     const socket = request.raw.socket as TLSSocket;
     if (socket.encrypted !== true || !socket.authorized) return undefined;
     try {
-      const { name, actor, issuers, may } = clientOf(socket, this.#parts.clients);
+      const { name, actor, issuers, may } = clientOf(socket, this.#parts.clients());
       const rights = ADMIN_RIGHTS.filter((right) => may.includes(right));
       // Whoever may do something here must see what it is about.
       const own = new Set<AdminRight>(rights.length === 0 ? [] : ['view', ...rights]);
@@ -159,7 +162,7 @@ export class Access {
   }
 
   #mayScrape(request: FastifyRequest): boolean {
-    const { metricsDigest } = this.#parts;
+    const metricsDigest = this.#parts.metricsDigest();
     if (metricsDigest === undefined) return true;
     const bearer = bearerOf(request);
     return bearer !== undefined && timingSafeEqual(digest(bearer), metricsDigest);

@@ -47,7 +47,12 @@ export function statusPage(status: Status, context: PageContext): string {
   const troubled = new Set([...status.problems.flatMap(({ subject }) => subject ?? []), ...unusable]);
   const body = [
     verdict(status, range, reloads, now),
-    section('problems', 'What is wrong, and what to do', problems(status.problems, context.runbook, now)),
+    section(
+      'problems',
+      'What is wrong, and what to do',
+      problems(status.problems, context.runbook, now),
+      urgencies(status.problems),
+    ),
     massSection(status.massRun, viewer, now),
     `<div class="columns">${due(status.due, now)}${monitorSection(status, now)}</div>`,
     section('promises', 'Promises', promises(status.promises)),
@@ -103,6 +108,14 @@ function problems(list: readonly ProblemStatus[], runbook: string | undefined, n
     return `<li class="card ${severity}"><h3>${sign(severity)} <span class="hidden">${severity === 'failing' ? 'Failing: ' : 'Warning: '}</span>${escape(what)}</h3><p>${escape(means)}</p><p class="todo">${escape(todo)}</p><dl>${facts.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${value}</dd></div>`).join('')}</dl></li>`;
   });
   return `<ul class="problems">${items.join('\n')}</ul>`;
+}
+
+/** How much of it has to be done now: where there is more than fits a screen. */
+function urgencies(list: readonly ProblemStatus[]): string {
+  const now = list.filter(({ severity }) => severity === 'failing').length;
+  const later = list.length - now;
+  if (list.length < 4) return '';
+  return ` <small>${[now > 0 ? `${count(now)} now` : '', later > 0 ? `${count(later)} in working hours` : ''].filter((one) => one).join(', ')}</small>`;
 }
 
 function due(items: readonly DueItem[], now: EpochMs): string {

@@ -9,7 +9,8 @@ import { Problem } from '../../core/problem.ts';
 import type { IntakeClient } from '../intake-config.ts';
 import type { Core } from '../core.ts';
 import { HTTP_STATUS } from '../http-status.ts';
-import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
+import { boundConnections, PRIVATE_PORT, PRIVATE_TLS, tlsOptions } from '../private-port.ts';
+import type { TlsMaterial } from '../tls-files.ts';
 import { Access, SignedOut, type RouteNeeds } from './access.ts';
 import { addActions } from './actions.ts';
 import type { Acting } from './acting.ts';
@@ -37,9 +38,9 @@ export interface AdminParts {
   readonly acting: Acting;
   /** Undefined where none can be kept: then nobody signs in by a link. */
   readonly secret: Buffer | undefined;
-  readonly clients: readonly IntakeClient[];
-  readonly metricsDigest: Buffer | undefined;
-  readonly tls: ListenerTls | undefined;
+  readonly clients: () => readonly IntakeClient[];
+  readonly metricsDigest: () => Buffer | undefined;
+  readonly tls: TlsMaterial | undefined;
   /** At once. */
   readonly maxConnections: number;
 }
@@ -58,11 +59,9 @@ export function makeAdmin(parts: AdminParts): FastifyInstance {
     ...(parts.tls && {
       https: {
         ...PRIVATE_PORT.http,
-        ...parts.tls,
-        requestCert: true,
+        ...PRIVATE_TLS,
+        ...tlsOptions(parts.tls),
         rejectUnauthorized: false,
-        minVersion: 'TLSv1.2' as const,
-        handshakeTimeout: 10_000,
       },
     }),
   }) as unknown as FastifyInstance;

@@ -4,19 +4,25 @@ import { DAY, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { Figures } from './figures.ts';
 import { firstBreak, REVOCATION_LIMIT_MS, type Problems } from './status-problems.ts';
-import type { ServiceStatus } from './status.ts';
 import { bytes, count, counted, span } from './words.ts';
+
+/** Of the process that looks. */
+interface Running {
+  readonly roles: readonly string[];
+  /** RFC 3339. */
+  readonly startedAt: string;
+}
 
 export function figureProblems(
   found: Problems,
   sources: GaugeSources,
   figures: Figures,
-  service: ServiceStatus | undefined,
+  service: Running | undefined,
   now: EpochMs,
 ): void {
   revocationLimits(found, figures, now);
   unseenRevocations(found, figures, now);
-  monitorFindings(found, figures);
+  monitorFindings(found, figures, now);
   monitorStopped(found, figures, service, now);
   storeFigures(found, sources, figures, now);
   for (const { labels, value } of figures.all('certstatus_certificates_without_answer')) {
@@ -99,12 +105,15 @@ function unseenRevocations(found: Problems, figures: Figures, now: EpochMs): voi
   }
 }
 
-function monitorFindings(found: Problems, figures: Figures): void {
+function monitorFindings(found: Problems, figures: Figures, now: EpochMs): void {
+  /** What was found so long ago is broken since then, or longer. */
+  const foundAt = (metric: string, labels = {}): EpochMs => now - (figures.one(metric, labels) ?? 0) * SECOND;
   const differences = figures.one('certstatus_reconcile_differences') ?? 0;
   if (differences > 0) {
     found.add('LedgerDiffers', {
       what: `Ledger, OCSP answers and CRLs differ in ${counted(differences, 'place')}.`,
       means: 'Somebody is told something that was not recorded.',
+      breaks: ['P5', foundAt('certstatus_reconcile_age_seconds')],
       todo: 'certstatus reconcile lists them; certstatus status and crl show --why tell each side’s story.',
     });
   }
@@ -114,6 +123,8 @@ function monitorFindings(found: Problems, figures: Figures): void {
       what: `${labels['issuer']}: of the last random sample ${counted(value, 'certificate')} ${value === 1 ? 'was' : 'were'} answered wrongly.`,
       means: 'What clients get is not what is recorded: a cache in front may hold on to old answers.',
       subject: labels['issuer'],
+      // Which of P3 to P6 it is, only the serials in the log say.
+      breaks: ['P6', foundAt('certstatus_sample_age_seconds', labels)],
       todo: 'The log names the serials and what is wrong; certstatus explain walks one request through every decision.',
     });
   }
@@ -128,7 +139,7 @@ function monitorFindings(found: Problems, figures: Figures): void {
   }
 }
 
-function monitorStopped(found: Problems, figures: Figures, service: ServiceStatus | undefined, now: EpochMs): void {
+function monitorStopped(found: Problems, figures: Figures, service: Running | undefined, now: EpochMs): void {
   const { age, durations } = ALERT_LIMITS.MonitorStopped;
   const stopped = (subject: string, what: string, seconds: number): void =>
     found.add('MonitorStopped', {
@@ -235,7 +246,7 @@ function endingCertificates(found: Problems, figures: Figures, now: EpochMs): vo
       means:
         labels['use'] === 'intake' ? 'From then on the CA cannot send events.' : 'From then on nobody gets in there.',
       subject: labels['use'],
-      todo: 'Put the new certificate in its place and restart the process.',
+      todo: 'Put the new certificate and key in their place: they are used within a minute, without a restart.',
     });
   }
 }

@@ -140,6 +140,15 @@ export function processProblems(
       todo: 'See why NTP does not keep it (timedatectl, chronyc tracking); signing resumes by itself.',
     });
   }
+  const notReloaded = sources.notReloaded?.();
+  if (notReloaded !== undefined) {
+    found.add('ReloadRefused', {
+      what: `What was put in place is not used: ${notReloaded.line}.`,
+      means: 'The process goes on with what it had, which ends one day, and with whom it let in before.',
+      since: notReloaded.since,
+      todo: 'Mend what it names (certstatus check-config), then reload: systemctl reload, or kill -HUP.',
+    });
+  }
   const processes = sources.processes?.();
   const idle = processes?.filter(({ state }) => state !== 'serving') ?? [];
   if (processes !== undefined && idle.length > 0) {

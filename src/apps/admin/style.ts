@@ -101,7 +101,7 @@ th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px so
 tr > :last-child { padding-right: 0; } tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--quiet); font-size: .82rem; border-bottom-color: var(--control); }
 td small, th small { display: block; } .number { text-align: right; } .fixed { white-space: nowrap; width: 1%; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 23%), 1fr)); gap: .8rem 1rem; } .facts dd { font-variant-numeric: tabular-nums; font-size: 1.05rem; } .facts dd small { display: block; }
-.list { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; font-size: .92rem; } .list dt { color: var(--quiet); } .list dd { font-variant-numeric: tabular-nums; min-width: 0; }
+.list { display: grid; grid-template-columns: fit-content(50%) 1fr; gap: .25rem 1.2rem; font-size: .92rem; } .list dt { color: var(--quiet); overflow-wrap: anywhere; } .list dd { font-variant-numeric: tabular-nums; min-width: 0; }
 details.issuer > summary { padding: .2rem 0; } details.issuer > summary h3 { display: inline; } details.issuer { margin-bottom: .7rem; }
 details.issuer[open] > summary { border-bottom: 1px solid var(--line); padding-bottom: .6rem; margin-bottom: .9rem; }
 .split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.4rem; margin-top: 1.3rem; } .split > * { min-width: 0; } .split h4 { margin-top: 0; } .split .chart { border: 0; padding: 0; background: none; max-width: 26rem; }

@@ -5,6 +5,7 @@ import { checkCrlPeriod } from '../crl-facts.ts';
 import type { IssuerSetup } from '../issuer-files.ts';
 import { checkKeys } from '../issuer-keys.ts';
 import { archiveOf } from '../data-directory.ts';
+import { checkRenewables } from '../renewal.ts';
 import { checkCrlUrls } from '../settle-crls.ts';
 import { loadOptions, print } from './context.ts';
 import { findingsText } from './lint.ts';
@@ -19,10 +20,14 @@ export function checkConfigCommand(program: Command): void {
       const options = loadOptions(command);
       const archives: { readonly setup: IssuerSetup; readonly dataDir: string }[] = [];
       const findings = [
-        ...checkConfig(options, (setup, { dataDir }) => {
-          archives.push({ setup, dataDir });
-          return [...checkKeys(setup), ...checkCrlPeriod(setup, dataDir, options.nowMs)];
-        }),
+        ...checkConfig(
+          options,
+          (setup, { dataDir }) => {
+            archives.push({ setup, dataDir });
+            return [...checkKeys(setup), ...checkCrlPeriod(setup, dataDir, options.nowMs)];
+          },
+          (config) => checkRenewables(config, options.nowMs),
+        ),
       ];
       // Of the CRLs that this machine has published: they say which URLs certificates rely on.
       for (const { setup, dataDir } of archives) {

@@ -1,4 +1,6 @@
 /** `certstatus serve`. With --demo an empty data directory first gets a demo CA, so that `npm start` needs nothing. */
+import { closeSync, openSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { serviceManager } from '../../adapters/system/service-manager.ts';
 import { loadConfig, ROLES, type Role } from '../config.ts';
@@ -35,6 +37,11 @@ export function serveCommand(program: Command): void {
           { node: process.versions.node },
           `this Node release is past its end of life (${ended}); 22 or 24 is advised`,
         );
+      // From here on a SIGHUP never ends the process; one that comes while it starts is heard when it serves.
+      let early = false;
+      let onHangUp = (): void => void (early = true);
+      const terminal = hasTerminal();
+      process.on('SIGHUP', () => onHangUp());
       const manager = serviceManager(process.env, process.pid, (reason) =>
         log.warn({ reason }, 'systemd is not told that this process serves'),
       );
@@ -43,20 +50,29 @@ export function serveCommand(program: Command): void {
       const service = await startService(loaded, log);
       // Before anybody is told that it serves: a signal from here on is a clean stop.
       const stopped = new Promise<void>((resolve) => {
+        const stop = (signal: string): void => {
+          log.info({ signal }, 'stopping: finishing what has arrived');
+          manager.stopping();
+          void service.stop(signal).then(resolve, (error: unknown) => {
+            log.error({ err: error }, 'the stop was not clean');
+            process.exitCode = 1;
+            resolve();
+          });
+        };
         for (const signal of ['SIGINT', 'SIGTERM'] as const) {
           process.once(signal, () => {
-            log.info({ signal }, 'stopping: finishing what has arrived');
-            manager.stopping();
             // A second signal does not wait.
             process.once(signal, () => process.exit(1));
-            void service.stop(signal).then(resolve, (error: unknown) => {
-              log.error({ err: error }, 'the stop was not clean');
-              process.exitCode = 1;
-              resolve();
-            });
+            stop(signal);
           });
         }
+        onHangUp = () => {
+          if (!terminal || hasTerminal()) return service.reload(() => loadConfig({ ...asked, nowMs: Date.now() }));
+          onHangUp = () => undefined;
+          stop('SIGHUP');
+        };
       });
+      if (early) onHangUp();
       log.info(service.addresses, 'serving');
       manager.ready();
       await announceDemo(service).catch((error: unknown) =>
@@ -66,6 +82,20 @@ export function serveCommand(program: Command): void {
       // Keep-alive agents or timers of libraries must not keep a stopped service alive.
       process.exit();
     });
+}
+
+/**
+ * Whether this process belongs to a terminal that is still there. To one that was started from a shell, SIGHUP means that its terminal
+ * was closed; to every other, and while the terminal is there, that it shall read its files anew.
+ */
+function hasTerminal(): boolean {
+  if (![0, 1, 2].some((descriptor) => isatty(descriptor))) return false;
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function roles(text: string): readonly Role[] {

@@ -35,7 +35,8 @@ import { addReconcileRoutes } from './reconcile-routes.ts';
 import { addSampleRoutes } from './sample-routes.ts';
 import { addResponderRoutes } from './responder-routes.ts';
 import { HTTP_STATUS } from '../http-status.ts';
-import { boundConnections, type ListenerTls, PRIVATE_PORT } from '../private-port.ts';
+import { boundConnections, PRIVATE_PORT, PRIVATE_TLS, tlsOptions } from '../private-port.ts';
+import type { TlsMaterial } from '../tls-files.ts';
 import { addTokenRoutes, type TokenParts } from './token-routes.ts';
 import { importRequest, issueRequest, MAX_BODY_BYTES, parseBody, revokeRequest } from './schema.ts';
 
@@ -56,7 +57,7 @@ export interface IntakeParts {
   readonly tokens: TokenParts | undefined;
   /** Of a process that records events. */
   readonly mass: MassRole | undefined;
-  readonly tls: ListenerTls | undefined;
+  readonly tls: TlsMaterial | undefined;
   /** At once; of a server that listens. */
   readonly maxConnections?: number;
 }
@@ -71,11 +72,9 @@ export function makeIntake(parts: IntakeParts): FastifyInstance {
     ...(parts.tls && {
       https: {
         ...PRIVATE_PORT.http,
-        ...parts.tls,
-        requestCert: true,
+        ...PRIVATE_TLS,
+        ...tlsOptions(parts.tls),
         rejectUnauthorized: true,
-        minVersion: 'TLSv1.2' as const,
-        handshakeTimeout: 10_000,
       },
     }),
   }) as unknown as FastifyInstance;

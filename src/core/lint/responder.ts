@@ -17,7 +17,7 @@ import type { Issuer } from '../issuer.ts';
 import type { Profile } from '../policy/profile.ts';
 import type { ResponderCertificate } from '../responder-certificate.ts';
 import { isKey } from '../same-key.ts';
-import { verifierOf } from '../signature-algorithm.ts';
+import { algorithmOf, signatureName, verifierOf } from '../signature-algorithm.ts';
 import { DAY, type EpochMs, formatDuration, rfc3339, SECOND } from '../time.ts';
 import { checkPublicKey } from '../weak-key.ts';
 import { isPermittedAlgorithm } from './cabf.ts';
@@ -92,8 +92,12 @@ export const RESPONDER_RULES: readonly ResponderRule[] = [
     if (!fields.issuerDer.equals(issuer.nameDer))
       return `issued by another CA than ${issuer.name}; the issuer field must repeat its bytes (T-15)`;
     const by = verifierOf(fields.signatureAlgorithm, issuer.publicKey);
-    if (by === undefined)
-      return `its signature algorithm ${fields.signatureAlgorithm.toString('hex')} is not one that is accepted with the ${issuer.publicKey.asymmetricKeyType} key of ${issuer.name}`;
+    if (by === undefined) {
+      const algorithm = algorithmOf(fields.signatureAlgorithm);
+      return algorithm === undefined
+        ? `its signature algorithm (DER ${fields.signatureAlgorithm.toString('hex')}) is not one that is accepted`
+        : `signed with ${signatureName(algorithm)}, which the ${issuer.publicKey.asymmetricKeyType} key of ${issuer.name} cannot have made: another CA of that name has`;
+    }
     return verify(by.hash, fields.tbsDer, by.key, fields.signature) ? undefined : `the signature does not verify under the key of ${issuer.name} (T-19)`;
   }),
   error('R-02', 'signature algorithm inside and outside are the same', 'RFC 5280 §4.1.1.2', ({ fields }) =>

@@ -20,6 +20,7 @@ import type { CrlParts } from '../../core/crl/crl.ts';
 import { planCrl } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import { rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
+import type { JournalEntry } from '../../core/journal-record.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { CrlDraft, CrlFile } from '../../ports/crl-archive.ts';
 import type { Journal } from '../../ports/journal.ts';
@@ -280,8 +281,7 @@ async function publish(
     sha256,
     asOfSeq,
   };
-  accounted();
-  await account(maker, scope, 'crl.published', `CRL ${number} with ${entries} entries (${kind})`, {
+  const entry = entryOf(maker, scope, 'crl.published', `CRL ${number} with ${entries} entries (${kind})`, {
     number: number.toString(),
     thisUpdate: rfc3339(thisUpdate),
     nextUpdate: rfc3339(nextUpdate),
@@ -291,6 +291,8 @@ async function publish(
     sha256,
     asOfSeq,
   });
+  await maker.journal.append([entry]);
+  accounted();
   if (await store.publishCrl(record, draft, previous?.number)) return record;
   throw new Problem('conflict', 'another signer published a CRL of this scope meanwhile', {
     field: 'cRLNumber',
@@ -313,26 +315,28 @@ async function accountRefused(
   error: unknown,
 ): Promise<void> {
   const why = error instanceof Problem ? error.line : (error as Error).message;
-  await account(maker, scope, 'crl.refused', `CRL ${number} was signed, and is not published`, {
+  const detail = {
     number: number.toString(),
     bytes: draft.octets,
     sha256: await draft.digest().catch(() => undefined),
     why: why.slice(0, 1000),
-  });
+  };
+  const entry = entryOf(maker, scope, 'crl.refused', `CRL ${number} was signed, and is not published`, detail);
+  const { journal, clock } = maker;
+  // The log fails, too: recorded when it can be written again, before any other signature. What went wrong first is thrown.
+  await journal.append([entry]).catch(() => journal.owe([{ ...entry, eventAt: rfc3339(clock.now()) }]));
 }
 
-async function account(
-  { at, journal }: CrlMaker,
+function entryOf(
+  { at }: CrlMaker,
   { shard }: CrlScope,
   type: 'crl.published' | 'crl.refused',
   description: string,
   detail: object,
-): Promise<void> {
+): JournalEntry {
   const { id, tag } = at.served;
   const named = shard === COMPLETE ? {} : { shard };
-  await journal.append([
-    { type, actor: 'signer', issuer: id, issuerTag: tag, description, detail: { ...named, ...detail } },
-  ]);
+  return { type, actor: 'signer', issuer: id, issuerTag: tag, description, detail: { ...named, ...detail } };
 }
 
 interface Plan extends WantedCrl {

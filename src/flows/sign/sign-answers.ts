@@ -207,6 +207,19 @@ export function refusedRecord(
   };
 }
 
+/** Of answers that were signed when the journal could not be written: they are not published. */
+export function unrecorded(
+  answered: readonly Answered[],
+  certificates: readonly Work[],
+  error: unknown,
+): readonly Failed[] {
+  const work = new Map(certificates.map((one) => [one.item, one]));
+  return answered.flatMap(({ item, response: { signatures } }) => {
+    const one = work.get(item);
+    return one === undefined ? [] : [{ work: one, error, digests: HASHES.map((hash) => digestOf(signatures[hash])) }];
+  });
+}
+
 /** As journal records say it. */
 export function statusText(revocation: Revocation | undefined): string {
   return revocation === undefined

@@ -244,9 +244,25 @@ export class LiveSigner implements LiveSource {
     const entries: JournalEntry[] = [];
     if (answers.size > 0) entries.push(signedRecord(responder, answers));
     if (refused.length > 0) entries.push(refusedRecord(responder, refused));
-    if (entries.length > 0) await this.#journal.append(entries);
+    if (entries.length > 0) await this.#account(responder, entries, answers, refused);
     this.#metrics.live.value += answers.size;
     return answers;
+  }
+
+  /** P8. @throws Problem `unavailable`; then what was signed is recorded when the log can be written again, as given to nobody. */
+  async #account(
+    responder: ActiveResponder,
+    entries: readonly JournalEntry[],
+    answers: ReadonlyMap<Work, LiveAnswer>,
+    refused: readonly Refused[],
+  ): Promise<void> {
+    try {
+      await this.#journal.append(entries);
+    } catch (error) {
+      const made = [...refused, ...[...answers].map(([one, { signature }]) => ({ one, error, signature }))];
+      this.#journal.owe([{ ...refusedRecord(responder, made), eventAt: rfc3339(this.#clock.now()) }]);
+      throw error;
+    }
   }
 
   /** @throws Problem `corrupt` */

@@ -7,7 +7,7 @@
  *  3. check     each answer is decoded by the reader (not the writer), its signature verified with the responder's public
  *               key, and linted; a finding keeps it from being published (P6).
  *  4. journal   one record per batch, every answer in it, and one of what was refused in 3 (P8). Not durable → not published,
- *               and signing pauses.
+ *               and signing pauses; the record is made up for when it goes on.
  *  5. publish   compare-and-swap on the revision (P2). A crash between 4 and 5: signed, accounted for, never served; the item is
  *               still queued and is signed again.
  *
@@ -25,7 +25,7 @@ import { LANES, type Certificate, type IssuerTag, type Lane } from '../../core/c
 import { answerable, planResponse, refreshPatience } from '../../core/policy/freshness.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
-import { MINUTE, SECOND, type EpochMs } from '../../core/time.ts';
+import { MINUTE, rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { SignPriority } from '../../ports/key-holder.ts';
@@ -48,7 +48,10 @@ import {
   refusedRecord,
   signAnswers,
   signedRecord,
+  unrecorded,
+  type ActiveResponder,
   type Answered,
+  type Failed,
   type Work,
 } from './sign-answers.ts';
 import { Turns } from './turns.ts';
@@ -407,10 +410,8 @@ export class Signer {
       failed.map(({ work: { item } }) => item),
       open,
     );
-    const refused = refusedRecord(served, responder.served, failed);
-    if (refused !== undefined) await this.#journal.append([refused]);
+    await this.#account(at, responder, work, answered, failed);
     if (answered.length === 0) return;
-    await this.#journal.append([signedRecord(served, responder.served, answered)]);
     // Retired while this batch was being signed: it must not be published behind the back of those who replace its answers.
     if (served.responders.useOf(responder.served.certificate.id) !== 'signing')
       return this.#later(
@@ -438,6 +439,28 @@ export class Signer {
       older.filter((item) => item.lane === 'refresh'),
       open,
     );
+  }
+
+  /** P8, step 4. @throws Problem `unavailable`; then what was signed is recorded when the log can be written again, as not published. */
+  async #account(
+    { served }: SignerIssuer,
+    responder: ActiveResponder,
+    work: readonly Work[],
+    answered: readonly Answered[],
+    failed: readonly Failed[],
+  ): Promise<void> {
+    const refused = refusedRecord(served, responder.served, failed);
+    const entries = refused === undefined ? [] : [refused];
+    if (answered.length > 0) entries.push(signedRecord(served, responder.served, answered));
+    if (entries.length === 0) return;
+    try {
+      await this.#journal.append(entries);
+    } catch (error) {
+      const made = [...unrecorded(answered, work, error), ...failed];
+      const owed = refusedRecord(served, responder.served, made);
+      if (owed !== undefined) this.#journal.owe([{ ...owed, eventAt: rfc3339(this.#clock.now()) }]);
+      throw error;
+    }
   }
 
   /**
