@@ -15,7 +15,6 @@ import type { IssuerTag } from '../../core/certificate.ts';
 import { criteriaText } from '../../core/mass/order.ts';
 import { planDigest, type MassPlan } from '../../core/mass/plan.ts';
 import { NO_COUNTS, paceOf, type MassRun, type Pace, type Sample } from '../../core/mass/run.ts';
-import { certificateKey } from '../../core/precedence.ts';
 import { Problem } from '../../core/problem.ts';
 import { SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
@@ -25,6 +24,8 @@ import type { ChangeFeed, CrlShelf, Ledger, RefreshQueue, StoreEvent } from '../
 import type { ServedIssuer } from '../issuer-setup.ts';
 import type { Log } from '../log.ts';
 import type { MassOutcome, Recorder } from '../record.ts';
+import { ListingWatch } from './listing-watch.ts';
+import { SingleRevocations } from './single-revocations.ts';
 
 export interface MassParts {
   readonly issuers: ReadonlyMap<IssuerTag, ServedIssuer>;
@@ -56,16 +57,13 @@ const TICK_MS = SECOND;
 /** Rates are of the last half minute. */
 const SAMPLES = 30;
 const RETRY_MS = 5 * SECOND;
-/** Single revocations that are followed at once. */
-const MAX_SINGLES = 10_000;
 
 interface Active {
   readonly plan: MassPlan;
   run: MassRun;
   samples: Sample[];
   failure: string | undefined;
-  /** The greatest recordedSeq of each issuer: a CRL with it has everything. */
-  readonly upTo: Map<IssuerTag, number>;
+  readonly listing: ListingWatch;
 }
 
 export class MassRevocations {
@@ -78,8 +76,7 @@ export class MassRevocations {
   /** Starts, pauses and ends one after the other: two starts at once are one start. */
   #turn: Promise<unknown> = Promise.resolve();
   #saving: Promise<unknown> = Promise.resolve();
-  /** Single revocations that wait for OCSP, by certificate: when they were recorded. */
-  readonly #singles = new Map<string, EpochMs>();
+  readonly #singles = new SingleRevocations();
 
   constructor(parts: MassParts) {
     this.#parts = parts;
@@ -244,7 +241,13 @@ export class MassRevocations {
   }
 
   #go(plan: MassPlan, run: MassRun): Active {
-    const active: Active = { plan, run, samples: [], failure: undefined, upTo: new Map() };
+    const active: Active = {
+      plan,
+      run,
+      samples: [],
+      failure: undefined,
+      listing: new ListingWatch(plan, this.#parts.shelf, this.#parts.store),
+    };
     this.#active = active;
     this.#singles.clear();
     if (run.state === 'recording') this.#work(active);
@@ -341,7 +344,7 @@ export class MassRevocations {
     active.samples = [...active.samples.slice(1 - SAMPLES), { at, lines, signed: revoked - waiting }];
     if (active.run.state === 'signing') {
       if (waiting === 0 && active.run.ocspAt === undefined) active.run = { ...active.run, ocspAt: at };
-      if (active.run.crlAt === undefined && (await this.#listed(active))) active.run = { ...active.run, crlAt: at };
+      if (active.run.crlAt === undefined && (await active.listing.done())) active.run = { ...active.run, crlAt: at };
       if (active.run.ocspAt !== undefined && active.run.crlAt !== undefined) return this.#finish(active);
     }
     await this.#save(active, 'recording');
@@ -381,45 +384,13 @@ export class MassRevocations {
     this.#active = undefined;
   }
 
-  /** Every CRL that the plan changes has the last of its records in it. */
-  async #listed({ plan, upTo }: Active): Promise<boolean> {
-    const tags = new Map(plan.issuers.map(({ id, tag }) => [id, tag]));
-    for (const { issuer, shard } of plan.crls) {
-      const tag = tags.get(issuer) as IssuerTag;
-      const current = await this.#parts.store.current({ issuer: tag, shard });
-      if (current === undefined || current.asOfSeq < (upTo.get(tag) ?? (await this.#lastSeq(plan, tag)))) return false;
-    }
-    return true;
-  }
-
-  /** After a restart the feed has not told of what was recorded before: the end of the list has. */
-  async #lastSeq(plan: MassPlan, tag: IssuerTag): Promise<number> {
-    let last = 0;
-    const from = Math.max(0, plan.counts.selected - 4 * BATCH);
-    for await (const page of this.#parts.shelf.list(plan, plan.issuers.length > 1 ? 0 : from, BATCH)) {
-      const serials = page.filter(({ issuer }) => issuer === tag).map(({ serial }) => serial);
-      for (const found of await this.#parts.store.find(tag, serials)) last = Math.max(last, found?.recordedSeq ?? 0);
-    }
-    this.#active?.upTo.set(tag, last);
-    return last;
-  }
-
   #follow(event: StoreEvent): void {
     const active = this.#active;
     if (active === undefined) return;
-    if (event.type === 'recorded') {
-      const { certificate, lane } = event.change;
-      const { issuer, recordedSeq, recordedAt, revocation } = certificate;
-      if (lane === 'mass') active.upTo.set(issuer, Math.max(active.upTo.get(issuer) ?? 0, recordedSeq));
-      if (lane === 'revocation' && revocation !== undefined && this.#singles.size < MAX_SINGLES)
-        this.#singles.set(certificateKey(certificate), recordedAt);
-    }
-    if (event.type !== 'published' && event.type !== 'answered') return;
-    const key = certificateKey(event.type === 'published' ? event.response : event);
-    const recordedAt = this.#singles.get(key);
-    if (recordedAt === undefined || !this.#singles.delete(key)) return;
+    active.listing.follow(event);
+    const tookMs = this.#singles.follow(event, this.#parts.clock.now());
+    if (tookMs === undefined) return;
     const { count, worstMs } = active.run.singles;
-    const tookMs = Math.max(0, this.#parts.clock.now() - recordedAt);
     active.run = { ...active.run, singles: { count: count + 1, worstMs: Math.max(worstMs, tookMs) } };
   }
 
