@@ -19,7 +19,7 @@ import { Problem } from './problem.ts';
 import type { SignatureAlgorithm } from './signature-algorithm.ts';
 
 /** What a responder certificate must have and a request can ask for (BR 7.1.2.8, R-05); the CA adds the key identifiers. */
-export const RESPONDER_EXTENSIONS: readonly Extension[] = [
+const RESPONDER_EXTENSIONS: readonly Extension[] = [
   keyUsageExtension('digitalSignature'),
   extKeyUsage('OCSPSigning'),
   ocspNoCheck(),

@@ -50,7 +50,7 @@ export interface AnswerMetrics {
 }
 
 /** What became of a nonce where the profile says `live`; all but `signed`: the pre-signed answer was given. */
-export const LIVE_OUTCOMES = ['signed', 'over-budget', 'late', 'not-signed', 'overtaken'] as const;
+const LIVE_OUTCOMES = ['signed', 'over-budget', 'late', 'not-signed', 'overtaken'] as const;
 
 export interface LiveMetrics {
   answers(outcome: (typeof LIVE_OUTCOMES)[number]): Slot;

@@ -126,7 +126,7 @@ export function range(kind: 'c' | 'o' | 'l' | 'q', issuer?: IssuerTag): { gte: B
 }
 
 /** The least key that does not start with this prefix. */
-export function after(prefix: Buffer): Buffer {
+function after(prefix: Buffer): Buffer {
   const bytes = Buffer.from(prefix);
   for (let i = bytes.length - 1; i >= 0; i--) {
     const octet = bytes[i] as number;

@@ -20,7 +20,7 @@ export const MAX_ITEMS = 64;
 export const MAX_FRAME = 1 << 20;
 
 export const DEFINE = 1;
-export const SIGN = 2;
+const SIGN = 2;
 
 /** How a frame of the host ends for the key as a whole. */
 export type ChunkStatus = 'answer' | 'key-missing' | 'key-wrong' | 'token-failed';

@@ -13,7 +13,7 @@ export function readWhole(chunk: Buffer): WholeRequest | undefined {
 }
 
 /** Fields are cut out of the chunk when they are asked for. */
-export class WholeRequest implements Question {
+class WholeRequest implements Question {
   readonly #chunk: Buffer;
   method: 'GET' | 'POST' = 'GET';
   httpVersion: '1.0' | '1.1' = '1.1';

@@ -15,7 +15,7 @@ import { unavailable } from './watch.ts';
 
 export const PIECE_OCTETS = 1 << 20;
 /** A CRL of 10,000,000 entries has about 400 MB. Redis and every responder hold it in memory. */
-export const MAX_OCTETS = 512 << 20;
+const MAX_OCTETS = 512 << 20;
 /** Pieces of a CRL that is not current: while it is written, and after it was replaced. */
 const WRITING_MS = 5 * 60_000;
 export const GRACE_MS = 10_000;

@@ -176,7 +176,7 @@ export function sinceYear1900(instant: EpochMs): number {
   return Math.max(0, instant - YEAR_1900);
 }
 
-export function fromYear1900(value: number): EpochMs {
+function fromYear1900(value: number): EpochMs {
   return value + YEAR_1900;
 }
 

@@ -53,7 +53,7 @@ export interface AccessParts {
 }
 
 /** What the person at a shell of this machine may do: not activate, for which persons have certificates of their own (CT-6.2.8). */
-export const LOCAL_RIGHTS: readonly AdminRight[] = ['view', 'operate', 'audit'];
+const LOCAL_RIGHTS: readonly AdminRight[] = ['view', 'operate', 'audit'];
 
 export class Access {
   readonly #parts: AccessParts;

@@ -126,7 +126,7 @@ export function hidden(fields: Readonly<Record<string, string>>): string {
     .join('');
 }
 
-export function mayTouch({ issuers }: Operator, id: string): boolean {
+function mayTouch({ issuers }: Operator, id: string): boolean {
   return issuers.includes('*') || issuers.includes(id);
 }
 

@@ -69,7 +69,7 @@ function sizeText(of: Population, answers: number): string {
 }
 
 /** Between the markers of deploy/guide/sizing.md: a test holds the guide against this. */
-export function guideTables(): string {
+function guideTables(): string {
   const sizes = [1e5, 1e6, 1e7, 5e7, 1e8, 5e8].map((certificates) => ({
     certificates,
     hashes: 2,

@@ -84,7 +84,7 @@ export const revocation = z.strictObject({
 
 export const revokeRequest = z.strictObject({ revocations: z.array(revocation).min(1).max(MAX_ITEMS) });
 
-export const importRow = z.strictObject({
+const importRow = z.strictObject({
   line: z.int().nonnegative(),
   serial,
   notBefore: instant.optional(),

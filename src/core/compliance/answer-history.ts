@@ -12,7 +12,7 @@ import { Extremum } from './worst.ts';
 /** CT-4.9.10-e, B-20. */
 export const FIRST_ANSWER_MS = 15 * MINUTE;
 /** An imported CA is signed ahead in the refresh lane; what is asked for meanwhile is signed on the spot. */
-export const IMPORTED_ANSWER_MS = DAY;
+const IMPORTED_ANSWER_MS = DAY;
 
 export interface AnswerLimits {
   readonly ageMs: number;

@@ -149,6 +149,6 @@ export function crlOf(record: JournalRecord): { readonly crl: CrlPublished; read
   };
 }
 
-export function nameOf({ shard, number }: Pick<CrlPublished, 'shard' | 'number'>): string {
+function nameOf({ shard, number }: Pick<CrlPublished, 'shard' | 'number'>): string {
   return shard === COMPLETE ? `CRL ${number}` : `CRL ${number} of shard ${shard}`;
 }

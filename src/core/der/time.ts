@@ -8,7 +8,7 @@ import { DAY, HOUR, MINUTE, SECOND, type EpochMs } from '../time.ts';
 /** `YYYYMMDDHHMMSSZ` */
 export const GENERALIZED_TIME_OCTETS = 15;
 /** `YYMMDDHHMMSSZ` */
-export const UTC_TIME_OCTETS = 13;
+const UTC_TIME_OCTETS = 13;
 export const TAG_UTC_TIME = 0x17;
 export const TAG_GENERALIZED_TIME = 0x18;
 

@@ -60,7 +60,7 @@ export type MalformedReason = (typeof MALFORMED_REASONS)[number];
 /** T-56: real clients ask for one certificate; a few is politeness, many is work for nothing. */
 export const MAX_CERT_IDS = 8;
 /** T-56: larger than any signed request with its certificates that was ever worth reading. */
-export const MAX_REQUEST_OCTETS = 8192;
+const MAX_REQUEST_OCTETS = 8192;
 /** Per list. Clients send up to three; each is compared with those before it, so a thousand would cost milliseconds. */
 export const MAX_EXTENSIONS = 16;
 /** RFC 9654 §2.1. */

@@ -60,7 +60,7 @@ export interface SingleResponseView {
 }
 
 /** T-48: clients read 16 kB at most; a foreign response may carry a chain. */
-export const MAX_RESPONSE_OCTETS = 65_536;
+const MAX_RESPONSE_OCTETS = 65_536;
 
 /** @throws Problem `corrupt` naming field and offset when these octets are not a strictly encoded OCSPResponse. */
 export function decodeResponse(der: Uint8Array): DecodedResponse {

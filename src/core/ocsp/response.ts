@@ -132,7 +132,6 @@ export const ERROR_RESPONSES = {
   sigRequired: Buffer.from('30030a0105', 'hex'),
   unauthorized: Buffer.from('30030a0106', 'hex'),
 } as const;
-export type ErrorStatus = keyof typeof ERROR_RESPONSES;
 
 /** CertStatus, IMPLICIT tags in an otherwise EXPLICIT module (T-13). */
 function writeCertStatus(writer: DerWriter, revocation: Revocation | undefined): void {

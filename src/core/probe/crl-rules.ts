@@ -16,7 +16,7 @@ import type { ProbeFinding } from './finding.ts';
 import { fieldOf, type HttpAnswer } from './http-answer.ts';
 
 /** Microsoft 3.1.10, P-17: a CRL that is larger must be sharded. */
-export const MOST_CRL_OCTETS = 10_000_000;
+const MOST_CRL_OCTETS = 10_000_000;
 
 export interface CrlProbeContext {
   readonly url: string;

@@ -15,14 +15,14 @@ export type Judgement =
   | { readonly kind: 'differs'; readonly message: string; readonly rule: string };
 
 /** B-18, CT-4.9.10-e: so long a first answer may take. No document gives a change of status more, so it has no more here. */
-export const OCSP_DELAY_MS = 15 * MINUTE;
+const OCSP_DELAY_MS = 15 * MINUTE;
 /** Beyond the time for which revocations are gathered: to build the CRL, sign it and let everybody have it. */
 const CRL_BUILD_MS = 15 * MINUTE;
 /** A CRL of the schedule may be this late: its build begins with the period. */
 const CRL_LATE_MS = 15 * MINUTE;
 
 /** How long after a revocation was recorded the CRL may be without it, well below the 24 hours of B-14. */
-export const crlDelayMs = (profile: Profile): number => profile.crl.coalesceMs + CRL_BUILD_MS;
+const crlDelayMs = (profile: Profile): number => profile.crl.coalesceMs + CRL_BUILD_MS;
 
 /**
  * Of a scope of which no CRL was ever published. B-12: the first is due within a day of the CA's first certificate; here as soon as any

@@ -8,7 +8,7 @@ import type { ServedIssuer } from '../issuer-setup.ts';
 import type { Pace } from '../pace.ts';
 
 /** More than anybody looks at in a quarter, and little enough to be in memory. */
-export const MOST_SAMPLED = 100_000;
+const MOST_SAMPLED = 100_000;
 
 export interface SampleTerms {
   readonly seed: string;

@@ -33,7 +33,7 @@ import type { Token, TokenKey, TokenState } from '../../ports/token.ts';
 import type { Log } from '../log.ts';
 
 /** How long a share or a request waits for the other persons. */
-export const PATIENCE_MS = 15 * MINUTE;
+const PATIENCE_MS = 15 * MINUTE;
 /** A record of what a token did by itself that could not be written is tried again. */
 const RECORD_RETRY_MS = 30 * SECOND;
 
