@@ -146,6 +146,9 @@ describe('crlCaching and certificateCaching', () => {
     ) as unknown as [string, string, string];
     assert.ok(Number(maxAge) > 1500 && Number(maxAge) <= 1800, maxAge);
     assert.ok(30 * 60 + Number(maxAge) + Number(ifError) < 7 * 86_400, 'stale-if-error reaches nextUpdate');
+    assert.equal(said.get('Expires'), new Date(T0 + HOUR).toUTCString());
+    const last = fields(crlCaching({ ...crl, refreshAt: T0 + 8 * DAY }, T0 + 30 * MINUTE).headers);
+    assert.equal(last.get('Expires'), new Date(T0 + 7 * DAY).toUTCString());
   });
 
   it('serves a CA certificate as application/pkix-cert with the age it is given', () => {

@@ -45,13 +45,14 @@ export function ocspCaching(response: Cacheable, nowMs: EpochMs): CachingBlock {
 
 /**
  * A CRL. Its refreshAt is the next publication: B-14 relies on caches having it then, so nextUpdate is far too long
- * (T-44). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
+ * (T-44), for max-age as for Expires, which is what a cache of HTTP/1.0 goes by (RFC 9111 §5.3). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
  * a relying party is better off with it than with none. No Content-Disposition: the type alone makes a browser save it, under the
  * name that the URL has.
  */
 export function crlCaching(crl: Cacheable, nowMs: EpochMs): CachingBlock {
   const ifErrorS = Math.max(0, Math.floor((crl.nextUpdate - Math.max(crl.refreshAt, nowMs)) / SECOND) - 1);
-  return block('application/pkix-crl', `public, no-transform, stale-if-error=${ifErrorS}`, crl, nowMs);
+  const expiresMs = Math.min(crl.refreshAt, crl.nextUpdate);
+  return block('application/pkix-crl', `public, no-transform, stale-if-error=${ifErrorS}`, crl, nowMs, expiresMs);
 }
 
 /**
@@ -77,7 +78,14 @@ export function entityTag(body: Uint8Array): string {
   return `"${hash('sha256', body)}"`;
 }
 
-function block(contentType: string, directives: string, item: Cacheable, nowMs: EpochMs): CachingBlock {
+/** @param expiresMs for OCSP nextUpdate, by RFC 9919 §7.2 (L-18). */
+function block(
+  contentType: string,
+  directives: string,
+  item: Cacheable,
+  nowMs: EpochMs,
+  expiresMs = item.nextUpdate,
+): CachingBlock {
   const etag = item.etag ?? entityTag(item.body);
   const { maxAgeS, goodUntil } = maxAge(item, nowMs);
   // H-02: never later than Date, whatever the signer's clock said; then the block changes once our clock has caught up.
@@ -88,7 +96,7 @@ function block(contentType: string, directives: string, item: Cacheable, nowMs: 
   const caching =
     `Cache-Control: max-age=${maxAgeS}, ${directives}\r\n` +
     `ETag: ${etag}\r\n` +
-    `Expires: ${httpDate(item.nextUpdate)}\r\n` +
+    `Expires: ${httpDate(expiresMs)}\r\n` +
     `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
   return {
     headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${ranges}${caching}`,
