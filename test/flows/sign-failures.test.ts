@@ -152,6 +152,7 @@ describe('Signer: one issuer whose ledger cannot be had', () => {
     const service = await TestService.open([makeIssuer(), broken]);
     services.push(service);
     await service.issue(serials(3), START + 90 * DAY, broken.served);
+    service.clock.step(SECOND);
     const others = serials(3, 100);
     await service.issue(others);
     return [service, broken, others];

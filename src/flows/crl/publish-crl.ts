@@ -197,7 +197,7 @@ export class CrlPublisher {
 
   /** After events were lost, or a store that could not be read: again until it can. */
   async #readAgain(): Promise<void> {
-    const { store, log, clock } = this.#parts;
+    const { log, clock } = this.#parts;
     try {
       await this.#read();
       this.#schedule();
