@@ -22,6 +22,7 @@ const READY_MS = 10 * SECOND;
 class Truth {
   readonly at = makeIssuer({ responders: [RESPONDER_SPAN, RESPONDER_SPAN] });
   readonly failure = undefined;
+  readonly failureOf = (): undefined => undefined;
   readonly mustVouch = false;
   readonly propagationMs = 0;
   silent = 0;

@@ -81,6 +81,7 @@ describe('ResponseTable: revocations (P2)', () => {
     let looked = 0;
     const source = {
       failure: undefined,
+      failureOf: () => undefined,
       propagationMs: 0,
       mustVouch: false,
       silentMs: () => 0,

@@ -330,7 +330,9 @@ export class Activation {
       try {
         await at.token.activate(pin);
       } catch (error) {
-        await this.#failed(at, persons, (error as Error).message);
+        // A restart must know: it would spend another of the few tries that a token gives (apps/start-activation.ts).
+        const pinRefused = at.token.state === 'refused';
+        await this.#failed(at, persons, (error as Error).message, { ...(pinRefused && { pinRefused }) });
         throw error;
       }
       try {
@@ -425,10 +427,10 @@ export class Activation {
   }
 
   /** Never rejects: what failed has failed, and a log that cannot be written says so itself. */
-  async #failed(at: Controlled, persons: readonly Person[], why: string): Promise<void> {
+  async #failed(at: Controlled, persons: readonly Person[], why: string, detail: object = {}): Promise<void> {
     const actor = persons.map((person) => person.actor).join(', ');
     this.#log.warn({ token: at.token.name, persons: namesOf(persons), why }, 'the token is not activated');
-    await this.#record(at, 'token.activation-failed', actor, why, { persons: namesOf(persons) }).catch(
+    await this.#record(at, 'token.activation-failed', actor, why, { persons: namesOf(persons), ...detail }).catch(
       (error: unknown) => this.#log.error({ err: error }, 'a failed activation is not recorded'),
     );
   }
