@@ -22,6 +22,7 @@ import {
   type ResponderCertificate,
 } from '../core/responder-certificate.ts';
 import type { EpochMs } from '../core/time.ts';
+import { fileProblem } from './errors.ts';
 import { crlLayout, crlLayoutOf, shardUrls } from './crl-layout.ts';
 import { makeDirectory } from './durable-files.ts';
 import {
@@ -144,7 +145,7 @@ export function readIssuers(dataDir: string, nowMs: EpochMs): readonly IssuerRev
     names = readdirSync(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new Problem('config', `cannot be read: ${(error as Error).message}`, { field: directory });
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: directory });
   }
   const reviews = names
     .filter((name) => !name.startsWith('.'))
@@ -363,7 +364,7 @@ function certificatesIn(file: string): readonly Buffer[] {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('config', `cannot be read: ${(error as Error).message}`, { field: file });
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: file });
   }
   return certificatesFromFile(bytes, file);
 }

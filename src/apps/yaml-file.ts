@@ -7,6 +7,7 @@ import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { Problem } from '../core/problem.ts';
 import { parseDuration } from '../core/time.ts';
+import { fileProblem } from './errors.ts';
 
 export type YamlFile<T> =
   | { readonly ok: true; readonly value: T; readonly at: Locate }
@@ -22,7 +23,7 @@ export function readYamlFile<Schema extends z.ZodType>(file: string, schema: Sch
   } catch (error) {
     return {
       ok: false,
-      problems: [new Problem('config', `cannot be read: ${(error as Error).message}`, { field: file })],
+      problems: [new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: file })],
     };
   }
   const lines = new LineCounter();

@@ -131,7 +131,9 @@ export class EmbeddedStore implements Store, Population, Relay {
           value: dataDir,
         });
       }
-      throw new Problem('config', `cannot open the store: ${cause?.message ?? (error as Error).message}`, {
+      const why = cause?.message ?? (error as Error).message;
+      const advice = why.includes('Permission denied') ? '; run this as the user that the service runs as' : '';
+      throw new Problem('config', `cannot open the store: ${why}${advice}`, {
         field: 'dataDir',
         value: dataDir,
       });
