@@ -443,7 +443,7 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
     const { code } = error as NodeJS.ErrnoException;
     const why =
       code === 'EADDRINUSE'
-        ? 'the port is in use by another process'
+        ? 'the port is in use by another process: stop that, or give another port'
         : code === 'EACCES'
           ? 'no permission to use this port'
           : (error as Error).message;
