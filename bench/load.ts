@@ -143,8 +143,8 @@ interface Phase {
 function phasesOf(many: number): readonly Phase[] {
   return [
     { of: 'usual', count: 10_000, peers: true, tableBytes: 256 << 20 },
-    // An entry weighs about 5 kB in the table's own reckoning.
-    { of: 'many', count: many, peers: false, tableBytes: Math.max(64 << 20, 5_200 * many) },
+    // An entry weighs about 2.6 kB in the table's own reckoning.
+    { of: 'many', count: many, peers: false, tableBytes: Math.max(64 << 20, 2_800 * many) },
   ];
 }
 

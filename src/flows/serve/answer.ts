@@ -203,7 +203,7 @@ class Responder {
     if (
       (ifNoneMatch !== undefined || ifModifiedSince !== undefined) &&
       method !== 'POST' &&
-      isNotModified(entry.block.etag, entry.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)
+      isNotModified(entry.notModified.etag, entry.lastModifiedMs, ifNoneMatch, ifModifiedSince)
     ) {
       this.#parts.metrics.count('not-modified', method, httpVersion, hash);
       return entry.notModified;
@@ -268,7 +268,7 @@ class Responder {
     if (loaded.kind === 'entry') {
       // The store may have taken its time: what is right now, counts (P4, L-19).
       const then = this.#parts.clock.now();
-      if (!servable(loaded.entry.response, then)) return 'pending';
+      if (!servable(loaded.entry, then)) return 'pending';
       loaded.entry.dress(then);
       return this.#entry(question, issuer, loaded.entry);
     }
