@@ -17,7 +17,7 @@ import { entityTagIn, notModifiedHeaders, ocspCaching } from '../../core/policy/
 import { answerable, servable, supersedes } from '../../core/policy/freshness.ts';
 import { sameRevocation } from '../../core/precedence.ts';
 import type { Serial } from '../../core/serial.ts';
-import { lasting, Reply } from '../../core/reply.ts';
+import { lasting, MAX_IMAGE_BODY, Reply } from '../../core/reply.ts';
 import { SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { ChangeFeed, Lookup, Reliance, ResponseSource } from '../../ports/store.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
@@ -64,6 +64,7 @@ export class Entry extends Reply<200> implements Spelled {
   spelledIn: readonly number[] | undefined = undefined;
   #notModified: NotModified | undefined = undefined;
 
+  /** @param body copied. */
   constructor(
     hash: CertIdHash,
     certificate: Certificate,
@@ -78,7 +79,7 @@ export class Entry extends Reply<200> implements Spelled {
       { body, thisUpdate, nextUpdate, refreshAt, maxAgeCapMs: maxAgeMs },
       nowMs,
     );
-    super(200, headers, body, lasting);
+    super(200, headers, body.length > MAX_IMAGE_BODY ? Buffer.from(body) : body, lasting);
     this.hash = hash;
     this.issuer = response.issuer;
     this.serial = response.serial;
@@ -149,6 +150,12 @@ export type Loaded =
   | { readonly kind: 'pending'; readonly certificate: Certificate }
   | { readonly kind: 'entry'; readonly entry: Entry };
 
+interface Load {
+  stale: boolean;
+  readers: number;
+  readonly loaded: Promise<Lookup>;
+}
+
 const EMPTY = Buffer.alloc(0);
 /** How long an entry is served without a second look; then its place in the table is renewed, too. */
 const READY_MS = 10 * SECOND;
@@ -169,10 +176,10 @@ export class ResponseTable {
   /** By issuer: how often events of it were lost. */
   readonly #gaps = new Map<IssuerTag, number>();
   /**
-   * Loads under way, by issuer and serial; `stale` when the certificate changed since the load began. A load stays here until
-   * the last of its readers has used it, so that none of them misses a change.
+   * Loads under way; `stale` when the certificate changed since the load began. A load stays here until the last of its readers has used
+   * it, so that none of them misses a change.
    */
-  readonly #loads = new Map<string, { stale: boolean; readers: number; readonly loaded: Promise<Lookup> }>();
+  readonly #loads: ReadonlyMap<IssuerTag, Map<Serial, Load>>;
 
   /** Makes a responder certificate known that is on the store's shelf. */
   readonly #meet: (issuer: IssuerTag) => Promise<void>;
@@ -187,6 +194,7 @@ export class ResponseTable {
   ) {
     this.#shared = shared;
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
+    this.#loads = new Map(issuers.map((issuer) => [issuer.tag, new Map()]));
     this.#source = store;
     this.#meet = meet;
     this.#spellings = new Spellings((maxBytes / (TYPICAL_BODY + ENTRY_OVERHEAD)) * SPELLINGS_PER_ENTRY);
@@ -210,7 +218,7 @@ export class ResponseTable {
       } else if (event.type === 'gap') {
         this.#gaps.set(event.issuer, this.#gapsOf(event.issuer) + 1);
         for (const entry of this.#entries.values()) entry.readyUntilS = 0;
-        for (const [key, load] of this.#loads) if (key.startsWith(event.issuer)) load.stale = true;
+        for (const load of this.#loads.get(event.issuer)?.values() ?? []) load.stale = true;
       } else if (event.type === 'published') {
         const { certificate, response } = event;
         this.#touch(certificate.issuer, certificate.serial);
@@ -292,13 +300,13 @@ export class ResponseTable {
    * @throws Problem `unavailable` when the store cannot be relied on now, and there is nothing here that may be served all the same.
    */
   async load(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Promise<Loaded> {
-    const certificateKey = issuer + serial;
-    const key = hash + certificateKey;
+    const key = hash + issuer + serial;
+    const loads = this.#loads.get(issuer);
     for (;;) {
-      let load = this.#loads.get(certificateKey);
+      let load = loads?.get(serial);
       if (load === undefined || load.stale) {
         load = { stale: false, readers: 0, loaded: this.#source.lookup(issuer, serial) };
-        this.#loads.set(certificateKey, load);
+        loads?.set(serial, load);
       }
       load.readers += 1;
       let found: Lookup;
@@ -314,7 +322,7 @@ export class ResponseTable {
         return { kind: 'entry', entry: held };
       } finally {
         load.readers -= 1;
-        if (load.readers === 0 && this.#loads.get(certificateKey) === load) this.#loads.delete(certificateKey);
+        if (load.readers === 0 && loads?.get(serial) === load) loads.delete(serial);
       }
       if (load.stale) continue;
       // What events did not say, because they were lost, the store says now.
@@ -349,7 +357,7 @@ export class ResponseTable {
     const issuer = this.#issuers.get(certificate.issuer);
     const responder = issuer?.responders.find(response.responder);
     if (issuer === undefined || responder === undefined) return undefined;
-    const body = responder.template.assemble(hash, certificate.serial, response, response.signatures[hash]);
+    const body = responder.template.draft(hash, certificate.serial, response, response.signatures[hash]);
     const { maxAgeMs } = issuer.profile.ocsp;
     const entry = new Entry(hash, certificate, response, body, maxAgeMs, this.#gapsOf(certificate.issuer), nowMs);
     this.#entries.set(key, entry);
@@ -382,7 +390,7 @@ export class ResponseTable {
   }
 
   #touch(issuer: IssuerTag, serial: Serial): void {
-    const load = this.#loads.get(issuer + serial);
+    const load = this.#loads.get(issuer)?.get(serial);
     if (load !== undefined) load.stale = true;
   }
 }
