@@ -99,7 +99,7 @@ function block(
     `Expires: ${httpDate(expiresMs)}\r\n` +
     `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
   return {
-    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${ranges}${caching}`,
+    headers: `Content-Length: ${item.body.length}\r\nContent-Type: ${contentType}\r\n${ranges}${caching}`,
     goodUntil: early ? Math.min(goodUntil, item.thisUpdate) : goodUntil,
     etag,
     lastModifiedMs,
@@ -110,8 +110,14 @@ function block(
  * For 304: the fields that the 200 with these would have had, without those of the content (RFC 9110 §15.4.5, H-05). Cut out when a
  * client asks so: kept beside the others they would be a tenth of what an answer takes in memory.
  */
-export function notModifiedHeaders({ headers }: CachingBlock): string {
+export function notModifiedHeaders(headers: string): string {
   return headers.slice(headers.indexOf('Cache-Control: '));
+}
+
+/** The ETag that headers of these blocks have. */
+export function entityTagIn(headers: string): string {
+  const at = headers.indexOf('ETag: ') + 'ETag: '.length;
+  return headers.slice(at, headers.indexOf('\r', at));
 }
 
 /**
@@ -232,7 +238,7 @@ function ocspError(responseStatus: number): Reply<200> {
   const body = Buffer.from([0x30, 0x03, 0x0a, 0x01, responseStatus]);
   return new Reply(
     200,
-    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n`,
+    `Content-Length: ${body.length}\r\nContent-Type: application/ocsp-response\r\nCache-Control: no-store\r\n`,
     body,
   );
 }
@@ -246,7 +252,7 @@ export function liveReply(body: Buffer): Reply<200> {
   const caching = 'private, max-age=0, must-revalidate, no-transform';
   return new Reply(
     200,
-    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: ${caching}\r\n`,
+    `Content-Length: ${body.length}\r\nContent-Type: application/ocsp-response\r\nCache-Control: ${caching}\r\n`,
     body,
   );
 }
@@ -267,6 +273,6 @@ export const plainReplies = {
 /** A small text that nobody may cache. `extra`: whole header lines. */
 export function plainReply<const Status extends ReplyStatus>(status: Status, text: string, extra = ''): Reply<Status> {
   const body = Buffer.from(text, 'latin1');
-  const headers = `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n${extra}`;
+  const headers = `Content-Length: ${body.length}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n${extra}`;
   return new Reply(status, headers, body);
 }
