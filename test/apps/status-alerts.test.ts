@@ -380,6 +380,15 @@ describe('every alert', () => {
     assert.match(sampled.status().sentence, /^Broken: P6/);
   });
 
+  it('hides no key that is gone behind a token that is not active', () => {
+    const world = new World();
+    const { keys } = world.at;
+    const gone = { ...keys.crl, holder: { ...keys.crl?.holder, failure: 'there is no such file' } };
+    world.sources.signers = [{ ...world.at, keys: { ...keys, crl: gone } }] as unknown as GaugeSources['signers'];
+    world.sources.tokens = () => token('inactive').map((one) => ({ ...one, issuers: [world.at.served] }));
+    assert.deepEqual(world.status().problems.map(({ alert }) => alert).sort(), ['KeyUnusable', 'TokenUnusable']); // prettier-ignore
+  });
+
   it('names commands that exist', () => {
     const named = Object.values(CASES).flatMap((scenes) =>
       scenes.flatMap((scene) => {

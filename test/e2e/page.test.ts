@@ -64,7 +64,14 @@ describe('the status page in Chromium', { skip: noBrowser }, () => {
     assert.equal(hsm, 'Act now');
     // The cause first; no promise is broken yet, and the page says which will be.
     assert.match(hsmSaid ?? '', /^Every promise is kept\. P\d “.*” breaks in .* if nobody does anything\.$/);
-    assert.deepEqual(alerts, ['TokenUnusable', 'TokenUnusable', 'RevocationNotInOcsp']);
+    assert.deepEqual(alerts, [
+      'TokenUnusable',
+      'TokenUnusable',
+      'KeyUnusable',
+      'KeyUnusable',
+      'KeyUnusable',
+      'RevocationNotInOcsp',
+    ]);
     const [late, , ...lateAlerts] = await first('crl-late');
     assert.deepEqual([late, lateAlerts], ['Act now', ['CrlLate']]);
     const [, manySaid, ...many] = await first('many');

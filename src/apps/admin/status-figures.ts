@@ -200,13 +200,15 @@ function storeFigures(found: Problems, sources: GaugeSources, figures: Figures, 
   }
 }
 
-/** What no token explains: a key that is not where the configuration says, or does not fit its certificate. */
+/**
+ * An issuer for which nothing can be signed, whatever the cause; and what no token explains: one key of several that is not where the
+ * configuration says, or does not fit its certificate.
+ */
 function unusableKeys(found: Problems, sources: GaugeSources): void {
   const explained = new Set(
     sources.tokens().flatMap(({ view, issuers }) => (view.state === 'active' ? [] : issuers.map(({ id }) => id))),
   );
   for (const { served, keys } of sources.signers) {
-    if (explained.has(served.id)) continue;
     // A retired certificate's key may be gone.
     const ocsp = [...keys.ocsp].filter(([id]) => served.responders.useOf(id) === 'signing');
     const all = [...ocsp, ...(keys.crl === undefined ? [] : [['crl', keys.crl] as const])];
@@ -214,6 +216,7 @@ function unusableKeys(found: Problems, sources: GaugeSources): void {
     const [first] = failing;
     if (first === undefined) continue;
     const stops = failing.some(([name]) => name === 'crl') || failing.length >= ocsp.length;
+    if (!stops && explained.has(served.id)) continue;
     found.add('KeyUnusable', {
       milder: !stops,
       what: `${served.id}: ${first[0] === 'crl' ? 'the CRL key' : `the key of responder certificate ${first[0]}`} cannot be used: ${first[1]}.`,

@@ -222,7 +222,7 @@ function responderProblems(found: Problems, issuer: ServedIssuer, sources: Gauge
     });
   } else if (couldSign(issuer, sources) && sources.signsWith?.(tag) === undefined) {
     found.add('ResponderCertificateEnds', {
-      what: `${id}: a key can be used, and none of its responder certificates can sign now; the last ends ${rfc3339(successor.lastEnds)}.`,
+      what: `${id}: a key can be used, and none of its responder certificates can sign now; the last ends ${rfc3339(successor.lastEnds)} and has no successor.`,
       means: 'Answers that are published are served until they run out.',
       subject: id,
       breaks: ['P4', firstBreak([issuer], sources)],
