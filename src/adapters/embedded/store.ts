@@ -20,7 +20,7 @@ import type {
   PublishedResponse,
   RevokedEntry,
 } from '../../core/certificate.ts';
-import { supersedes } from '../../core/policy/freshness.ts';
+import { mayReplace } from '../../core/policy/freshness.ts';
 import type { ResponderUse } from '../../core/policy/responder-choice.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
@@ -367,7 +367,7 @@ export class EmbeddedStore implements Store, Population, Relay {
         }
         const published = values[2 * i + 1];
         const previous = state.get(issuer + serial) ?? (published && decodeResponse(issuer, serial, published));
-        if (previous !== undefined && !supersedes(response, previous)) return 'older';
+        if (previous !== undefined && !mayReplace(response, previous)) return 'older';
         const first = previous?.revision === response.revision ? previous.publishedAt : response.publishedAt;
         const next: PublishedResponse = { ...response, publishedAt: first };
         state.set(issuer + serial, next);
