@@ -175,6 +175,23 @@ describe('journals beside a shared ledger', { skip: needsRedis }, () => {
     await issue(b.recorder, 3);
   });
 
+  it('a server that lost its last second, and knows an earlier process alone, is written on', async () => {
+    const own = await startRedis();
+    undo.push(() => own.remove());
+    const store = await open('intake-1', ['intake-1'], [TAG], own.port);
+    const journal = await FileJournal.open(directory(), CLOCK);
+    const recorder = new Recorder(store, journal, CLOCK);
+    const keeper = new LedgerKeeper(recorder, store, CLOCK, LOG);
+    undo.push(async () => (await keeper.stop(), await journal.close()));
+    keeper.start();
+    await relied(store);
+    await issue(recorder, 1);
+    redisCli(own.port, 'HSET', `cs1:{${TAG}}:writers`, 'intake-1', 'an earlier process');
+    await own.restart();
+    await until('it is relied on again', async () => issue(recorder, 2).then(() => true, () => false), 20_000, 100); // prettier-ignore
+    assert.equal(store.failure, undefined);
+  });
+
   it('an issuer that the intakes do not know yet keeps nobody from the others', async () => {
     const known = await intake('intake-1', directory());
     await relied(known.store);

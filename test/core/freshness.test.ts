@@ -5,6 +5,7 @@ import type { IssuerTag } from '../../src/core/certificate.ts';
 import {
   answerable,
   mayLeaveCrl,
+  mayReplace,
   planCrl,
   planResponse,
   refreshDeadline,
@@ -202,6 +203,15 @@ describe('supersedes', () => {
       }),
       { numRuns: 2000, seed: SEED },
     );
+  });
+
+  it('gives way to an older answer when it is of a time to come, and never to an older revision (P4, P2)', () => {
+    const early = { revision: 2, thisUpdate: NOW, publishedAt: NOW };
+    assert.equal(mayReplace(early, { revision: 2, thisUpdate: NOW + 30 * DAY }), true);
+    assert.equal(mayReplace(early, { revision: 2, thisUpdate: NOW + MINUTE }), false, 'the clocks of two signers');
+    assert.equal(mayReplace(early, { revision: 3, thisUpdate: NOW + 30 * DAY }), false);
+    assert.equal(mayReplace(early, { revision: 2, thisUpdate: NOW }), false);
+    assert.equal(mayReplace({ ...early, thisUpdate: NOW + SECOND }, { revision: 2, thisUpdate: NOW }), true);
   });
 
   it('never lets an older revision win, however new it is (P2)', () => {

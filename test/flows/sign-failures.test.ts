@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { ResponseTemplate } from '../../src/core/ocsp/response.ts';
 import { type Serial, serialFromHex } from '../../src/core/serial.ts';
-import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';
+import { DAY, HOUR, MINUTE, SECOND, type EpochMs } from '../../src/core/time.ts';
 import { Exporter } from '../../src/adapters/prometheus/exporter.ts';
 import { registerGauges } from '../../src/flows/gauges.ts';
 import { Responders } from '../../src/flows/responders.ts';
@@ -320,7 +320,7 @@ describe('Signer: compare-and-swap (P2)', () => {
     service.interfere.takeDue = async (real, lane, ...rest) => {
       const items = await real(lane, ...rest);
       if (lane === 'refresh' && items.length > 0) {
-        clock.step(-DAY - HOUR);
+        clock.step(found.response.thisUpdate - MINUTE - clock.now());
         delete service.interfere.takeDue;
       }
       return items;
@@ -332,6 +332,20 @@ describe('Signer: compare-and-swap (P2)', () => {
     const after = await store.lookup(served.tag, serial);
     assert.ok(after.kind === 'published' && clock.now() - after.response.thisUpdate <= DAY + HOUR, 'still scheduled');
   });
+
+  for (const leapMs of [30 * DAY, 365 * DAY])
+    it(`answers at once when the clock is right again after it was ${leapMs / DAY} days ahead (P4)`, async () => {
+      const [service, issued] = await running(5);
+      const { clock } = service;
+      clock.step(leapMs);
+      await clock.advance(10 * MINUTE);
+      clock.step(-leapMs);
+      for (const serial of issued) {
+        const { status, thisUpdate } = await say(service, serial);
+        assert.equal(status, 'good');
+        assert.ok((thisUpdate as EpochMs) <= clock.now());
+      }
+    });
 
   it('publishes a revocation at once that was recorded before the clock was set back', async () => {
     const [service, [serial]] = (await running(1)) as [TestService, [Serial]];

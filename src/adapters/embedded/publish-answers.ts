@@ -1,6 +1,6 @@
 /** What publishing a batch of answers changes in the embedded store: compare-and-swap on what is there (P2). */
 import type { PublishedResponse } from '../../core/certificate.ts';
-import { supersedes } from '../../core/policy/freshness.ts';
+import { mayReplace } from '../../core/policy/freshness.ts';
 import type { PublishOutcome, QueueItem, StoreEvent } from '../../ports/store.ts';
 import { decodeCertificate, decodeResponse, encodeResponse } from './records.ts';
 import type { Operation } from './work-queue.ts';
@@ -42,7 +42,7 @@ export function publishAnswers(
     }
     const published = values[2 * i + 1];
     const previous = state.get(issuer + serial) ?? (published && decodeResponse(issuer, serial, published));
-    if (previous !== undefined && !supersedes(response, previous)) return 'older';
+    if (previous !== undefined && !mayReplace(response, previous)) return 'older';
     const first = previous?.revision === response.revision ? previous.publishedAt : response.publishedAt;
     const next: PublishedResponse = { ...response, publishedAt: first };
     state.set(issuer + serial, next);

@@ -6,7 +6,7 @@
  * and the settling of its bucket → the bucket looks due, is taken when the lease has expired, and is settled then.
  */
 import type { PublishedResponse } from '../../core/certificate.ts';
-import { supersedes } from '../../core/policy/freshness.ts';
+import { mayReplace } from '../../core/policy/freshness.ts';
 import { sameRevocation } from '../../core/precedence.ts';
 import { Problem } from '../../core/problem.ts';
 import { serialBytes, type Serial } from '../../core/serial.ts';
@@ -207,7 +207,7 @@ export class IssuerQueue {
     return leased;
   }
 
-  /** Compare-and-swap on revision and freshness.supersedes; the first publishedAt of a revision stays. */
+  /** Compare-and-swap on revision and freshness.mayReplace; the first publishedAt of a revision stays. */
   async publish(answers: readonly Answer[]): Promise<readonly PublishOutcome[]> {
     const publishing = this.#publish(answers);
     const ended = publishing.then(
@@ -232,7 +232,7 @@ export class IssuerQueue {
         if (item.lane !== 'refresh' || record === undefined) return { next: undefined, queue: 'end' };
         return { next: { ...record, due: this.leases.dueAfter(item, record) }, queue: 'end' };
       }
-      if (record.answer !== undefined && !supersedes(response, record.answer)) {
+      if (record.answer !== undefined && !mayReplace(response, record.answer)) {
         outcomes.set(one, 'older');
         return { next: undefined };
       }

@@ -116,7 +116,7 @@ export class RedisStore implements Store {
   #applied = 0;
   /** Tells this process from any other of its name: two journals of one name have different records under the same numbers. */
   readonly #writer = randomBytes(8).toString('hex');
-  /** Issuers in whose ledger it has written. */
+  /** Issuers in whose ledger, as it is now, it has written. */
   readonly #wrote = new Set<IssuerTag>();
   /** Set for good when another process of this name has begun to write: nothing of this journal can be told from its records. */
   #displaced: Problem | undefined;
@@ -188,6 +188,8 @@ export class RedisStore implements Store {
       let least = Infinity;
       for (const { watch } of this.#all) {
         const { instance, applied } = watch.seen;
+        // A server that was restored, or promoted without its last second, may name a process of long ago as the one that writes.
+        if (this.#replayInto.get(watch.issuer) !== instance) this.#wrote.delete(watch.issuer);
         this.#replayInto.set(watch.issuer, instance);
         // Records after the last one that changed this issuer do not concern it.
         least = Math.min(least, applied >= watch.touched ? Math.max(applied, this.#applied) : applied);

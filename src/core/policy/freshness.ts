@@ -7,11 +7,13 @@
 import { createHash } from 'node:crypto';
 import { COMPLETE, type CrlRecord, type IssuerTag, type PublishedResponse } from '../certificate.ts';
 import type { Serial } from '../serial.ts';
-import { DAY, HOUR, SECOND, wholeSecond, type EpochMs } from '../time.ts';
+import { DAY, HOUR, MINUTE, SECOND, wholeSecond, type EpochMs } from '../time.ts';
 import type { Profile } from './profile.ts';
 
 /** BR 4.9.9, P-16: no interval shorter than this is signed, so none with less left of the responder certificate either. */
 export const MIN_VALIDITY_MS = 8 * HOUR;
+/** Between two signers of one store, at most: what clients allow for as well. */
+const CLOCKS_DIFFER_MS = 5 * MINUTE;
 
 export interface ResponseTimes {
   readonly thisUpdate: EpochMs;
@@ -115,6 +117,18 @@ export function supersedes(
   current: Pick<PublishedResponse, 'revision' | 'thisUpdate'>,
 ): boolean {
   return next.revision !== current.revision ? next.revision > current.revision : next.thisUpdate > current.thisUpdate;
+}
+
+/**
+ * May it be published over `current`? Also when that begins after the moment at which this was signed, by more than clocks differ: the
+ * clock had leapt forward, and nobody may be given it before its time comes (P4). The revision decides as ever (P2).
+ */
+export function mayReplace(
+  next: Pick<PublishedResponse, 'revision' | 'thisUpdate' | 'publishedAt'>,
+  current: Pick<PublishedResponse, 'revision' | 'thisUpdate'>,
+): boolean {
+  if (supersedes(next, current)) return true;
+  return next.revision === current.revision && current.thisUpdate > next.publishedAt + CLOCKS_DIFFER_MS;
 }
 
 /** Is the certificate still answered for? Until its notAfter and the profile's grace; always when notAfter is not known. */
