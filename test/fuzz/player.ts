@@ -283,7 +283,8 @@ export class Play {
           if (status === 206) return conditions?.range === undefined ? undefined : 'part';
           const isOther = known.every(({ body: { length } }) => head.contentRange !== `bytes */${length}`);
           if (status === 416) return conditions?.range !== undefined && isOther ? 'HTTP 416' : undefined;
-          if (status === 412) return (conditions?.ifMatch ?? '*') === '*' ? undefined : 'HTTP 412';
+          const wants = conditions?.ifMatch ?? conditions?.ifUnmodifiedSince ?? '*';
+          if (status === 412) return wants.trim() === '*' ? undefined : 'HTTP 412';
         }
         // A CRL that is new since then.
         if (file % 2 !== 0 || body === undefined) return file % 2 === 0 && status !== 404 ? 'file' : undefined;
