@@ -27,6 +27,7 @@ import { sampleCommand } from './commands/sample.ts';
 import { serveCommand } from './commands/serve.ts';
 import { signInCommand } from './commands/sign-in.ts';
 import { sizeCommand } from './commands/size.ts';
+import { collect } from './commands/options.ts';
 import { teach } from './manual/teach.ts';
 import { VERSION } from './version.ts';
 
@@ -83,16 +84,15 @@ export function makeProgram(): Command {
 }
 
 /**
- * `revoke --serial 01 --serial 02` must not revoke the last one alone and succeed. Those that may be given again collect: their parser
- * takes what there is already. Options of the program itself may be repeated: wrappers add theirs, and the last one holds.
+ * `revoke --serial 01 --serial 02` must not revoke the last one alone and succeed. Those that may be given again `collect`.
+ * Options of the program itself may be repeated: wrappers add theirs, and the last one holds.
  */
 function takeOptionsOnce(commands: readonly Command[]): void {
   for (const command of commands) {
     takeOptionsOnce(command.commands);
     for (const option of command.options) {
-      const { parseArg: own, argChoices: choices, variadic, required, optional } = option;
-      const collects = variadic || (own !== undefined && own.length > 1 && choices === undefined);
-      if (collects || !(required || optional)) continue;
+      const { parseArg: own, variadic, required, optional } = option;
+      if (own === collect || variadic || !(required || optional)) continue;
       option.argParser((value: string): unknown => {
         if (command.getOptionValueSource(option.attributeName()) === 'cli')
           throw new InvalidArgumentError('It was given before; it is taken once.');

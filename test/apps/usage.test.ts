@@ -93,6 +93,12 @@ describe('a command that is used wrongly', () => {
     }
   });
 
+  it('takes an option that may be given again as often as it is given', () => {
+    // Nothing is signed: the file is none. What matters is that both persons were taken.
+    const { stderr } = run(['offline', 'sign', 'note.txt', '--ca', 'data/issuers/demo/ca.pem', '--key', 'data/issuers/demo/ca.key', '--person', 'Alice', '--person', 'Bob', '--out', 'signed.json']); // prettier-ignore
+    assert.match(stderr, /^certstatus: .*note\.txt/);
+  });
+
   it('says of a port that another service has what to do', () => {
     // A plain TCP listener in a process of its own, which speaks no TLS.
     const listener = `const s=require('net').createServer((c)=>{c.on('error',()=>{});c.end('hello')});s.listen(0,'127.0.0.1',()=>{

@@ -37,8 +37,12 @@ export function serveCommand(program: Command): void {
           { node: process.versions.node },
           `this Node release is past its end of life (${ended}); 22 or 24 is advised`,
         );
+      // Other commands end when nobody reads on. What a service announces is for a person, whose terminal may be gone.
+      for (const stream of [process.stdout, process.stderr])
+        stream.removeAllListeners('error').on('error', () => undefined);
       // From here on a SIGHUP never ends the process; one that comes while it starts is heard when it serves.
       let early = false;
+      let hungUp = false;
       let onHangUp = (): void => void (early = true);
       const terminal = hasTerminal();
       process.on('SIGHUP', () => onHangUp());
@@ -69,6 +73,7 @@ export function serveCommand(program: Command): void {
         onHangUp = () => {
           if (!terminal || hasTerminal()) return service.reload(() => loadConfig({ ...asked, nowMs: Date.now() }));
           onHangUp = () => undefined;
+          hungUp = true;
           stop('SIGHUP');
         };
       });
@@ -79,6 +84,11 @@ export function serveCommand(program: Command): void {
         log.error({ err: error }, 'the demo certificates could not be recorded'),
       );
       await stopped;
+      if (hungUp) {
+        // Node aborts when it would restore the settings of a terminal that is gone: it ends by the signal, as others do.
+        process.removeAllListeners('SIGHUP');
+        process.kill(process.pid, 'SIGHUP');
+      }
       // Keep-alive agents or timers of libraries must not keep a stopped service alive.
       process.exit();
     });
