@@ -76,6 +76,7 @@ export const METRIC_ROWS: Readonly<Record<string, MetricRow>> = {
   certstatus_nonce_requests_total: row('', ''),
   certstatus_offline_remaining_seconds: row('issuer kind', 'B-21, B-15'),
   certstatus_offline_unlisted_revocation_seconds: row('issuer', 'B-15'),
+  certstatus_offline_validity_seconds: row('issuer kind', 'B-21, B-15'),
   certstatus_oldest_this_update_age_seconds: row('issuer', 'P4, CT-4.9.10-c, MZ-11-a'),
   certstatus_oldest_unpublished_revocation_seconds: row('channel', 'P2, B-14, CT-4.9.7-b'),
   certstatus_probe_age_seconds: row('url', 'SR-2.1-b'),

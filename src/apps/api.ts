@@ -6,7 +6,6 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { connect } from 'node:net';
-import { userInfo } from 'node:os';
 import { openArchiveKeeper } from './archive-keeping.ts';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -16,6 +15,8 @@ import { Problem, type ProblemCode } from '../core/problem.ts';
 import { rfc3339 } from '../core/time.ts';
 import type { Log } from '../flows/log.ts';
 import type { Loaded } from './config.ts';
+import { fileProblem } from './errors.ts';
+import { refuseForeignDirectory, shellUser } from './shell-user.ts';
 import { openCore } from './core.ts';
 import type { Client } from './intake/clients.ts';
 import { openCrlBooks } from './crl-books.ts';
@@ -104,7 +105,7 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
     try {
       return readFileSync(path);
     } catch (error) {
-      throw new Problem('config', (error as Error).message, { field: `cli.${field}`, value: path });
+      throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: `cli.${field}`, value: path });
     }
   };
   const agent = new Agent({
@@ -169,10 +170,11 @@ function remote(loaded: Loaded, host: string, port: number, own: Parameters<type
 }
 
 async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<Api> {
+  refuseForeignDirectory(loaded.config.dataDir);
   const core = await openCore(loaded, log);
   const client: Client = {
     name: 'local shell',
-    actor: `${userInfo().username} (local shell)`,
+    actor: `${shellUser()} (local shell)`,
     issuers: ['*'],
     may: ['issue', 'revoke', 'import', 'read', 'keys'],
   };
@@ -226,14 +228,20 @@ async function local(loaded: Loaded, log: Log, needsArchive: boolean): Promise<A
 
 /** Why there is no TLS connection with whoever listens there, and what to do. */
 function unusable(error: NodeJS.ErrnoException, value: string): Problem {
-  const { code = '', message } = error;
+  const { code = '' } = error;
+  // What OpenSSL says has lines of its own, and an end of line.
+  const message = error.message.trim().replace(/\s*\n\s*/g, '; ');
   const advice = /SELF_SIGNED|UNABLE_TO|LEAF_SIGNATURE/.test(code)
     ? 'its certificate is not of the CA in cli.ca: another service has this port; give --data, --config or --intake-port of yours'
     : /ALTNAME/.test(code)
       ? 'its certificate is not for this name: set listen.intake to the name that stands in it'
-      : /ERR_SSL_.*ALERT|ECONNRESET/.test(code)
-        ? `it refuses the client certificate of this command (cli.certificate), or does not speak TLS: ${message}`
-        : `the intake cannot be used: ${message}`;
+      : code === 'CERT_HAS_EXPIRED'
+        ? 'its certificate has ended: put a new one in the place of intake.certificate, and its key'
+        : /wrong version number|packet length too long/.test(message)
+          ? 'what listens there speaks no TLS: another program has this port; give --data, --config or --intake-port of yours'
+          : /ERR_SSL_.*ALERT|ECONNRESET/.test(code)
+            ? `it refuses the client certificate of this command (cli.certificate), or does not speak TLS: ${message}`
+            : `the intake cannot be used: ${message}`;
   return new Problem('unavailable', advice, { field: 'listen.intake', value });
 }
 

@@ -2,7 +2,7 @@
  * The configuration: one file, `certstatus.yaml`, and one directory per issuer (issuer-files.ts). The schema below is the manual; unknown keys
  * are refused. Environment variables and flags override the few values that differ between machines. Loaded once, before anything starts.
  */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Finding } from '../core/lint/finding.ts';
@@ -11,6 +11,7 @@ import type { EpochMs } from '../core/time.ts';
 import { adminOf, type AdminConfig } from './admin-config.ts';
 import { archiveOfSection, archiveSchema, type ArchiveConfig } from './archive-config.ts';
 import { clockOf, clockSchema, type ClockConfig } from './clock-config.ts';
+import { fileProblem } from './errors.ts';
 import { type IssuerSetup, readIssuers } from './issuer-files.ts';
 import { listenOf, listenSchema, type ListenConfig } from './listen-config.ts';
 import { monitorOf, monitorSchema, type MonitorConfig } from './monitor-config.ts';
@@ -185,7 +186,7 @@ export function findConfigFile(options: Omit<LoadOptions, 'nowMs'>): string {
   if (named !== undefined) return resolve(cwd, named);
   const data = overrides.dataDir ?? env['CERTSTATUS_DATA'] ?? DEFAULT_DATA;
   const places = [resolve(cwd, data, FILE_NAME), resolve(cwd, FILE_NAME)];
-  const found = places.find((place) => existsSync(place));
+  const found = places.find(isThere);
   if (found === undefined) {
     throw new Problem(
       'config',
@@ -194,6 +195,17 @@ export function findConfigFile(options: Omit<LoadOptions, 'nowMs'>): string {
     );
   }
   return found;
+}
+
+/** @throws Problem `config` when that cannot be told: another file than the one that was meant must not be taken. */
+function isThere(place: string): boolean {
+  try {
+    statSync(place);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: place });
+  }
 }
 
 /** Where data lies when nothing says otherwise, below the working directory. */

@@ -17,6 +17,7 @@ import { loadResponderCertificate, type ResponderCertificate } from '../core/res
 import { checkResponderCertificate } from '../core/signer-checks.ts';
 import type { EpochMs } from '../core/time.ts';
 import { crlLayoutOf, shardUrls } from './crl-layout.ts';
+import { fileProblem } from './errors.ts';
 import {
   checkIdentity,
   compareFingerprints,
@@ -73,7 +74,7 @@ export function readIssuers(dataDir: string, nowMs: EpochMs): readonly IssuerRev
     names = readdirSync(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new Problem('config', `cannot be read: ${(error as Error).message}`, { field: directory });
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: directory });
   }
   const reviews = names
     .filter((name) => !name.startsWith('.'))
@@ -210,7 +211,7 @@ export function certificatesIn(file: string): readonly Buffer[] {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Problem('config', `cannot be read: ${(error as Error).message}`, { field: file });
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: file });
   }
   return certificatesFromFile(bytes, file);
 }

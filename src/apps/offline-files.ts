@@ -14,6 +14,7 @@ import {
   REQUEST_FORMAT,
 } from '../core/offline/offline-file.ts';
 import { Problem } from '../core/problem.ts';
+import { fileProblem } from './errors.ts';
 
 const octets = z
   .string()
@@ -158,7 +159,7 @@ export function readBounded(file: string, most: number = MAX_OFFLINE_OCTETS): Bu
     }
   } catch (error) {
     if (error instanceof Problem) throw error;
-    throw new Problem('invalid', (error as Error).message, { field: 'file', value: file });
+    throw new Problem('invalid', `cannot be read: ${fileProblem(error)}`, { field: 'file', value: file });
   }
 }
 

@@ -16,6 +16,7 @@ import type { KeptArchive } from '../ports/archive-upkeep.ts';
 import type { Freshness, Relay, Store, StoreCopies, StoreHealth } from '../ports/store.ts';
 import type { Config } from './config.ts';
 import { archiveOf } from './data-directory.ts';
+import { fileProblem } from './errors.ts';
 import { RedisTls } from './redis-tls.ts';
 import type { RedisConfig } from './store-config.ts';
 
@@ -145,6 +146,6 @@ function fileOf(field: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Problem('config', (error as Error).message, { field, value: file });
+    throw new Problem('config', `cannot be read: ${fileProblem(error)}`, { field, value: file });
   }
 }

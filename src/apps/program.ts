@@ -78,7 +78,28 @@ export function makeProgram(): Command {
     add(program);
   }
   teach(program);
+  takeOptionsOnce(program.commands);
   return program;
+}
+
+/**
+ * `revoke --serial 01 --serial 02` must not revoke the last one alone and succeed. Those that may be given again collect: their parser
+ * takes what there is already. Options of the program itself may be repeated: wrappers add theirs, and the last one holds.
+ */
+function takeOptionsOnce(commands: readonly Command[]): void {
+  for (const command of commands) {
+    takeOptionsOnce(command.commands);
+    for (const option of command.options) {
+      const { parseArg: own, argChoices: choices, variadic, required, optional } = option;
+      const collects = variadic || (own !== undefined && own.length > 1 && choices === undefined);
+      if (collects || !(required || optional)) continue;
+      option.argParser((value: string): unknown => {
+        if (command.getOptionValueSource(option.attributeName()) === 'cli')
+          throw new InvalidArgumentError('It was given before; it is taken once.');
+        return own === undefined ? value : own(value, undefined);
+      });
+    }
+  }
 }
 
 function port(text: string): number {

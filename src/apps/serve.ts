@@ -47,6 +47,7 @@ import { openArchiveKeeper } from './archive-keeping.ts';
 import type { Loaded } from './config.ts';
 import type { Listen } from './listen-config.ts';
 import { openCore, type Core } from './core.ts';
+import { auditDir } from './data-directory.ts';
 import { clientOf } from './intake/clients.ts';
 import { makeIntake, type IntakeParts } from './intake/server.ts';
 import type { IssuerSetup } from './issuer-files.ts';
@@ -318,7 +319,7 @@ async function start(loaded: Loaded, core: Core, undo: (() => Promise<unknown>)[
   undo.push(() => Promise.resolve(renewal.stop()));
   // Serving does not wait for a person or a device.
   if (signing !== undefined) {
-    void activateAtStart(config.tokens, signing.activation, process.env, clock, log)
+    void activateAtStart(config.tokens, signing.activation, process.env, auditDir(config), clock, log)
       .then(() => loadingGauges)
       .then(() => sayInactive(tokens(), log))
       .catch(() => undefined);
@@ -442,7 +443,7 @@ async function listenOn(app: FastifyInstance, field: string, { host, port }: Lis
     const { code } = error as NodeJS.ErrnoException;
     const why =
       code === 'EADDRINUSE'
-        ? 'the port is in use by another process'
+        ? 'the port is in use by another process: stop that, or give another port'
         : code === 'EACCES'
           ? 'no permission to use this port'
           : (error as Error).message;

@@ -11,7 +11,7 @@ import type { ChangeFeed, CrlShelf, Reliance } from '../ports/store.ts';
 import type { IssuerSetup } from './issuer-files.ts';
 
 type PublishedCrls = Pick<CrlShelf, 'scopes' | 'current' | 'body'>;
-type Shelf = PublishedCrls & Pick<Reliance, 'failure'> & ChangeFeed;
+type Shelf = PublishedCrls & Pick<Reliance, 'failureOf'> & ChangeFeed;
 
 /**
  * At once, or, of a store that cannot be read yet, as soon as it says that it can.
@@ -25,8 +25,7 @@ export async function settleCrls(issuers: readonly ServedIssuer[], store: Shelf,
       log.error({ err: error, issuer: issuer.id }, 'the CRL layout is as configured'),
     );
   });
-  if (store.failure !== undefined) return;
-  for (const issuer of issuers) await settle(issuer, store, log);
+  for (const issuer of issuers) if (store.failureOf(issuer.tag) === undefined) await settle(issuer, store, log);
 }
 
 async function settle(issuer: ServedIssuer, store: Shelf, log: Log): Promise<void> {

@@ -1,7 +1,8 @@
 /**
  * Activation at start, for the tokens whose PIN comes from one place. Never keeps the service from serving: what cannot be
  * activated is one clear line in the log, with what to do and how long answers last. A token that cannot be reached yet is tried
- * again, ever more rarely; a PIN that the token or the rules refuse is not.
+ * again, ever more rarely; a PIN that the token or the rules refuse is not, nor at a third start after two refusals: tokens lock
+ * themselves after a few, and whoever keeps the service running starts it again and again. The audit log knows.
  */
 import { Problem } from '../core/problem.ts';
 import { MINUTE, rfc3339, SECOND } from '../core/time.ts';
@@ -10,6 +11,7 @@ import type { Person } from '../flows/sign/token-records.ts';
 import type { UsedToken } from '../flows/sign/signing-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { Clock } from '../ports/clock.ts';
+import { searchLog } from './admin/log-search.ts';
 import { askName, askSecret, readCredential, readDescriptor } from './pin-sources.ts';
 import type { TokenConfig } from './token-config.ts';
 
@@ -17,19 +19,27 @@ const FIRST_RETRY_MS = 5 * SECOND;
 /** Each try is three audit records at most. */
 const LAST_RETRY_MS = 10 * MINUTE;
 
-/** Resolves when each token has been tried once. Never rejects. */
+/** Most tokens lock at 3 to 10: one is left for a person. */
+const MOST_REFUSALS = 2;
+
+/** Resolves when each token has been tried once. Never rejects. @param auditDir of this process's log. */
 export async function activateAtStart(
   tokens: readonly TokenConfig[],
   activation: Activation,
   env: NodeJS.ProcessEnv,
+  auditDir: string,
   clock: Clock,
   log: Log,
 ): Promise<void> {
   for (const token of tokens) {
     try {
-      await activateOne(token, activation, env, (pin, person) =>
-        keepTrying(activation, token.name, pin, person, clock),
-      );
+      await activateOne(token, activation, env, async (pin, person) => {
+        await mustNotHaveBeenRefused(token.name, person, auditDir, clock).catch((error: unknown) => {
+          pin.fill(0);
+          throw error;
+        });
+        return keepTrying(activation, token.name, pin, person, clock);
+      });
     } catch (error) {
       const why = error instanceof Problem ? error.line : (error as Error).message;
       log.error({ token: token.name, why }, 'the token could not be activated at start');
@@ -64,6 +74,33 @@ async function activateOne(
       }
     }
   }
+}
+
+/**
+ * Whether it is still the same PIN nobody may remember; so the right one is told by the name of where it comes from.
+ * @throws Problem `refused` when the token has refused what came from there again and again since it took a PIN.
+ */
+async function mustNotHaveBeenRefused(name: string, from: Person, auditDir: string, clock: Clock): Promise<void> {
+  const { records } = await searchLog(
+    auditDir,
+    {
+      maybe: (line) => line.includes('"token.activat'),
+      wanted({ type, detail }) {
+        if (detail?.['token'] !== name) return false;
+        if (type === 'token.activated') return 'stop';
+        return detail['pinRefused'] === true && (detail['persons'] as readonly string[]).includes(from.name);
+      },
+      most: MOST_REFUSALS,
+    },
+    clock,
+  );
+  if (records.length < MOST_REFUSALS) return;
+  throw new Problem(
+    'refused',
+    `the token has refused the PIN of ${from.name} ${MOST_REFUSALS} times and may lock itself: it is not asked with that one again; ` +
+      `put the right PIN where another name leads to, and write that name here`,
+    { field: `tokens.${name}.activation`, value: from.name, rule: 'CT-6.2.8' },
+  );
 }
 
 /** Once, and in the background as long as the token cannot be reached. Overwrites the PIN in the end. @throws as the first try does */

@@ -7,6 +7,7 @@ import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { Problem } from '../core/problem.ts';
 import { parseDuration } from '../core/time.ts';
+import { fileProblem } from './errors.ts';
 
 export type YamlFile<T> =
   | { readonly ok: true; readonly value: T; readonly at: Locate }
@@ -22,7 +23,7 @@ export function readYamlFile<Schema extends z.ZodType>(file: string, schema: Sch
   } catch (error) {
     return {
       ok: false,
-      problems: [new Problem('config', `cannot be read: ${(error as Error).message}`, { field: file })],
+      problems: [new Problem('config', `cannot be read: ${fileProblem(error)}`, { field: file })],
     };
   }
   const lines = new LineCounter();
@@ -45,7 +46,7 @@ export function readYamlFile<Schema extends z.ZodType>(file: string, schema: Sch
   const input: unknown = document.toJS({ maxAliasCount: 10 }) ?? {};
   const parsed = schema.safeParse(input);
   if (parsed.success) return { ok: true, value: parsed.data, at };
-  return { ok: false, problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, input, at)) };
+  return { ok: false, problems: parsed.error.issues.flatMap(meantBy).flatMap((issue) => problemsOf(issue, input, at)) };
 }
 
 /** `90s`, `8h`, `4d`: a duration in words, milliseconds afterwards (core/time.ts). */
@@ -59,6 +60,41 @@ export const duration = z
       return z.NEVER;
     }
   });
+
+/**
+ * Of a key that takes one of several forms the schema says no more than `Invalid input`: here it is what is wrong in the form that was
+ * meant, which is the one of the same kind, or which forms there are.
+ */
+function meantBy(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input') return [issue];
+  const meant = issue.errors.filter((form) => !form.some(isOtherKind)).sort((a, b) => a.length - b.length)[0];
+  if (meant !== undefined)
+    return meant.flatMap((one) => meantBy({ ...one, path: [...issue.path, ...one.path] } as z.core.$ZodIssue));
+  const kinds = issue.errors.flatMap(([first]) => (first === undefined ? [] : kindOf(first)));
+  // Where the schema has words of its own, they say it better than the name of a type.
+  const own = issue.errors.flatMap(([first]) =>
+    first?.message.startsWith('Invalid') === false ? [first.message] : [],
+  );
+  return [{ ...issue, message: [`expected ${[...new Set(kinds)].join(' or ')}`, ...own].join(', else ') }];
+}
+
+function isOtherKind({ code, path }: z.core.$ZodIssue): boolean {
+  return path.length === 0 && (code === 'invalid_type' || code === 'invalid_value');
+}
+
+function kindOf(issue: z.core.$ZodIssue): readonly string[] {
+  if (issue.code === 'invalid_value') return issue.values.map(String);
+  if (issue.code !== 'invalid_type' || !issue.message.startsWith('Invalid')) return [];
+  return KINDS[issue.expected] ?? [`a ${issue.expected}`];
+}
+
+/** In the words of YAML's readers. */
+const KINDS: Readonly<Record<string, readonly string[]>> = {
+  boolean: ['true', 'false'],
+  object: ['a section of its own'],
+  array: ['a list'],
+  int: ['a whole number'],
+};
 
 function problemsOf(issue: z.core.$ZodIssue, input: unknown, at: Locate): readonly Problem[] {
   const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));

@@ -23,7 +23,9 @@ export class MinuteCounts implements Spread {
   readonly #hours = new Map<number, Hour>();
   #total = 0;
   /** The hours in their order, until one comes or goes. */
-  #order: Float64Array | undefined;
+  #order: readonly (readonly [number: number, Hour])[] | undefined;
+  /** How many lie in each of these and in all before it, until one more is counted: many questions come at once. */
+  #upTo: Float64Array | undefined;
 
   /** @param by a count may be taken back before it was given: the change feed may be ahead of the scan. */
   add(instant: EpochMs, by: 1 | -1): void {
@@ -38,6 +40,7 @@ export class MinuteCounts implements Spread {
     hour.minutes[minute] = (hour.minutes[minute] as number) + by;
     hour.total += by;
     this.#total += by;
+    this.#upTo = undefined;
     if (hour.total !== 0 || hour.minutes.some((count) => count !== 0)) return;
     this.#hours.delete(number);
     this.#order = undefined;
@@ -48,28 +51,39 @@ export class MinuteCounts implements Spread {
   }
 
   at(share: number): EpochMs | undefined {
-    let left = Math.max(1, Math.ceil(share * this.#total));
-    this.#order ??= Float64Array.from(this.#hours.keys()).sort();
-    for (const number of this.#order) {
-      const { total, minutes } = this.#hours.get(number) as Hour;
-      if (total < left) {
-        left -= total;
-        continue;
-      }
-      for (let minute = 0; minute < MINUTES; minute++) {
-        left -= minutes[minute] as number;
-        if (left <= 0) return number * HOUR + minute * MINUTE;
-      }
+    const wanted = Math.max(1, Math.ceil(share * this.#total));
+    const order = this.#ordered();
+    const upTo = this.#counted();
+    const found = upTo.findIndex((count) => count >= wanted);
+    if (found === -1) return undefined;
+    const [number, { minutes }] = order[found] as readonly [number, Hour];
+    let left = wanted - (upTo[found - 1] ?? 0);
+    for (let minute = 0; minute < MINUTES; minute++) {
+      left -= minutes[minute] as number;
+      if (left <= 0) return number * HOUR + minute * MINUTE;
     }
     return undefined;
   }
 
   before(instant: EpochMs): number {
     const last = Math.floor(instant / HOUR);
-    let sum = 0;
-    for (const [number, { total }] of this.#hours) if (number < last) sum += total;
-    const minutes = this.#hours.get(last)?.minutes.subarray(0, Math.floor((instant - last * HOUR) / MINUTE)) ?? [];
-    for (const count of minutes) sum += count;
+    const later = this.#ordered().findIndex(([number]) => number >= last);
+    const upTo = this.#counted();
+    let sum = upTo[(later === -1 ? upTo.length : later) - 1] ?? 0;
+    const { minutes } = this.#hours.get(last) ?? {};
+    if (minutes === undefined) return sum;
+    const end = Math.floor((instant - last * HOUR) / MINUTE);
+    for (let minute = 0; minute < end; minute++) sum += minutes[minute] as number;
     return sum;
+  }
+
+  #ordered(): readonly (readonly [number: number, Hour])[] {
+    return (this.#order ??= [...this.#hours].sort(([a], [b]) => a - b));
+  }
+
+  #counted(): Float64Array {
+    if (this.#upTo !== undefined) return this.#upTo;
+    let sum = 0;
+    return (this.#upTo = Float64Array.from(this.#ordered(), ([, { total }]) => (sum += total)));
   }
 }

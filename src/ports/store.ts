@@ -267,6 +267,8 @@ export interface Reliance {
    * the ledger`. While it is set, every method of the store that would depend on it throws Problem `unavailable`. From memory.
    */
   readonly failure: string | undefined;
+  /** The same of one issuer: what no intake has vouched for yet keeps nobody from what can be relied on. From memory. */
+  failureOf(issuer: IssuerTag): string | undefined;
   /** True when this process must replay its journal and vouch: the store is new, was restarted, or has forgotten. */
   readonly mustVouch: boolean;
   /** Milliseconds until a change has reached every process that hears of changes at all; 0 in a store of one process. */

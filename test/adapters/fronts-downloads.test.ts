@@ -42,6 +42,7 @@ const NOTHING = {
   lookup: () => Promise.reject(new Error('nothing is looked up')),
   follow: () => undefined,
   failure: undefined,
+  failureOf: () => undefined,
   mustVouch: false,
   propagationMs: 0,
   silentMs: () => 0,

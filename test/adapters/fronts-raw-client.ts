@@ -117,7 +117,7 @@ export const echo: Answer = (question) => {
   if (question.target.startsWith('/big')) return big;
   if (question.target.startsWith('/download')) return download;
   if (question.target.startsWith('/part'))
-    return download.part('Content-Type: application/pkix-crl\r\nContent-Length: 100000\r\n', Buffer.alloc(100_000, 7));
+    return download.part('Content-Length: 100000\r\nContent-Type: application/pkix-crl\r\n', Buffer.alloc(100_000, 7));
   if (question.target.startsWith('/304')) {
     return new Reply(304, 'Cache-Control: max-age=1\r\nETag: "a"\r\n', Buffer.alloc(0));
   }
@@ -143,7 +143,7 @@ function told(question: Question): Reply {
 }
 
 export function okReply(body: Buffer): Reply {
-  const headers = `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nETag: "x"\r\n`;
+  const headers = `Content-Length: ${body.length}\r\nContent-Type: application/ocsp-response\r\nETag: "x"\r\n`;
   return new Reply(200, headers, body);
 }
 

@@ -175,6 +175,17 @@ describe('journals beside a shared ledger', { skip: needsRedis }, () => {
     await issue(b.recorder, 3);
   });
 
+  it('an issuer that the intakes do not know yet keeps nobody from the others', async () => {
+    const known = await intake('intake-1', directory());
+    await relied(known.store);
+    await issue(known.recorder, 1);
+    const signer = await open('signer', ['intake-1'], [TAG, other.tag]);
+    assert.match(signer.failure ?? '', /intake-1/);
+    assert.match(signer.failureOf(other.tag) ?? '', /intake-1/);
+    assert.equal(signer.failureOf(TAG), undefined);
+    assert.equal((await signer.takeDue('issue', NOW + DAY, 9, new Set([other.tag]))).length, 1);
+  });
+
   it('a process that is started again goes on under its name', async () => {
     const audit = directory();
     for (let n = 1; n <= 3; n++) {

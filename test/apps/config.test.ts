@@ -672,3 +672,45 @@ describe('writeIssuer', () => {
     assert.deepEqual(readdirSync(join(data, 'issuers')), ['new']);
   });
 });
+
+describe('a key that takes one of several forms', () => {
+  const said = (yaml: string): string =>
+    problem(() => load(place({ 'certstatus.yaml': `${yaml}\n` }))).line.replace(/^.*certstatus\.yaml:1: /, '');
+
+  it('is refused in the words of the form that was meant', () => {
+    for (const [yaml, line] of [
+      [
+        'store: { redis: { host: x, port: a, intakes: [c] } }',
+        'store.redis.port = a: Invalid input: expected number, received string',
+      ],
+      [
+        'store: { redis: { host: x } }',
+        'store.redis.intakes: missing: Invalid input: expected array, received undefined',
+      ],
+      [
+        'store: { redis: { sentinel: { name: a, sentinels: [{ hosst: b, host: b }] }, intakes: [c] } }',
+        'store.redis.sentinel.sentinels.0.hosst: no such key',
+      ],
+      [
+        'listen: { admin: { tls: { certificate: a, key: b } } }',
+        'listen.admin.tls.clientCa: missing: Invalid input: expected string, received undefined',
+      ],
+    ] as const)
+      // prettier-ignore
+      assert.equal(said(yaml), line);
+  });
+
+  it('is refused with what it takes when none was meant', () => {
+    for (const [yaml, line] of [
+      ['store: redis', 'store = redis: expected embedded or a section of its own'],
+      ['listen: { admin: { tls: yes } }', 'listen.admin.tls = yes: expected true or false or a section of its own'],
+      ['responder: { processes: two }', 'responder.processes = two: expected auto or a number'],
+      [
+        'clock: { most: 2 }',
+        'clock.most = 2: expected off, else a duration in words is needed, like 90s, 15m, 8h or 4d',
+      ],
+    ] as const)
+      // prettier-ignore
+      assert.equal(said(yaml), line);
+  });
+});

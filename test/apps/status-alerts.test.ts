@@ -5,12 +5,12 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Command } from 'commander';
 import { makeProgram } from '../../src/apps/program.ts';
 import { ALERTS, ONLY_OUTSIDE, type ShownAlert } from '../../src/core/alerts.ts';
 import { DAY, HOUR, MINUTE, rfc3339, SECOND } from '../../src/core/time.ts';
 import type { GaugeSources } from '../../src/flows/gauges.ts';
 import type { MassView } from '../../src/flows/mass/mass-revocation.ts';
+import { namesCommand } from '../support/command-line.ts';
 import { grewBy, HALF_MINUTE, NOW, World } from '../support/status-world.ts';
 
 /** @param past whether the limit is passed, or just not reached. */
@@ -391,21 +391,6 @@ describe('every alert', () => {
       }),
     );
     assert.ok(named.length > 15, String(named.length));
-    assert.deepEqual([...new Set(named)].filter((line) => !exists(line)), []); // prettier-ignore
+    assert.deepEqual([...new Set(named)].filter((line) => !namesCommand(makeProgram(), line)), []); // prettier-ignore
   });
 });
-
-function exists(line: string): boolean {
-  let command: Command = makeProgram();
-  for (const [i, word] of line.split(' ').entries()) {
-    if (word.startsWith('--')) {
-      if (!command.options.some(({ long }) => long === word)) return false;
-      continue;
-    }
-    const next = command.commands.find((one) => one.name() === word);
-    // An argument, or the sentence goes on.
-    if (next === undefined) return i > 0;
-    command = next;
-  }
-  return true;
-}

@@ -37,6 +37,8 @@ describe('a command that is used wrongly', () => {
     ['a command that is none', ['crll'], 2, /^certstatus: unknown command 'crll' \(Did you mean (one of )?crl\b.*\)\nTry: certstatus --help$/],
     ['a subcommand that is none', ['crl', 'pulish'], 2, /Did you mean publish\?\)\nTry: certstatus crl --help$/],
     ['an option that is none', ['crl', 'list', '--issuer', 'demo', '--limt', '3'], 2, /unknown option '--limt' \(Did you mean --limit\?\)\nTry: certstatus crl list --help$/],
+    ['an option that is taken once, twice', ['revoke', '--issuer', 'demo', '--serial', '01', '--serial', '02', '--reason', 'superseded'], 2, /'--serial <hex>' argument '02' is invalid. It was given before; it is taken once\./],
+    ['a choice that is taken once, twice', ['issue', '--issuer', 'demo', '--issuer', 'demo'], 2, /'--issuer <id>' argument 'demo' is invalid. It was given before/],
     ['an option without which nothing can be done', ['crl', 'list'], 2, /required option '--issuer <id>' not specified/],
     ['a role that is none', ['serve', '--roles', 'nonsense'], 2, /'nonsense' is invalid\. No such role: nonsense; there are intake, signer/],
     ['a port that is none', ['serve', '--public-port', '65536'], 2, /'65536' is invalid\. Not a port number/],
@@ -101,7 +103,10 @@ describe('a command that is used wrongly', () => {
       encoding: 'utf8',
       env: { ...process.env, ...ports },
     });
-    assert.match(stdout, /^certstatus: listen\.intake = 127\.0\.0\.1:\d+: /);
+    assert.match(
+      stdout,
+      /^certstatus: listen\.intake = 127\.0\.0\.1:\d+: [^\n]*does not speak TLS[^\n]*\n$|^certstatus: listen\.intake = 127\.0\.0\.1:\d+: what listens there speaks no TLS[^\n]*\n$/,
+    );
   });
 
   it('ends silently when nobody reads on', () => {

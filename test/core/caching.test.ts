@@ -43,8 +43,8 @@ describe('ocspCaching', () => {
     assert.deepEqual(
       [...fields(made.headers)],
       [
-        ['Content-Type', 'application/ocsp-response'],
         ['Content-Length', '9'],
+        ['Content-Type', 'application/ocsp-response'],
         ['Cache-Control', 'max-age=3600, public, no-transform, must-revalidate'],
         ['ETag', tag],
         ['Expires', 'Tue, 24 Nov 2026 07:59:59 GMT'],
@@ -72,7 +72,7 @@ describe('ocspCaching', () => {
     const expected = fields(made.headers);
     expected.delete('Content-Type');
     expected.delete('Content-Length');
-    assert.deepEqual(fields(notModifiedHeaders(made)), expected);
+    assert.deepEqual(fields(notModifiedHeaders(made.headers)), expected);
   });
 
   it('keeps one block for as long as the cap holds', () => {
@@ -146,6 +146,9 @@ describe('crlCaching and certificateCaching', () => {
     ) as unknown as [string, string, string];
     assert.ok(Number(maxAge) > 1500 && Number(maxAge) <= 1800, maxAge);
     assert.ok(30 * 60 + Number(maxAge) + Number(ifError) < 7 * 86_400, 'stale-if-error reaches nextUpdate');
+    assert.equal(said.get('Expires'), new Date(T0 + HOUR).toUTCString());
+    const last = fields(crlCaching({ ...crl, refreshAt: T0 + 8 * DAY }, T0 + 30 * MINUTE).headers);
+    assert.equal(last.get('Expires'), new Date(T0 + 7 * DAY).toUTCString());
   });
 
   it('serves a CA certificate as application/pkix-cert with the age it is given', () => {
@@ -213,7 +216,7 @@ it('lets no cache keep an answer that was signed for one request, and says no no
   const directives = /^Cache-Control: (.*)\r$/m.exec(headers)?.[1]?.split(', ') ?? [];
   for (const directive of ['private', 'max-age=0', 'must-revalidate']) assert.ok(directives.includes(directive));
   assert.doesNotMatch(headers, /no-store|no-cache|public|Expires|Last-Modified|ETag/i);
-  assert.match(headers, /^Content-Type: application\/ocsp-response\r\nContent-Length: 1000\r\n/);
+  assert.match(headers, /^Content-Length: 1000\r\nContent-Type: application\/ocsp-response\r\n/);
   assert.ok(headers.endsWith('\r\n') && !headers.endsWith('\r\n\r\n'));
 });
 

@@ -259,6 +259,11 @@ describe('lintResponse names the defect', () => {
     const context: ResponseContext = { authorities: ['cabf-tls'], subject: 'ca' };
     assert.deepEqual(rulesOf(bare), []);
     assert.deepEqual(rulesOf(bare, context), ['B-33']);
+    // cACompromise, as on the CRL (B-30); Cybertrust's documents do not list it.
+    const caCompromise = pieced({ certStatus: revokedInfo(2) });
+    assert.deepEqual(rulesOf(caCompromise, context), []);
+    assert.deepEqual(rulesOf(caCompromise, { authorities: ['cabf-tls'] }), ['B-33']);
+    assert.deepEqual(rulesOf(caCompromise, { authorities: ['cybertrust'], subject: 'ca' }), ['CT-7.3-b']);
     assert.deepEqual(rulesOf(pieced({ nextUpdate: tlv(0xa0, at(NOW + 365 * DAY - 1000)) }), context), []);
     assert.deepEqual(rulesOf(pieced({ nextUpdate: tlv(0xa0, at(NOW + 365 * DAY)) }), context), ['B-19']);
   });

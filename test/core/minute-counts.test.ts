@@ -14,16 +14,21 @@ it(`finds shares, extremes and numbers as a sorted list does, whatever came and 
     fc.property(fc.array(change, { maxLength: 120 }), instant, (changes, at) => {
       const counts = new MinuteCounts();
       const list: number[] = [];
+      const compare = (): void => {
+        list.sort((a, b) => a - b);
+        assert.equal(counts.total, list.length);
+        for (const share of [0, 0.01, 0.1, 0.5, 0.9, 1])
+          assert.equal(counts.at(share), list[Math.max(1, Math.ceil(share * list.length)) - 1], `share ${share}`);
+        assert.equal(counts.before(at), list.filter((one) => one < Math.floor(at / MINUTE) * MINUTE).length);
+      };
+      // After each change, too: what was added up for the question before holds no longer.
       for (const { instant, gone } of changes) {
         counts.add(instant, 1);
         if (gone) counts.add(instant, -1);
         else list.push(Math.floor(instant / MINUTE) * MINUTE);
+        compare();
       }
-      list.sort((a, b) => a - b);
-      assert.equal(counts.total, list.length);
-      for (const share of [0, 0.01, 0.1, 0.5, 0.9, 1])
-        assert.equal(counts.at(share), list[Math.max(1, Math.ceil(share * list.length)) - 1], `share ${share}`);
-      assert.equal(counts.before(at), list.filter((one) => one < Math.floor(at / MINUTE) * MINUTE).length);
+      compare();
     }),
     { numRuns: 300, seed: SEED },
   );

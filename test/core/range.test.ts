@@ -74,7 +74,7 @@ describe('askedRange (RFC 9110 §14)', () => {
           const headers = partialHeaders('Content-Type: x\r\nContent-Length: 50\r\nETag: "a"\r\n', asked, 50);
           assert.equal(
             headers,
-            `Content-Type: x\r\nContent-Length: ${wanted.length}\r\nContent-Range: bytes ${wanted[0]}-${wanted.at(-1)}/50\r\nETag: "a"\r\n`,
+            `Content-Type: x\r\nContent-Length: ${wanted.length}\r\nETag: "a"\r\nContent-Range: bytes ${wanted[0]}-${wanted.at(-1)}/50\r\n`,
           );
         }
       }),

@@ -332,10 +332,10 @@ describe('a token whose PIN is a credential of the service', { skip: missingSoft
     if (credentials !== undefined) rmSync(credentials, { recursive: true });
   });
 
-  function configure(module: string, name = 'ocsp'): void {
+  function configure(module: string, name = 'ocsp', credential = 'pin'): void {
     const file = join(service.data, 'certstatus.yaml');
     const config = parseDocument(readFileSync(file, 'utf8'));
-    const activation = { source: 'credential', credential: 'pin' };
+    const activation = { source: 'credential', credential };
     config.set('tokens', [{ name, module, label: token.label, activation }]);
     writeFileSync(file, config.toString());
   }
@@ -376,6 +376,37 @@ describe('a token whose PIN is a credential of the service', { skip: missingSoft
     const { activations } = (await service.json('audit', 'verify')) as { activations: { persons: string[] }[] };
     assert.deepEqual(activations.map(({ persons }) => persons), [['credential pin']]); // prettier-ignore
     assert.doesNotMatch(service.log, new RegExp(PIN));
+  });
+
+  it('a PIN that the token refuses is not tried at every start: tokens lock themselves', async () => {
+    const tries = async (): Promise<number> => {
+      const { stdout } = await service.run('--json', 'audit', 'export');
+      return stdout.split('\n').filter((line) => line.includes('"token.activating"')).length;
+    };
+    const before = await tries();
+    writeFileSync(join(credentials, 'pin'), 'another-PIN-4711\n');
+    for (const why of [
+      /refuses the PIN/,
+      /refuses the PIN/,
+      /not asked with that one again/,
+      /not asked with that one again/,
+    ]) {
+      // prettier-ignore
+      const from = service.log.length;
+      await service.start();
+      await until('the log says why', () => /could not be activated at start/.test(service.log.slice(from)));
+      assert.match(service.log.slice(from), why);
+      assert.equal(await service.stop(), 0);
+    }
+    assert.equal((await tries()) - before, 2);
+    // The right one, under a name of its own; when the token has taken it, the old name is as good as any.
+    for (const credential of ['pin-2', 'pin']) {
+      writeFileSync(join(credentials, credential), `${PIN}\n`, { mode: 0o600 });
+      configure(token.module, 'ocsp', credential);
+      await service.start();
+      await until('it is active', async () => (await tokenState()) === 'active', 20_000);
+      assert.equal(await service.stop(), 0);
+    }
   });
 });
 

@@ -97,6 +97,9 @@ function copied(name: string): string {
   return data;
 }
 
+/** What the program does a part of, and says so. */
+const PARTLY = ['CT-4.3.1-b', 'CT-5.4.7', 'SJ-1.1-b', 'SR-6.1.1-w', 'SR-6.7'];
+
 describe('the compliance report', () => {
   it('of a day in which all is well: every duty is met or explained', async () => {
     const { code, report: made, duties } = await report(day.data, []);
@@ -104,6 +107,9 @@ describe('the compliance report', () => {
     assert.equal(code, 0);
     assert.deepEqual(ids(of(duties, 'not shown')).toSorted(), Object.keys(NOT_SHOWN).toSorted());
     for (const duty of of(duties, 'not shown')) assert.match(duty.reason, NOT_SHOWN[duty.ids[0] as string] as RegExp);
+    const partly = of(duties, 'partly met');
+    assert.deepEqual(ids(partly).toSorted(), PARTLY);
+    for (const { reason, proof = [] } of partly) assert.ok(/; but .{20}/.test(reason) && proof.length > 0, reason);
     for (const {
       ids: [id],
       reason,

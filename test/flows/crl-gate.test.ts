@@ -1,6 +1,6 @@
 /** The gate alone, over octets in memory: what it must find, and what it must not mind. */
 import assert from 'node:assert/strict';
-import { createHash, sign } from 'node:crypto';
+import { constants, createHash, sign } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { COMPLETE, type Certificate, type CrlRecord } from '../../src/core/certificate.ts';
 import { CrlBuilder, assembleCrl, type CrlParts, type ListedEntry } from '../../src/core/crl/crl.ts';
@@ -13,7 +13,7 @@ import { algorithmFor } from '../../src/core/signature-algorithm.ts';
 import { DAY, SECOND } from '../../src/core/time.ts';
 import { checkCrl, type CrlAbout, type GateParts, type PassedCrl } from '../../src/flows/crl/crl-gate.ts';
 import type { CrlFile } from '../../src/ports/crl-archive.ts';
-import { ecKey, PROFILE } from '../core/sample-pki.ts';
+import { ecKey, PROFILE, rsaKey } from '../core/sample-pki.ts';
 import { makeRandom } from '../support/random.ts';
 import { makeIssuer, START } from './support-service.ts';
 
@@ -254,6 +254,31 @@ describe('checkCrl', () => {
       check({ next: same({ nextUpdate: START + 8 * DAY }), count: 40, previous }),
       refusedWith(/profile-validity/, /lint/),
     );
+  });
+
+  it('verifies RSASSA-PSS, which an offline CA may sign with (BR 7.1.3.2.1)', async () => {
+    const { publicKey, privateKey } = rsaKey();
+    const hash = '300d06096086480165030402010500';
+    const identifier = `304106092a864886f70d01010a3034a00f${hash}a11c301a06092a864886f70d010108${hash}a203020120`;
+    const pss = { ...algorithm, identifier: Buffer.from(identifier, 'hex') };
+    const made = (saltLength: number): Buffer => {
+      const builder = new CrlBuilder({
+        issuerName: served.issuer.nameDer,
+        authorityKeyIdentifier: served.issuer.subjectKeyIdentifier,
+        algorithm: pss,
+        nextUpdate: START + DAY,
+        invalidityDate: 'omit',
+        ...later,
+      });
+      for (const entry of [...list, entryAt(40)]) builder.add(entry);
+      const tbs = builder.tbs();
+      const key = { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
+      return assembleCrl(tbs, pss, sign('sha256', tbs, key));
+    };
+    const parts = { publicKey };
+    assert.equal((await check({ ...good, next: made(32), parts })).entries, 41);
+    await assert.rejects(check({ ...good, next: made(20), parts }), refusedWith(/RFC 5280/, /does not verify/));
+    await assert.rejects(check({ ...good, next: made(32) }), refusedWith(/BR 7.1.3.2/, /ec key/));
   });
 
   it('refuses a delta, though it lists the same (T-36)', async () => {

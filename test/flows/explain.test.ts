@@ -25,7 +25,7 @@ const ERRORS = { 1: 'malformedRequest', 2: 'internalError', 3: 'tryLater', 6: 'u
 
 /** The one word for a reply that `explain` would use. */
 function word(reply: Reply, caDer: Buffer, serial: Serial | undefined, hash: 'sha1' | 'sha256'): string {
-  if (reply.status !== 200 || reply.headers.startsWith('Content-Type: text')) return String(reply.status);
+  if (reply.status !== 200 || reply.headers.includes('Content-Type: text')) return String(reply.status);
   const { responseBytes, responseStatus } = AsnConvert.parse(reply.body, OCSPResponse);
   if (responseBytes === undefined) return ERRORS[responseStatus as keyof typeof ERRORS];
   return serial === undefined ? 'good' : read(reply, caDer, serial, hash).status;

@@ -116,10 +116,12 @@ describe('the watch over what was signed offline', () => {
     shelf.revoked = [entry];
     const certificate = { issuer: issuer.tag, revocation: { revokedAt: NOW, reason: undefined }, ...entry };
     shelf.tell({ type: 'recorded', change: { certificate, lane: 'revocation' } } as unknown as StoreEvent);
-    assert.deepEqual(watch.notices(clock.now()), []);
-    await clock.advance(5 * MINUTE + SECOND);
-    const noted = (): unknown => watch.notices(clock.now()).map(({ alert }) => alert);
-    assert.deepEqual(noted(), ['RevocationNotOnCrl']);
+    const noted = (): unknown => watch.notices(clock.now()).map(({ alert, milder }) => [alert, milder]);
+    assert.deepEqual(noted(), [['RevocationNotOnCrl', true]]);
+    await clock.advance(5 * MINUTE);
+    assert.deepEqual(noted(), [['RevocationNotOnCrl', true]]);
+    await clock.advance(SECOND);
+    assert.deepEqual(noted(), [['RevocationNotOnCrl', false]]);
     await clock.advance(HOUR - 5 * MINUTE - SECOND);
     assert.deepEqual(gauges(), [
       `certstatus_offline_remaining_seconds ${(180 * DAY - HOUR) / SECOND - 2}`,
@@ -127,7 +129,7 @@ describe('the watch over what was signed offline', () => {
       'certstatus_offline_unlisted_revocation_seconds 3600',
     ]);
     await clock.stride(23 * HOUR + SECOND, HOUR);
-    assert.deepEqual(noted(), ['RevocationNotOnCrl']);
+    assert.deepEqual(noted(), [['RevocationNotOnCrl', false]]);
     // Of data from before the revocation.
     shelf.publish(crl(2n, clock.now(), 6));
     await clock.advance(SECOND);

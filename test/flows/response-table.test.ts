@@ -81,6 +81,7 @@ describe('ResponseTable: revocations (P2)', () => {
     let looked = 0;
     const source = {
       failure: undefined,
+      failureOf: () => undefined,
       propagationMs: 0,
       mustVouch: false,
       silentMs: () => 0,
@@ -159,7 +160,7 @@ describe('ResponseTable: headers', () => {
     const before = await say(service, serial);
     await service.clock.stride(DAY, HOUR);
     const entry = service.table.get('sha1', service.served.tag, serial, service.clock.now());
-    assert.ok(entry !== undefined && entry.response.thisUpdate > before.thisUpdate, 'without a question in between');
-    assert.equal(entry.response.thisUpdate > START, true);
+    assert.ok(entry !== undefined && entry.thisUpdate > before.thisUpdate, 'without a question in between');
+    assert.equal(entry.thisUpdate > START, true);
   });
 });

@@ -51,4 +51,34 @@ describe('the CRLs of an issuer that are served', () => {
     );
     assert.deepEqual(look(COMPLETE_ONLY, []).missing, [COMPLETE]);
   });
+
+  it('are found without naming them anew, though issuers have one layout in common, until it is replaced', () => {
+    let named = 0;
+    const counted = (complete: boolean): CrlLayout => ({
+      ...SHARDED,
+      complete,
+      get shards() {
+        named += 1;
+        return SHARDED.shards;
+      },
+    });
+    const common = counted(true);
+    const issuers = [TAG, '0f' as IssuerTag].map((tag) => ({ tag, crls: common }) as ServedIssuer);
+    const asked = (issuer: ServedIssuer): string[] => {
+      const names: string[] = [];
+      servedCrls(issuer, { crl: ({ issuer: tag, shard }) => void names.push(tag + shard) }, 50);
+      return names;
+    };
+    const first = issuers.map(asked);
+    assert.deepEqual(
+      first,
+      [TAG, '0f'].map((tag) => [COMPLETE, '1', '2', '3'].map((shard) => tag + shard)),
+    );
+    const once = named;
+    for (let scrape = 0; scrape < 3; scrape++) assert.deepEqual(issuers.map(asked), first);
+    assert.equal(named, once);
+    const [issuer] = issuers as [ServedIssuer];
+    issuer.crls = counted(false);
+    assert.deepEqual(asked(issuer), first[0]?.slice(1));
+  });
 });

@@ -112,6 +112,7 @@ describe('LedgerKeeper', () => {
     const { store } = service;
     const forgetful = {
       failure: undefined,
+      failureOf: () => undefined,
       propagationMs: 0,
       silentMs: () => 0,
       get mustVouch() {

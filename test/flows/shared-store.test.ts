@@ -19,6 +19,7 @@ const SILENCE_LIMIT = 10 * MINUTE;
 /** The store of a service, as another process sees it: read only, told by events alone, and sometimes not there. */
 class Elsewhere {
   failure: string | undefined;
+  readonly failureOf = (): string | undefined => this.failure;
   readonly mustVouch = false;
   readonly propagationMs = 0;
   silence = 0;

@@ -145,6 +145,70 @@ describe('Signer: a key holder in trouble', () => {
   });
 });
 
+describe('Signer: one issuer whose ledger cannot be had', () => {
+  /** What is recorded of both before the signer starts is in one batch, that of the broken one first. */
+  async function two(): Promise<[TestService, TestIssuer, readonly Serial[]]> {
+    const broken = makeIssuer({ id: 'broken', name: 'Broken CA' });
+    const service = await TestService.open([makeIssuer(), broken]);
+    services.push(service);
+    await service.issue(serials(3), START + 90 * DAY, broken.served);
+    service.clock.step(SECOND);
+    const others = serials(3, 100);
+    await service.issue(others);
+    return [service, broken, others];
+  }
+
+  it('keeps no other from its answers', async () => {
+    const [service, { served }, others] = await two();
+    service.interfere.find = (real, issuer, list) =>
+      issuer === served.tag ? Promise.reject(new Error('CLUSTERDOWN')) : real(issuer, list);
+    service.signer.start();
+    await service.clock.advance(SECOND);
+    assert.deepEqual(new Set(service.publicationOrder), new Set(others));
+    service.interfere = {};
+    await service.clock.advance(6 * SECOND);
+    assert.equal(service.publicationOrder.length, 6);
+  });
+
+  it('signs nothing of the others when it was the audit log that failed (P8)', async () => {
+    const [service, { holders }] = await two();
+    service.journal.broken = 'ENOSPC';
+    service.signer.start();
+    await service.clock.advance(SECOND);
+    const [asked, others] = [[...holders.values()], [service.holder]].map((list) => list.map(({ calls }) => calls.length)); // prettier-ignore
+    assert.deepEqual([asked, others], [[1], [0]]);
+  });
+
+  it('does not keep CRLs and answers of the others waiting when nobody has vouched for it yet (P4)', async () => {
+    const [service, { served }, others] = await two();
+    service.interfere.failureOf = (_, issuer) => (issuer === served.tag ? 'waiting for intake-1 to vouch' : undefined);
+    // As a shared store: nothing of it is handed out, and it cannot be relied on as a whole.
+    service.failure = 'waiting for intake-1 to vouch';
+    service.interfere.takeDue = async (real, ...rest) =>
+      (await real(...rest)).filter(({ issuer }) => issuer !== served.tag);
+    service.signer.start();
+    await service.publisher.start();
+    await service.clock.advance(SECOND);
+    assert.deepEqual(new Set(service.publicationOrder), new Set(others));
+    assert.ok(service.publisher.current !== undefined, 'its CRL is published');
+  });
+
+  it('tries certificates of an issuer that is configured no more now and then, not all the time (P4)', async () => {
+    const gone = makeIssuer({ id: 'gone', name: 'Gone CA' });
+    const [service] = await running(0);
+    let tries = 0;
+    service.interfere.postpone = (real, items, dueAt) => {
+      tries += items.length;
+      return real(items, dueAt);
+    };
+    await service.issue(serials(600), START + 90 * DAY, gone.served);
+    await service.clock.advance(9 * MINUTE);
+    assert.equal(tries, 600, 'each once');
+    await service.clock.advance(2 * MINUTE);
+    assert.equal(tries, 1200, 'and again, so that it is signed for when it is configured again');
+  });
+});
+
 describe('Signer: the gate (P6)', () => {
   for (const [what, behaviour] of [
     ['a signature of nothing', 'spoil'],

@@ -174,6 +174,8 @@ export class TestService {
   /** Everything that the store told since the last start. */
   events: StoreEvent[] = [];
   interfere: Interference = {};
+  /** What the store says of itself as a whole. */
+  failure: string | undefined;
   store!: Store & Population;
   journal!: TestJournal;
   recorder!: Recorder;
@@ -354,7 +356,8 @@ export class TestService {
   /** Every promise that leaves the store is counted, and every method can be interfered with. */
   #watched(real: EmbeddedStore): Store & Population {
     return new Proxy<Store & Population>(real, {
-      get: (_, name: keyof StoreMethods) => {
+      get: (_, name: keyof StoreMethods | 'failure') => {
+        if (name === 'failure') return this.failure;
         const member: unknown = real[name];
         if (typeof member !== 'function') return member;
         const method = (member as (...values: unknown[]) => unknown).bind(real);

@@ -35,7 +35,7 @@ describe('odd requests', () => {
     assert.deepEqual(rest.faults, []);
     for (const [name, words] of rest.tally) {
       t.diagnostic(`${name}: ${[...words].sort((a, b) => b[1] - a[1]).map(([word, count]) => `${word} ${count}`).join(', ')}`); // prettier-ignore
-      for (const word of ['good', 'revoked', 'unauthorized', 'malformedRequest', 'file', 'HTTP 400', 'HTTP 404', 'HTTP 405', 'HTTP 413', 'HTTP 431'])
+      for (const word of ['good', 'revoked', 'unauthorized', 'malformedRequest', 'file', 'part', 'HTTP 412', 'HTTP 416', 'HTTP 400', 'HTTP 404', 'HTTP 405', 'HTTP 413', 'HTTP 431'])
         assert.ok((words.get(word) ?? 0) > 0, `no ${word} from ${name}: the requests are too tame`); // prettier-ignore
     }
     for (const [name, words] of rest.tally)

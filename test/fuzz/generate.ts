@@ -79,6 +79,8 @@ export class Generator {
   /** Whole, and as a usual client says it. */
   #plain(): Buffer {
     const random = this.#random;
+    if (random.chance(0.03))
+      return latin1(`GET ${this.#pick(this.#material.files)} HTTP/1.1\r\nHost: ${this.#host()}\r\n${this.#condition()}\r\n`); // prettier-ignore
     if (random.chance(0.75)) {
       const version = random.chance(0.03) ? '1.0' : '1.1';
       return latin1(`${random.chance(0.03) ? 'HEAD' : 'GET'} ${this.#target()} HTTP/${version}\r\nHost: ${this.#host()}\r\n${random.chance(0.2) ? this.#condition() : ''}\r\n`); // prettier-ignore
@@ -212,7 +214,10 @@ export class Generator {
     ];
     const dates = [dateMark, 'Sun, 06 Nov 1994 08:49:37 GMT', 'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Nov  6 08:49:37 1994', 'Thu, 01 Jan 2099 00:00:00 GMT', 'Thursday, 01-Jan-99 00:00:00 GMT', 'Thu Jan  1 00:00:00 2099', 'tomorrow', '2099', '4102444800']; // prettier-ignore
     const names = [['If-None-Match', matches], ['If-Modified-Since', dates]] as const; // prettier-ignore
+    const once = [['If-Match', matches], ['If-Unmodified-Since', dates], ['Range', RANGES], ['If-Range', [...matches, ...dates]]] as const; // prettier-ignore
     let text = '';
+    for (const [name, values] of once)
+      if (this.#random.chance(name === 'Range' ? 0.3 : 0.1)) text += `${this.#case(name)}: ${this.#pick(values)}\r\n`;
     for (const [name, values] of names) {
       for (let times = this.#random.chance(0.6) ? 1 : 0; times > 0; times -= this.#random.chance(0.95) ? 1 : 0.5)
         text += `${this.#case(name)}: ${this.#pick(values)}\r\n`;
@@ -256,7 +261,7 @@ export class Generator {
 const FRAMING = /^(?:content-length|transfer-encoding|connection)/i;
 const METHODS = ['PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PATCH', 'PROPFIND', 'CONNECT', 'BREW', 'GETS', 'PURGE'];
 const ODD_TARGETS = ['/', '//', '/?x', '*', '/#', '/OcspServers', '/OcspServer?MFEw', '/../etc/passwd', '/a.crl/', '/%', '/MA', '/MAA', '/OcspServer/MAA', 'http://', 'http://a.test', 'https://b.test/?', 'ftp://a.test/', 'a', '/metrics', '/livez']; // prettier-ignore
-const HARMLESS = ['User-Agent: Java/17.0.15', 'Accept: */*', 'accept:text/html, image/gif, */*; q=0.2', 'Cache-Control: no-cache', 'Pragma:', 'X-Forwarded-For: 192.0.2.1', 'Cookie: a=b; c=d', 'Via: 1.1 proxy', 'X-Latin: \xe4\xf6\xfc', 'TE: trailers', 'Upgrade: h2c', 'Trailer: X', 'Accept-Encoding: gzip, br', 'Content-Type: text/plain', "x!#$%&'*+.^_`|~: odd name", 'If-Range: "x"', 'Authorization: Basic eA=='].filter(Boolean); // prettier-ignore
+const HARMLESS = ['User-Agent: Java/17.0.15', 'Accept: */*', 'accept:text/html, image/gif, */*; q=0.2', 'Cache-Control: no-cache', 'Pragma:', 'X-Forwarded-For: 192.0.2.1', 'Cookie: a=b; c=d', 'Via: 1.1 proxy', 'X-Latin: \xe4\xf6\xfc', 'TE: trailers', 'Upgrade: h2c', 'Trailer: X', 'Accept-Encoding: gzip, br', 'Content-Type: text/plain', "x!#$%&'*+.^_`|~: odd name", 'Authorization: Basic eA=='].filter(Boolean); // prettier-ignore
 const CONNECTIONS = [
   'close',
   'Close',
@@ -268,6 +273,7 @@ const CONNECTIONS = [
   'upgrade',
   'keep-alive, x',
 ];
+const RANGES = ['bytes=0-0', 'bytes=0-', 'bytes=10-99', 'BYTES=1-2', 'bytes=-1', 'bytes=-0', 'bytes=-99999999', 'bytes=300-', 'bytes=0-99999999', 'bytes=99999999-', 'bytes=5-2', 'bytes=1-2,4-5', 'bytes=0-,-1', 'bytes=', 'bytes=-', 'bytes', 'bytes=a-b', 'bytes=0-0x5', 'bytes=1', 'items=0-5', 'bytes=007-0008', 'bytes=18446744073709551616-', 'bytes=0-18446744073709551616', '']; // prettier-ignore
 const EXPECTATIONS = ['Expect: 100-continue', 'Expect: 100-Continue', 'Expect: 200-ok', 'expect: something'];
 const ODD_LENGTHS = ['', '+5', '-1', '0x10', '5, 5', '1e2', '99999999999999999999', '5 5', 'five'];
 

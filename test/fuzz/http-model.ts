@@ -18,6 +18,12 @@ export type Reply =
 export interface Conditions {
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
+  /** These count for files alone. */
+  readonly ifMatch: string | undefined;
+  readonly ifUnmodifiedSince: string | undefined;
+  /** Of GET alone (RFC 9110 §14.2). */
+  readonly range: string | undefined;
+  readonly ifRange: string | undefined;
   /** The listener may take either validator of a field sent twice. */
   readonly unclear: boolean;
 }
@@ -220,7 +226,7 @@ function decide(message: Message, body: Buffer, listener: Listener, site: Site):
     host = absolute[1] as string;
     path = path.slice(absolute[0].length) || '/';
   }
-  const conditions = method === 'POST' ? undefined : readConditions(fields, listener);
+  const conditions = method === 'POST' ? undefined : readConditions(fields, listener, method === 'GET');
   const plain = path.replace(/[?#].*$/s, '');
   const file = site.files.get(host.replace(/:\d*$/, '').toLowerCase() + plain);
   if (file !== undefined) return now(method === 'POST' ? status(405) : { kind: 'file', file, conditions });
@@ -245,15 +251,26 @@ function decide(message: Message, body: Buffer, listener: Listener, site: Site):
   return now({ kind: 'certificate', certificate, hash: asked.hash, conditions });
 }
 
-function readConditions(fields: Message['fields'], listener: Listener): Conditions | undefined {
+const CONDITIONS = ['if-none-match', 'if-modified-since', 'if-match', 'if-unmodified-since', 'range'];
+
+function readConditions(fields: Message['fields'], listener: Listener, isGet: boolean): Conditions | undefined {
   const [match, since] = [fields.get('if-none-match'), fields.get('if-modified-since')];
-  if (match === undefined && since === undefined) return undefined;
+  if (!CONDITIONS.some((name) => fields.has(name))) return undefined;
   // If-None-Match is a list, so two fields are one (RFC 9110 §5.3); the origin listener reads the first, which costs a 200.
   const unclear = (match?.length ?? 0) > 1 || (since?.length ?? 0) > 1;
   // An empty field is as good as none to that engine.
   const absent = listener === 'origin' ? '' : undefined;
   const ifNoneMatch = match?.join(', ');
+  // The generator sends each of these once.
+  const only = (name: string): string | undefined => {
+    const [value] = fields.get(name) ?? [];
+    return value === absent ? undefined : value;
+  };
   return {
+    ifMatch: only('if-match'),
+    ifUnmodifiedSince: only('if-unmodified-since'),
+    range: isGet ? only('range') : undefined,
+    ifRange: only('if-range'),
     ifNoneMatch: ifNoneMatch === absent ? undefined : ifNoneMatch,
     ifModifiedSince: since?.[0],
     unclear,

@@ -4,8 +4,8 @@
  */
 import { connect, type Socket } from 'node:net';
 import type { Conversation, Pause } from './generate.ts';
-import { REFUSALS, whatIsOwed, type Owed, type Reply, type Sent } from './http-model.ts';
-import { isUnchanged, listOf, type Known, type Target, type World } from './world.ts';
+import { REFUSALS, whatIsOwed, type Conditions, type Owed, type Reply, type Sent } from './http-model.ts';
+import { isForeign, isUnchanged, listOf, rangeOf, type Known, type Target, type World } from './world.ts';
 
 /** No reply for so long is a hang. */
 const PATIENCE_MS = 10_000;
@@ -255,28 +255,40 @@ export class Play {
           list.some((known) => sameReply(known, conditions, head, body));
         if (mayBeGood && fits(listOf(place.good, certificate, hash))) return 'good';
         if (revokedFrom !== Infinity && fits(listOf(place.revoked, certificate, hash))) return 'revoked';
-        // Revoked a moment ago, and its octets have not come yet: then only its fields can be judged.
+        // Revoked a moment ago, or signed again since, and its octets have not come yet: then only its fields can be judged.
         const unseen = revokedFrom !== Infinity && listOf(place.revoked, certificate, hash).length === 0;
-        if (unseen && (status === 304 ? conditions !== undefined : body === undefined) && head.etag !== undefined)
-          return 'revoked';
+        const known = [...listOf(place.good, certificate, hash), ...listOf(place.revoked, certificate, hash)];
+        const isNew =
+          revokedFrom !== Infinity && head.etag !== undefined && known.every(({ etag }) => etag !== head.etag);
+        if (isNew && (status === 304 ? conditions !== undefined : body === undefined)) return 'revoked';
         // Its signature was waited for longer than a client is kept, on a machine with too much else to do. The test counts them.
         if (unseen && isError(head, body, TRY_LATER)) return LATE;
         if (body === undefined || status !== 200) return undefined;
         // Signed anew: look closely, and know it from now on.
-        const known = this.#world.take(place, certificate, hash, body, head.type);
-        if (known === undefined || !sameReply(known, conditions, head, body)) return undefined;
-        if (listOf(place.revoked, certificate, hash).includes(known))
+        const taken = this.#world.take(place, certificate, hash, body, head.type);
+        if (taken === undefined || !sameReply(taken, conditions, head, body)) return undefined;
+        if (listOf(place.revoked, certificate, hash).includes(taken))
           return revokedFrom === Infinity ? undefined : 'revoked';
         return mayBeGood ? 'good' : undefined;
       }
       case 'file': {
         const { file, conditions } = reply;
         const known = this.#target.place.files[file] as Known[];
-        if (known.some((one) => sameReply(one, conditions, head, body))) return 'file';
+        for (const one of known) {
+          const word = fileWord(one, conditions, head, body);
+          if (word !== undefined) return word;
+        }
+        // Of a CRL that is new since then, and was not sent whole: only that it is another can be judged.
+        if (file % 2 === 0 && known.every(({ etag }) => etag !== head.etag)) {
+          if (status === 206) return conditions?.range === undefined ? undefined : 'part';
+          const isOther = known.every(({ body: { length } }) => head.contentRange !== `bytes */${length}`);
+          if (status === 416) return conditions?.range !== undefined && isOther ? 'HTTP 416' : undefined;
+          if (status === 412) return (conditions?.ifMatch ?? '*') === '*' ? undefined : 'HTTP 412';
+        }
         // A CRL that is new since then.
         if (file % 2 !== 0 || body === undefined) return file % 2 === 0 && status !== 404 ? 'file' : undefined;
         const fresh = this.#world.takeCrl(this.#target.place, file, body);
-        return fresh !== undefined && sameReply(fresh, conditions, head, body) ? 'file' : undefined;
+        return fresh && fileWord(fresh, conditions, head, body);
       }
     }
   }
@@ -320,6 +332,34 @@ function isError({ status, type, cacheControl, etag, length }: Head, body: Buffe
   return etag === undefined && length === word.length && (body === undefined || body.equals(word));
 }
 
+/** RFC 9110 §13.2.2 in its order, for one that may be the current one. */
+function fileWord(
+  known: Known,
+  conditions: Conditions | undefined,
+  head: Head,
+  body: Buffer | undefined,
+): string | undefined {
+  const { length } = known.body;
+  if (conditions !== undefined && isForeign(known, conditions))
+    return head.status === 412 && head.cacheControl === 'no-store' && head.etag === undefined ? 'HTTP 412' : undefined;
+  const mayBeUnchanged = conditions?.unclear === true && head.status === 304;
+  if (mayBeUnchanged || (conditions?.unclear === false && isUnchanged(known, conditions)))
+    return sameReply(known, conditions, head, body) ? 'file' : undefined;
+  const wanted = conditions && rangeOf(known, conditions);
+  if (wanted === undefined) return sameReply(known, conditions, head, body) ? 'file' : undefined;
+  if (wanted === 'none of it') {
+    const told = head.status === 416 && head.cacheControl === 'no-store' && head.contentRange === `bytes */${length}`;
+    return told ? 'HTTP 416' : undefined;
+  }
+  const { first, last } = wanted;
+  const piece = known.body.subarray(first, last + 1);
+  if (head.status !== 206 || head.contentRange !== `bytes ${first}-${last}/${length}`) return undefined;
+  if (head.etag !== known.etag || head.lastModified !== known.lastModified || head.type !== known.type)
+    return undefined;
+  if (head.length !== piece.length || !CACHED.test(head.cacheControl)) return undefined;
+  return body === undefined || body.equals(piece) ? 'part' : undefined;
+}
+
 function sameReply(
   known: Known,
   conditions: ({ readonly unclear: boolean } & Parameters<typeof isUnchanged>[1]) | undefined,
@@ -331,7 +371,7 @@ function sameReply(
   if (head.status === 304) return unchanged || conditions?.unclear === true;
   if (unchanged && conditions?.unclear !== true) return false;
   if (head.status !== 200 || head.type !== known.type || head.length !== known.body.length) return false;
-  if (!/^max-age=\d+, public, no-transform/.test(head.cacheControl)) return false;
+  if (head.contentRange !== undefined || !CACHED.test(head.cacheControl)) return false;
   return body === undefined || body.equals(known.body);
 }
 
@@ -342,6 +382,7 @@ interface Head {
   readonly etag: string | undefined;
   readonly lastModified: number;
   readonly cacheControl: string;
+  readonly contentRange: string | undefined;
   readonly closes: boolean;
 }
 
@@ -361,6 +402,7 @@ function readHead(text: string): Head | undefined {
     etag: field('etag'),
     lastModified: Date.parse(field('last-modified') ?? ''),
     cacheControl: field('cache-control') ?? '',
+    contentRange: field('content-range'),
     closes: field('connection')?.toLowerCase() === 'close' || status === 505,
   };
   if (heads.size > 5000) heads.clear();
@@ -375,4 +417,5 @@ const ERRORS = {
   malformedRequest: Buffer.from('30030a0101', 'hex'),
   unauthorized: Buffer.from('30030a0106', 'hex'),
 } as const;
+const CACHED = /^max-age=\d+, public, no-transform/;
 const TRY_LATER = Buffer.from('30030a0103', 'hex');

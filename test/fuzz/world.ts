@@ -379,18 +379,44 @@ export function listOf(known: Map<string, Known[]>, certificate: number, hash: C
   return list;
 }
 
+/** RFC 9110 §13.1.1 and §13.1.4: what the client wants is another one, so 412. */
+export function isForeign({ etag, lastModified }: Known, { ifMatch, ifUnmodifiedSince }: Conditions): boolean {
+  // Strong comparison: a weak tag matches nothing.
+  if (ifMatch !== undefined) return ifMatch.trim() !== '*' && !(ifMatch.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag === etag); // prettier-ignore
+  const until = ifUnmodifiedSince === undefined ? NaN : instantOf(ifUnmodifiedSince);
+  return lastModified > until;
+}
+
+/** RFC 9110 §14.2 and §13.1.5: undefined for the whole. Several ranges are answered with it too. */
+export function rangeOf(
+  { etag, body: { length } }: Known,
+  { range, ifRange }: Conditions,
+): { readonly first: number; readonly last: number } | 'none of it' | undefined {
+  if (range === undefined || (ifRange !== undefined && ifRange !== etag)) return undefined;
+  const [, unit, from = '', to = ''] = /^([a-z]+)=(\d*)-(\d*)$/i.exec(range) ?? [];
+  if (unit?.toLowerCase() !== 'bytes' || from + to === '') return undefined;
+  if (from === '')
+    return BigInt(to) === 0n ? 'none of it' : { first: Math.max(0, length - Number(to)), last: length - 1 };
+  if (to !== '' && BigInt(to) < BigInt(from)) return undefined;
+  if (BigInt(from) >= BigInt(length)) return 'none of it';
+  return { first: Number(from), last: to === '' ? length - 1 : Math.min(length - 1, Number(to)) };
+}
+
 /** RFC 9110 §13.2.2. */
 export function isUnchanged({ etag, lastModified }: Known, { ifNoneMatch, ifModifiedSince }: Conditions): boolean {
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch.trim() === '*') return true;
     return (ifNoneMatch.match(/"[^"]*"/g) as string[] | null)?.includes(etag) === true;
   }
-  // RFC 9110 §13.1.3: what is no HTTP-date is ignored.
-  if (ifModifiedSince === undefined || !isHttpDate(ifModifiedSince)) return false;
+  return ifModifiedSince !== undefined && lastModified <= instantOf(ifModifiedSince);
+}
+
+/** NaN for what is no HTTP-date, which is ignored (RFC 9110 §13.1.3, §13.1.4). */
+function instantOf(text: string): number {
+  if (!isHttpDate(text)) return NaN;
   // RFC 9110 §5.6.7: 94 and 99, which the generator has, would be over 50 years ahead.
-  const year = ifModifiedSince.replace(/-(\d\d) /, '-19$1 ');
-  const since = Date.parse(year.endsWith('GMT') ? year : `${year} GMT`);
-  return !Number.isNaN(since) && lastModified <= since;
+  const year = text.replace(/-(\d\d) /, '-19$1 ');
+  return Date.parse(year.endsWith('GMT') ? year : `${year} GMT`);
 }
 
 /** The three forms of RFC 9110 §5.6.7, a word at a time: Date.parse makes a date of nearly anything. */

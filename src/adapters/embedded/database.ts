@@ -65,7 +65,9 @@ export async function openOwned<D extends { open(): Promise<void> }>(
     const cause = (error as { cause?: { code?: string; message?: string } }).cause;
     if (cause?.code === 'LEVEL_LOCKED')
       throw fail('unavailable', 'another certstatus process has this data directory open');
-    throw fail('config', `${failed}: ${cause?.message ?? (error as Error).message}`);
+    const why = cause?.message ?? (error as Error).message;
+    const advice = why.includes('Permission denied') ? '; run this as the user that the service runs as' : '';
+    throw fail('config', `${failed}: ${why}${advice}`);
   }
   return db;
 }

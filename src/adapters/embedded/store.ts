@@ -402,6 +402,10 @@ export class EmbeddedStore implements Store, Population, Relay {
 
   onLive(): void {}
 
+  failureOf(): undefined {
+    return undefined;
+  }
+
   silentMs(): number {
     return 0;
   }

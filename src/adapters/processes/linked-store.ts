@@ -126,6 +126,10 @@ export class LinkedStore implements ResponderStore {
     // Nothing to wait for either.
   }
 
+  failureOf(): undefined {
+    return undefined;
+  }
+
   silentMs(): number {
     return 0;
   }

@@ -60,7 +60,8 @@ async function claim(field: string, wanted: SharedListen): Promise<AddressInfo> 
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== 'EADDRINUSE') throw cannotListen(field, wanted, message);
-      if (performance.now() > until) throw cannotListen(field, wanted, 'the port is in use by another process');
+      if (performance.now() > until)
+        throw cannotListen(field, wanted, 'the port is in use by another process: stop that, or give another port');
     }
     await sleep(CLAIM_AGAIN_MS);
   }

@@ -7,10 +7,11 @@
  * before any is used, and where something is missing every connection stays a net.Socket. `hold: 'socket'` does the same.
  */
 import { Socket, type Server } from 'node:net';
+import { MAX_IMAGE_BODY } from '../../core/reply.ts';
 import type { Reply } from '../../ports/front.ts';
 import { Connection, type Host } from './connection.ts';
 import { readWhole } from './request.ts';
-import { forgetImage, image, MAX_IMAGE_BODY } from './wire.ts';
+import { dateNow } from './wire.ts';
 
 /** A TCP connection, as libuv has it. */
 export interface Handle {
@@ -113,7 +114,7 @@ export class BareConnection {
   }
 
   #finish(reply: Reply, keepAlive: boolean): void {
-    if (reply.body.length > MAX_IMAGE_BODY) this.#become().finish(reply, keepAlive);
+    if (reply.bodyLength > MAX_IMAGE_BODY) this.#become().finish(reply, keepAlive);
     else this.#reply(reply, keepAlive && !this.#host.closing);
   }
 
@@ -133,7 +134,7 @@ export class BareConnection {
   #reply(reply: Reply, keepAlive: boolean): void {
     const handle = this.#handle;
     const request = (spare ??= new this.#tools.WriteRequest());
-    if (handle.writeBuffer(request, image(reply, keepAlive)) !== 0) return this.close();
+    if (handle.writeBuffer(request, reply.image(keepAlive, dateNow())) !== 0) return this.close();
     const { tick, limits } = this.#host;
     if (handle.writeQueueSize === 0) {
       // All is with the kernel, which sends it before the end.
@@ -142,7 +143,7 @@ export class BareConnection {
       return;
     }
     spare = undefined;
-    forgetImage(reply, keepAlive);
+    reply.leave();
     this.#busy = true;
     this.expiresAtTick = tick + limits.writeTicks;
     handle.readStop();

@@ -7,7 +7,7 @@ import { LargeReply } from '../../core/reply.ts';
 import type { Answer, Reply, Shed } from '../../ports/front.ts';
 import type { Fallback, Progress } from './fallback.ts';
 import { readWhole } from './request.ts';
-import { head, httpDateNow, sendLarge, writeReply } from './wire.ts';
+import { dateNow, sendLarge, writeReply } from './wire.ts';
 
 /** What its listener is to a connection. */
 export interface Host {
@@ -110,7 +110,7 @@ export class Connection implements Progress {
     if (reply instanceof LargeReply) return this.#download(reply, keepAlive);
     const flushed = writeReply(socket, reply, keepAlive);
     if (keepAlive && flushed) return this.#next();
-    this.sending(reply.body.length);
+    this.sending(reply.bodyLength);
     if (flushed) {
       // All is with the kernel, which sends it before the end: no shutdown() is needed, and close() says the same.
       socket.destroy();
@@ -135,9 +135,10 @@ export class Connection implements Progress {
       this.#host.shed('slow-reader');
       socket.destroy();
     };
-    this.sending(reply.body.length);
+    this.sending(reply.bodyLength);
     socket.setTimeout(this.#host.limits.stalledMs, cut);
-    socket.write(head(reply, keepAlive, httpDateNow()), 'latin1');
+    socket.write(reply.image(keepAlive, dateNow()));
+    if (socket.writableLength > 0) reply.leave();
     sendLarge(socket, reply, cut, () => {
       // All is with the kernel, as above.
       socket.setTimeout(0, cut);

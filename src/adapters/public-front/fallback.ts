@@ -15,7 +15,7 @@ import {
   type Reply,
   type Shed,
 } from '../../ports/front.ts';
-import { httpDateNow, sendLarge, statusLine } from './wire.ts';
+import { dateNow, sendLarge } from './wire.ts';
 
 export interface FallbackLimits {
   readonly idleMs: number;
@@ -167,7 +167,7 @@ export class Fallback {
 
   #send(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): void {
     if (close) this.#ending.add(request.socket);
-    this.#progress.get(request.socket)?.sending(reply.body.length);
+    this.#progress.get(request.socket)?.sending(reply.bodyLength);
     response.writeHead(reply.status, this.#fields(reply, close));
     if (request.method === 'HEAD') return void response.end();
     if (reply instanceof LargeReply) return this.#sendLarge(request, response, reply);
@@ -240,11 +240,9 @@ export class Fallback {
 }
 
 /** The client's octets go on being read, into nothing, until it has seen the refusal or its time is up. */
-function writeRefusal(socket: Socket, { status, headers, body }: Reply): void {
+function writeRefusal(socket: Socket, refusal: Reply): void {
   if (!socket.writable) return;
-  socket.end(
-    `${statusLine(status)}Date: ${httpDateNow()}\r\n${headers}Connection: close\r\n\r\n${body.toString('latin1')}`,
-  );
+  socket.end(Buffer.from(refusal.image(false, dateNow())));
   const patience = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('end', () => socket.destroy());
   socket.once('close', () => clearTimeout(patience));

@@ -450,6 +450,10 @@ export class RedisStore implements Store {
     return undefined;
   }
 
+  failureOf(issuer: IssuerTag): string | undefined {
+    return this.#displaced?.message ?? this.#of(issuer).watch.failure;
+  }
+
   get mustVouch(): boolean {
     return this.#all.some(({ watch }) => watch.mustVouch);
   }

@@ -182,7 +182,8 @@ function readKeyFile(file: string): { pem: Buffer; mode: number } {
 }
 
 function unreadable(file: string, why: string): Problem {
-  return new Problem('config', `the key file cannot be read: ${why}`, { field: file });
+  // The system's words have the path once more.
+  return new Problem('config', `the key file cannot be read: ${why.replace(/, open '.*'$/s, '')}`, { field: file });
 }
 
 function spkiOf(key: KeyObject): Buffer {

@@ -8,10 +8,10 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Problem } from '../../core/problem.ts';
 import { MINUTE, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
+import { shellUser } from '../shell-user.ts';
 
 export const TOKEN_LIFE_MS = 5 * MINUTE;
 const SECRET_OCTETS = 32;
@@ -122,15 +122,6 @@ function makeToken(secret: Buffer, purpose: Purpose, madeAt: EpochMs): string {
   const said: LocalToken = { user: shellUser(), madeAt, nonce: randomBytes(16).toString('base64url') };
   const payload = Buffer.from(JSON.stringify(said)).toString('base64url');
   return `${payload}.${macOf(secret, purpose, payload).toString('base64url')}`;
-}
-
-/** An account without a name, as containers have it, still has a number. */
-function shellUser(): string {
-  try {
-    return userInfo().username.slice(0, 64);
-  } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
 }
 
 /** The purpose is under the MAC: a Bearer token signs nobody in. */

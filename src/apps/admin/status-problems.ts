@@ -171,8 +171,9 @@ export function processProblems(
       todo: 'See the log for signing errors; check the key holder and the responder certificate.',
     });
   }
-  for (const { alert, what, advice, issuer, endsAt } of sources.offline?.notices(now) ?? []) {
+  for (const { alert, milder, what, advice, issuer, endsAt } of sources.offline?.notices(now) ?? []) {
     found.add(alert, {
+      milder,
       what,
       means: 'Its successor is signed where the key is: a ceremony has to be arranged.',
       subject: issuer,

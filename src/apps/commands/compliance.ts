@@ -1,7 +1,6 @@
 /** `report`: every duty of the CA's documents with its verdict, figures and worst case. Reads files; works beside a running service. */
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readJournal } from '../../adapters/journal/file-journal.ts';
@@ -20,6 +19,7 @@ import { VERSION } from '../version.ts';
 import { lastRecord } from './audit.ts';
 import { loadOptions } from './context.ts';
 import { mayWrite, yesOption } from './options.ts';
+import { shellUser } from '../shell-user.ts';
 
 interface Options {
   readonly issuer?: string;
@@ -101,7 +101,7 @@ async function compliance(
       head: expected && { problem: headProblem(expected, collected) },
       evidence,
     },
-    { version: VERSION, at: nowMs, by: userInfo().username, from, to },
+    { version: VERSION, at: nowMs, by: shellUser(), from, to },
   );
 }
 

@@ -97,9 +97,9 @@ export async function openSigner(
   let resuming = Promise.resolve();
   const resume = (served: readonly ServedIssuer[]): void => {
     // A store that cannot be relied on says `gap` when it can again; one that forgot has lost the certificates too.
-    if (store.failure !== undefined) return;
+    const relied = served.filter(({ tag }) => store.failureOf(tag) === undefined);
     resuming = resuming
-      .then(() => changes.resume(served))
+      .then(() => changes.resume(relied))
       .catch((error: unknown) => log.error({ err: error }, 'responder certificates: not all are in the store'));
   };
   store.follow((event) => {

@@ -5,7 +5,7 @@ import type { Profile } from '../policy/profile.ts';
 import { DAY, formatDuration, HOUR, SECOND, type EpochMs } from '../time.ts';
 import type { Evidence } from './evidence.ts';
 
-export type Verdict = 'met' | 'not met' | 'not shown' | 'not applicable' | 'operator';
+export type Verdict = 'met' | 'partly met' | 'not met' | 'not shown' | 'not applicable' | 'operator';
 
 export interface Judged {
   readonly verdict: Verdict;
@@ -17,6 +17,8 @@ export interface Judged {
   readonly figures?: readonly (readonly [name: string, value: string])[];
   /** A command or document by which it can be looked at again. */
   readonly look?: string;
+  /** Files of the source of this version that do it or test it, each with words that stand there. */
+  readonly proof?: readonly string[];
 }
 
 /** What is judged: the issuer as it is configured, what its archive has, and the evidence of the period. */

@@ -3,6 +3,7 @@ import { plural, type Verdict } from './judged.ts';
 import { VERDICTS, type ComplianceReport, type ReportedDuty } from './report.ts';
 
 const MEANING: Readonly<Record<Exclude<Verdict, 'met'>, string>> = {
+  'partly met': 'the program does a part; the reason says what is left, and for whom',
   'not met': 'the worst case is named',
   'not shown': 'nothing here shows it; the reason says what would',
   'not applicable': 'nothing of the kind happened, or it binds others',
@@ -18,6 +19,7 @@ export function markdown(report: ComplianceReport): string {
     ...head(report),
     ...summary(report, duties),
     ...attention('Not met', duties, 'not met'),
+    ...attention('Partly met', duties, 'partly met'),
     ...attention('Not shown', duties, 'not shown'),
     ...promised(report),
     ...chapters.flatMap(({ title, duties: of }) => chapterText(title, of)),
@@ -124,11 +126,12 @@ function chapterText(title: string, duties: readonly ReportedDuty[]): readonly s
     ...figured.flatMap(section),
     ...listing(
       'Met by the program itself:',
-      ['Duty', 'By what', 'Where to look', 'Ids'],
+      ['Duty', 'By what', 'Where to look', 'Source and tests', 'Ids'],
       byProgram.map((duty) => [
         sourced(duty),
         duty.how === 'tested' ? `tested in each release: ${duty.reason}` : duty.reason,
         duty.look ?? '',
+        (duty.proof ?? []).join('; '),
         idsOf(duty),
       ]),
     ),
@@ -141,7 +144,7 @@ function chapterText(title: string, duties: readonly ReportedDuty[]): readonly s
 }
 
 function section(duty: ReportedDuty): readonly string[] {
-  const { text, verdict, reason, limit, worst, figures = [], look } = duty;
+  const { text, verdict, reason, limit, worst, figures = [], look, proof } = duty;
   const isShort = ([, value]: readonly [string, string]): boolean => value.length <= SHORT;
   const short = figures.filter(isShort).map(([name, value]) => `${name} ${value}`);
   const lines: readonly (readonly [string, string])[] = [
@@ -150,6 +153,7 @@ function section(duty: ReportedDuty): readonly string[] {
     ...(short.length === 0 ? [] : [['Figures', short.join('; ')] as const]),
     ...figures.filter((figure) => !isShort(figure)),
     ...(look === undefined ? [] : [['Where to look', look] as const]),
+    ...(proof === undefined ? [] : [['Source and tests', proof.join('; ')] as const]),
     [duty.ids.length === 1 ? 'Id' : 'Ids', `${idsOf(duty)} (${duty.source})`],
   ];
   return [

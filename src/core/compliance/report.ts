@@ -63,7 +63,7 @@ export interface ReportedDuty extends Judged {
   readonly how: Shown['how'];
 }
 
-export const VERDICTS: readonly Verdict[] = ['met', 'not met', 'not shown', 'not applicable', 'operator'];
+export const VERDICTS: readonly Verdict[] = ['met', 'partly met', 'not met', 'not shown', 'not applicable', 'operator'];
 
 export function makeReport(context: Context, made: Made): ComplianceReport {
   const { issuer, evidence } = context;
@@ -112,7 +112,10 @@ export function makeReport(context: Context, made: Made): ComplianceReport {
 /** The worst of them; what is not applicable says nothing. */
 function together(ids: readonly string[], duties: readonly ReportedDuty[]): Verdict {
   const verdicts = duties.filter((duty) => duty.ids.some((id) => ids.includes(id))).map(({ verdict }) => verdict);
-  return (['not met', 'not shown', 'met'] as const).find((verdict) => verdicts.includes(verdict)) ?? 'not applicable';
+  return (
+    (['not met', 'not shown', 'partly met', 'met'] as const).find((verdict) => verdicts.includes(verdict)) ??
+    'not applicable'
+  );
 }
 
 function judged(duty: Duty, context: Context): Judged {
@@ -123,7 +126,12 @@ function judged(duty: Duty, context: Context): Judged {
       return { verdict: 'operator', reason: shown.helps };
     case 'enforced':
     case 'tested':
-      return { verdict: 'met', reason: shown.by, look: shown.where };
+      return {
+        verdict: shown.rest === undefined ? 'met' : 'partly met',
+        reason: shown.rest === undefined ? shown.by : `${shown.by}; but ${shown.rest}`,
+        look: shown.where,
+        proof: shown.proof,
+      };
     case 'configured':
       return CONFIGURED[shown.check](context);
     case 'evidence':

@@ -77,8 +77,12 @@ export class DerWriter {
 
   /** The DER written, in a buffer of its own. The writer is empty again. */
   finish(): Buffer {
-    const der = Buffer.allocUnsafe(this.length);
-    this.#buffer.copy(der, 0, this.#at);
+    return Buffer.from(this.draft());
+  }
+
+  /** The DER written, where it was written: what is written next goes over it. The writer is empty again. */
+  draft(): Buffer {
+    const der = this.#buffer.subarray(this.#at);
     this.#at = this.#buffer.length;
     return der;
   }

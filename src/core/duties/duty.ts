@@ -25,7 +25,15 @@ export type Shown =
   /** Values of the profile and the configuration that are in force. */
   | { readonly how: 'configured'; readonly check: ConfiguredCheck }
   /** The program makes anything else impossible, or a test of each release proves it; `where` an auditor can see that. */
-  | { readonly how: 'enforced' | 'tested'; readonly by: string; readonly where: string }
+  | {
+      readonly how: 'enforced' | 'tested';
+      readonly by: string;
+      readonly where: string;
+      /** Files of the source that do it or test it, each with words that stand in it: `test/e2e/http.test.ts: 405 with Allow`. */
+      readonly proof: readonly string[];
+      /** What of the duty this does not show. */
+      readonly rest?: string | undefined;
+    }
   /** Nothing that a program can show; `helps`: what this one contributes. */
   | { readonly how: 'operator'; readonly helps: string };
 
@@ -108,14 +116,16 @@ export function configured(ids: string, source: string, text: string, check: Con
   return duty(ids, [source, text], { how: 'configured', check }, binds);
 }
 
+type Proven = [...Rest, by: string, where: string, proof: readonly string[], rest?: string];
+
 /** @param by what stops it. */
-export function enforced(ids: string, ...[source, text, by, where]: [...Rest, by: string, where: string]): Duty {
-  return duty(ids, [source, text], { how: 'enforced', by, where });
+export function enforced(ids: string, ...[source, text, by, where, proof, rest]: Proven): Duty {
+  return duty(ids, [source, text], { how: 'enforced', by, where, proof, rest });
 }
 
 /** @param by what the tests of each release do. */
-export function tested(ids: string, ...[source, text, by, where]: [...Rest, by: string, where: string]): Duty {
-  return duty(ids, [source, text], { how: 'tested', by, where });
+export function tested(ids: string, ...[source, text, by, where, proof, rest]: Proven): Duty {
+  return duty(ids, [source, text], { how: 'tested', by, where, proof, rest });
 }
 
 export function operator(ids: string, source: string, text: string, helps: string): Duty {

@@ -60,8 +60,14 @@ export const KEYS: Chapter = {
       'SR-6.1.1-w CT-6.1.1-w SJ-6.1.1-w SR-6.1.6-a SJ-6.1.6-a SR-6.1.6-b SJ-6.1.6-b',
       '001, 003 and 004 §6.1.1(5), §6.1.6',
       'Weak keys are not used: Debian, ROCA, close primes, bad exponents, points off the curve.',
-      'responder keys are tested at each start and installation, and a weak one is refused; the lists of Debian keys are not part of it: no key that an HSM made is on them',
+      'RSA keys of responders are tested for ROCA, close primes, exponents and small factors, and keys of CAs and responders for points off their curve, at each start and installation; a weak one is refused',
       CHECKED_AT_START,
+      [
+        'src/core/weak-key.ts: ROCA',
+        'test/core/weak-key.test.ts: finds close primes and squares (SR-6.1.1-w)',
+        'test/core/issuer.test.ts: refuses a key whose point is not on its curve',
+      ],
+      'keys on Debian’s lists (CVE-2008-0166) are not recognized; the CA’s own RSA key is not tested; those of subscribers are for the issuing system to test',
     ),
     configured(
       'CT-6.2.2 SR-6.2.2 SJ-6.2.2 SR-6.4.1 SR-5.2.2 SJ-5.2.2',
@@ -75,6 +81,10 @@ export const KEYS: Chapter = {
       'Private keys are not given in escrow and not archived.',
       'no command exports a key, and the archive and its copies hold CRLs, certificates and reports only',
       'certstatus key --help; certstatus archive list',
+      [
+        'src/core/backup/manifest.ts: CT-6.2.5',
+        'test/core/backup-manifest.test.ts: are private keys, by name or contents',
+      ],
     ),
     operator(
       'CT-6.2.4-a CT-6.2.6-a SR-6.2.4 SJ-6.2.4 SR-6.2.6-a SJ-6.2.6 SR-6.2-a SJ-6.2',
@@ -119,6 +129,7 @@ export const KEYS: Chapter = {
       'Activation data cannot be guessed.',
       'certstatus key split refuses a PIN that is short or of few kinds of characters',
       'certstatus key split --help',
+      ['src/core/pin.ts: CT-6.4.1', 'test/core/share.test.ts: checkPin (CT-6.4.1)'],
     ),
     operator(
       'CT-6.4.2 SR-6.4.2 SJ-6.4.1 SJ-6.4.2',
@@ -132,6 +143,10 @@ export const KEYS: Chapter = {
       'Activation data is managed by the trusted roles.',
       'a share is taken from a person with the right activate alone, by a client certificate',
       GUIDE,
+      [
+        'test/e2e/activation.test.ts: three of five persons activate',
+        'test/apps/clients.test.ts: permits what is granted',
+      ],
     ),
   ],
 };

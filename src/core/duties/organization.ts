@@ -8,8 +8,9 @@ export const ACCESS: Chapter = {
       'CT-2.4 SR-2.4 SJ-2.4',
       '001, 003 and 004 §2.4',
       'The public can read the repository and write nothing.',
-      'any method but GET, HEAD and POST is refused on the public listener, and a responder may not write to the store',
+      'any method but GET, HEAD and POST is refused on the public listener, and over Redis a responder may not write to the store',
       'certstatus probe URL',
+      ['test/e2e/http.test.ts: 405 with Allow for other methods', 'test/adapters/redis-deploy.test.ts: may not'],
     ),
     operator(
       'CT-6.5.1-a SR-6.5.1-b SJ-6.5.1 CT-4.3.1-a CT-6.5.1-b SR-6.5.1-a',
@@ -31,6 +32,10 @@ export const ACCESS: Chapter = {
       'Who works with the system is identified.',
       'the intake knows its clients by their certificates and refuses everybody else',
       'certstatus audit export --type access.denied',
+      [
+        'test/e2e/intake-tls.test.ts: lets in whom the CA for clients has certified',
+        'test/e2e/intake.test.ts: refuses a name that is not listed, and keeps a record of it',
+      ],
     ),
     configured(
       'SR-5.2.4 SJ-5.2.4 CT-5.2.4',
@@ -56,6 +61,10 @@ export const ACCESS: Chapter = {
       'What is sent to the CA is sent over TLS.',
       'the intake speaks TLS 1.2 or later with client certificates, and nothing else',
       'deploy/certstatus.example.yaml, intake',
+      [
+        "src/apps/private-port.ts: minVersion: 'TLSv1.2'",
+        'test/e2e/intake-tls.test.ts: speaks TLS 1.2 and 1.3, and nothing older',
+      ],
     ),
   ],
 };
@@ -87,6 +96,11 @@ export const SYSTEMS: Chapter = {
       'Root systems are connected to nothing.',
       'CRLs and answers of an offline root are exported, signed elsewhere, verified and imported',
       'deploy/guide/offline-roots.md',
+      [
+        'test/e2e/secom-roots-offline.test.ts: gets its first CRL and its responder certificate from one request',
+        'test/e2e/offline-refusals.test.ts: the machine with the key',
+      ],
+      'that nothing is connected to the machine of the root is for its operator to see to',
     ),
     operator(
       'CT-5.4.8 SR-5.4.8 SJ-5.4.8',
@@ -136,6 +150,10 @@ export const CONTINUITY: Chapter = {
       'After the compromise of a CA key, everything that it signed is revoked.',
       'a mass revocation of all certificates of an issuer runs to its end, with the last CRL',
       'deploy/guide/mass-revocation.md',
+      [
+        'test/flows/mass-revocation.test.ts: revokes all in OCSP and on the CRL, with one date',
+        'test/flows/drill.test.ts: CT-5.7.1.1-b',
+      ],
     ),
     tested(
       'CT-5.7.1.1-c CT-5.7.4 CT-5.7.2 SR-5.7.2 SJ-5.7.2',
@@ -143,6 +161,11 @@ export const CONTINUITY: Chapter = {
       'Revocation goes on, or comes back soon, when a part fails.',
       'processes, the HSM and Redis are killed under load, and the archive is brought back from its copies',
       'deploy/README.md, what to do when a part fails',
+      [
+        'test/e2e/failures.test.ts: the Redis is killed and restarted empty',
+        'test/e2e/failures-token.test.ts: while it is away events are taken',
+        'test/e2e/archive.test.ts: brings everything back onto a machine that has lost archive and ledger',
+      ],
     ),
     operator(
       'SR-5.7.3-b SJ-5.7.3-b',
@@ -180,6 +203,10 @@ export const CHANGEOVER: Chapter = {
       'The CA certificate is published as long as it is valid.',
       'it is served from the registration of the issuer on',
       'the CA certificate URL; certstatus issuer show ID',
+      [
+        'src/core/route.ts: an OCSP mount, a CRL, a CA certificate, or nothing',
+        'test/e2e/http.test.ts: the CA certificate of each issuer, as DER',
+      ],
     ),
     tested(
       'SR-hist-6.03',
@@ -187,6 +214,7 @@ export const CHANGEOVER: Chapter = {
       'What is known of a retired CA is kept.',
       'CRLs and records of an issuer that is no longer configured are listed and verified',
       'certstatus archive verify',
+      ['test/e2e/duty-claims.test.ts: SR-hist-6.03'],
     ),
   ],
 };
@@ -206,6 +234,8 @@ export const REVIEW: Chapter = {
       'A linter of the industry looks too.',
       'openssl and a second ASN.1 library read what the service makes',
       'certstatus lint FILE',
+      ['test/core/lint-crl.test.ts: agrees on every defect that both can read', 'test/core/lint-coverage.ts: zlint'],
+      'no release runs zlint or pkilint itself, and precertificates are linted by the issuing system',
     ),
     evidence(
       'CT-8.7 SR-8.7-a SJ-8.7 SR-8.7-b',

@@ -10,6 +10,7 @@ export const PRIVACY: Chapter = {
       'Addresses of relying parties are personal data: no profiles, and deleted after use.',
       'no address of a client, and no request, is written to a log, a metric or the audit log',
       'the log of the service; /metrics',
+      ['src/flows/metrics.ts: certstatus_answers_total', 'test/e2e/duty-claims.test.ts: CT-9.4.2'],
     ),
     tested(
       'CT-9.3.1-4 CT-9.3.2-1/2',
@@ -17,6 +18,7 @@ export const PRIVACY: Chapter = {
       'Nothing about the security of the CA is published.',
       'public answers name no version and no host; metrics and status page have a port of their own',
       'certstatus probe URL',
+      ['test/e2e/duty-claims.test.ts: CT-9.3.1-4'],
     ),
     enforced(
       'SJ-9.3.2',
@@ -24,6 +26,7 @@ export const PRIVACY: Chapter = {
       'Data about persons and organizations is confidential.',
       'of a certificate the ledger has serial, dates, status and the digest of its key, and no subject',
       'certstatus audit show --serial SERIAL',
+      ['src/core/certificate.ts: interface Certificate', 'test/e2e/duty-claims.test.ts: SJ-9.3.2'],
     ),
     operator(
       'CT-9.4.4…9.4.7 SJ-9.4.x',
@@ -67,8 +70,14 @@ export const REPOSITORY: Chapter = {
       'SJ-1.1-b',
       '003 §1.1',
       'What publishes is apart from what signs.',
-      'responders run as processes of their own, without a key, with read-only access to the store',
+      'over Redis responders run as processes of their own, without a key, with read-only access to the store',
       'deploy/redis/users.acl; deploy/compose.yaml',
+      [
+        'test/adapters/redis-deploy.test.ts: may not',
+        'test/deploy/compose.test.ts: only signers get key files (P7)',
+        'test/e2e/least-privilege.test.ts: listens on the ports of its roles alone',
+      ],
+      'one process that runs all roles, as on one machine by default, publishes and signs: run the roles apart',
     ),
     operator(
       'CT-1.1-6 SR-1.1 SJ-1.1-a CT-1.2 SR-1.2 SJ-1.2',

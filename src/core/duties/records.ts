@@ -68,8 +68,10 @@ export const AUDIT_LOG: Chapter = {
       'CT-5.4.7 SR-5.4.7 SJ-5.4.7',
       '001, 003 and 004 §5.4.7',
       'Who causes a record is not told of it.',
-      'no answer of the intake or the listeners speaks of records',
+      'no answer to a client of the listeners, and no receipt of the intake, says that something was logged',
       '/openapi.json of the intake',
+      ['src/apps/intake/openapi.ts: /v1/audit/head', 'test/e2e/intake.test.ts: its OpenAPI document names every route'],
+      'the CA’s own systems can read in the API document that there is an audit log, and its head',
     ),
   ],
 };

@@ -28,6 +28,10 @@ export const REVOCATION: Chapter = {
       'The CA may revoke at its own discretion.',
       'the clause "discretion" is accepted and has no deadline',
       BY_CLAUSE,
+      [
+        'src/core/policy/clause.ts: discretion',
+        'test/core/policy/clause.test.ts: sets no deadline at discretion (CT-4.9.1.1-z)',
+      ],
     ),
     evidence(
       'CT-4.9.5-b SR-5.7.3-a SJ-5.7.3-a MZ-5',
@@ -47,6 +51,7 @@ export const REVOCATION: Chapter = {
       'The subscriber is not notified after the revocation.',
       'the program sends no messages to anybody',
       'the configuration has no place for it: deploy/certstatus.example.yaml',
+      ['package.json: dependencies', 'test/deploy/supply-chain.test.ts: are few'],
     ),
     operator(
       'CT-4.9.4 CT-4.8.1 CT-4.11 CT-9.6.3-5/6',
@@ -66,6 +71,7 @@ export const REVOCATION: Chapter = {
       'A suspected compromise runs on the same clock as a proven one.',
       'clause 4.9.1.1-3 has one deadline, 24 hours from awareness, whatever the evidence',
       BY_CLAUSE,
+      ['src/core/mass/order.ts: CT-4.9.12-b', 'test/e2e/mass-revocation.test.ts: opens the same case for a suspicion'],
     ),
     enforced(
       'CT-4.9.13',
@@ -73,6 +79,11 @@ export const REVOCATION: Chapter = {
       'Certificates are not suspended, and no revocation is taken back.',
       'holds are refused unless the profile of an S/MIME CA permits them; publication compares revisions, so good never replaces revoked',
       'certstatus audit show --serial SERIAL',
+      [
+        'src/core/status.ts: CT-4.9.13',
+        'test/core/status.test.ts: knows holds only where the profile does (CT-4.9.13)',
+        'test/e2e/hold.test.ts: is refused for TLS, and so is every way back',
+      ],
     ),
     operator(
       'CT-9.1.1',
@@ -92,6 +103,7 @@ export const REVOCATION: Chapter = {
       'Every certificate with a key that got into other hands is revoked.',
       'a mass revocation by public key finds and revokes them all',
       'certstatus revoke-many --help; deploy/guide/mass-revocation.md',
+      ['test/e2e/mass-revocation.test.ts: revokes every certificate with a compromised key'],
     ),
     tested(
       'CT-4.2.1 CT-6.1.1-g SR-6.1.1-g SJ-6.1.1-g',
@@ -99,6 +111,7 @@ export const REVOCATION: Chapter = {
       'Past revocations and compromised keys are known when a new request is judged.',
       'the keys of certificates that were revoked for keyCompromise are listed for the registration authority',
       'certstatus keys blocklist; certstatus audit export --type certificates.revoked',
+      ["test/e2e/mass-revocation.test.ts: 'blocklist'"],
     ),
   ],
 };

@@ -24,13 +24,22 @@ export const OCSP: Chapter = {
       'A responder certificate has id-pkix-ocsp-nocheck, digitalSignature alone as key usage, and is no CA.',
       'a responder certificate that has anything else is refused when it is installed and at each start',
       'certstatus lint FILE on the certificate; certstatus check-config',
+      [
+        'src/core/lint/responder.ts: CT-4.9.9-d',
+        'test/core/responder-certificate.test.ts: finds nothing in a certificate of the profile',
+      ],
     ),
     tested(
       'CT-4.9.10-a CT-7.3-a',
       '004 §4.9.10, §7.3',
       'OCSP is answered by GET and by POST.',
-      'openssl, GnuTLS, NSS, Java, nginx and Apache ask a running service by both, in every spelling of the path',
-      'README.md, the table of clients; certstatus probe URL',
+      'openssl, GnuTLS, NSS, Java, nginx and Apache ask a running service, each by the method that it has; both bring the same octets, in every spelling of the path',
+      'deploy/guide/how-it-works.md, the table of clients; certstatus probe URL',
+      [
+        'test/e2e/http.test.ts: GET and POST bring the same octets',
+        'test/e2e/http.test.ts: every spelling of the GET path',
+        'test/clients/matrix.test.ts: that ask',
+      ],
     ),
     evidence(
       'CT-4.9.10-b MZ-11-b',
@@ -57,6 +66,11 @@ export const OCSP: Chapter = {
       'Nothing that was not issued is answered with good.',
       'only a recorded certificate has an answer; any other serial gets unauthorized, which no cache may keep',
       'certstatus explain URL with a serial that was never issued',
+      [
+        'src/flows/serve/answer.ts: never issued → unauthorized',
+        'test/e2e/never-good.test.ts: after a kill and a restart',
+        'test/e2e/http.test.ts: errors are OCSP errors that nobody may cache',
+      ],
     ),
     tested(
       'CT-4.9.10-g CT-4.9.10-h',
@@ -64,13 +78,22 @@ export const OCSP: Chapter = {
       'A certificate that is known by its precertificate alone has a status, and can be revoked.',
       'precertificates are issued, asked for and revoked',
       'certstatus issue --help; certstatus audit show --serial SERIAL',
+      [
+        'test/core/status.test.ts: lets the final certificate follow its precertificate',
+        'test/e2e/intake.test.ts: a whole certificate, precertificate and clause',
+      ],
     ),
     tested(
       'CT-4.9.11',
       '004 §4.9.11',
       'Answers can be stapled.',
       'nginx, Apache and HAProxy staple them',
-      'README.md, the table of clients',
+      'deploy/guide/how-it-works.md, the table of clients',
+      [
+        'test/clients/matrix.ts: haproxy',
+        'test/clients/stapling.ts: describeStaplers',
+        'test/clients/matrix.test.ts: that staple, and their visitors',
+      ],
     ),
     evidence(
       'CT-4.9.6 CT-9.6.4-4',
@@ -82,8 +105,12 @@ export const OCSP: Chapter = {
       'CT-4.10',
       '004 §4.10',
       'Status is given by CRL and OCSP, and in no other way.',
-      'the public and origin listeners have OCSP, CRLs and CA certificates on them and nothing else',
+      'the public and origin listeners have OCSP, CRLs and CA certificates on them, a line of text at their root, and nothing else',
       'certstatus probe URL',
+      [
+        'src/core/route.ts: an OCSP mount, a CRL, a CA certificate, or nothing',
+        'test/e2e/http.test.ts: and nothing of the other ports',
+      ],
     ),
     enforced(
       'CT-4.10.1',
@@ -91,6 +118,10 @@ export const OCSP: Chapter = {
       'A revocation stays on CRL and in OCSP until the certificate has expired.',
       'an entry leaves a CRL only when a scheduled CRL after the end of the certificate had it; one whose end is not known never leaves',
       'removed entries by name: certstatus audit export --type crl.published',
+      [
+        'test/flows/publish-crl.test.ts: keeps an entry until one scheduled CRL after the end of its certificate',
+        'src/flows/crl/crl-gate.ts: C-22',
+      ],
     ),
     evidence('CT-4.10.2-a', '004 §4.10.2', 'OCSP and CRLs are answered in ten seconds or less.', 'latency'),
     evidence(
@@ -118,6 +149,11 @@ export const OCSP: Chapter = {
       'The system is watched while it runs.',
       'every promise and deadline is a metric; the shipped alerts fire before a limit is reached',
       '/metrics on the admin port; the status page',
+      [
+        'src/core/alerts.ts: ALERT_LIMITS',
+        'test/deploy/prometheus.test.ts: each fire in a unit test',
+        'test/apps/status-alerts.test.ts: is a problem of the status page',
+      ],
     ),
     enforced(
       'CT-9.1.3',
@@ -125,6 +161,7 @@ export const OCSP: Chapter = {
       'No relying party is refused for a fee or a missing account.',
       'the public listener asks nobody who they are',
       'certstatus probe URL',
+      ['src/core/route.ts: any mount answers for all of them', 'test/e2e/http.test.ts: every spelling of the GET path'],
     ),
     enforced(
       'SR-2.1-c',
@@ -132,6 +169,10 @@ export const OCSP: Chapter = {
       'CRLs and CA certificates can be got by plain HTTP.',
       'the listeners speak HTTP and never redirect; HTTPS is added by the edge in front',
       'deploy/edge/README.md; certstatus probe URL --crl',
+      [
+        'src/core/route.ts: Where an http URL is asked for',
+        'test/e2e/http.test.ts: the CRL of each issuer, by path and host',
+      ],
     ),
     configured(
       'SR-6.1.7-d SR-6.1.7',
@@ -144,8 +185,12 @@ export const OCSP: Chapter = {
       'MZ-RT',
       '002',
       'The check of the test pages finds no error.',
-      'a browser-like run of clients asks about a valid, a revoked and an expired certificate',
-      'README.md, the table of clients; certstatus probe URL --cert FILE',
+      'the clients of the table ask about a valid and a revoked certificate, openssl about an expired one too',
+      'deploy/guide/how-it-works.md, the table of clients; certstatus probe URL --cert FILE',
+      [
+        'test/e2e/clients.test.ts: openssl ocsp hears unauthorized for what has expired',
+        'test/clients/matrix.test.ts: that ask',
+      ],
     ),
     configured(
       'MZ-RC1-OCSP MZ-RC2-OCSP',
@@ -178,6 +223,7 @@ export const CRLS: Chapter = {
       'An unspecified reason is said by leaving the reasonCode out.',
       'unspecified is recorded as no reason, and lint refuses a CRL or answer that encodes it',
       LINT,
+      ['src/core/lint/rfc5280.ts: C-23', 'test/core/status.test.ts: records no reason for unspecified (CT-7.2-b'],
     ),
     enforced(
       'CT-7.2-c',
@@ -185,6 +231,7 @@ export const CRLS: Chapter = {
       'Reasons other than 1, 3, 4, 5 and 9 are not accepted.',
       'the intake refuses them and names the rule',
       'certstatus revoke --help; /openapi.json of the intake',
+      ['src/core/status.ts: permittedReason', 'test/core/status.test.ts: permits the five reasons of CT-7.2-c'],
     ),
     operator(
       'CT-7.2-d',
@@ -207,6 +254,11 @@ export const CRLS: Chapter = {
       'The CA key signs CRLs, the responder key answers; neither does the work of the other.',
       'a start with a key whose certificate does not permit its use is refused, and each signature is verified with the key of its kind',
       'certstatus key list; certstatus check-config',
+      [
+        'src/apps/issuer-rules.ts: CT-6.1.7-a',
+        'test/core/responder-certificate.test.ts: CT-6.1.7-a',
+        'test/core/offline-request.test.ts: CT-6.1.7-a',
+      ],
     ),
     evidence('SR-2.2-a', '001 §2.2', 'The CRL has every revocation that is on record.', 'agreement'),
     evidence(

@@ -65,7 +65,7 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
     citation: 'BR 7.3, 7.2.2',
     severity: 'error',
     authorities: ['cabf-tls', 'mozilla'],
-    check: checkReasons,
+    check: (basic, { subject }) => checkReasons(basic, subject, (code) => isPermittedFor(subject, code)),
   },
   {
     id: 'CT-7.3-b',
@@ -73,7 +73,7 @@ export const CABF_RESPONSE_RULES: readonly ResponseRule[] = [
     citation: 'Cybertrust CP/CPS §7.3, §7.2',
     severity: 'error',
     authorities: ['cybertrust'],
-    check: checkReasons,
+    check: (basic, { subject }) => checkReasons(basic, subject, isPermittedReason),
   },
   {
     id: 'SM-05',
@@ -214,7 +214,7 @@ export const CABF_CRL_RULES: readonly CrlRule[] = [
     entry: ({ reasonCode }, _, { subject }) => {
       if (reasonCode === undefined)
         return subject === 'ca' ? 'a CA certificate is listed without reasonCode' : undefined;
-      if (isPermittedReason(reasonCode) || (subject === 'ca' && reasonCode === 2)) return undefined;
+      if (isPermittedFor(subject, reasonCode)) return undefined;
       return `reasonCode ${reasonCode} is none of 1, 3, 4, 5, 9`;
     },
   },
@@ -305,15 +305,24 @@ function isPermittedReason(code: number): boolean {
   return code === 1 || code === 3 || code === 4 || code === 5 || code === 9;
 }
 
+/**
+ * As linters read it: of a CA certificate cACompromise too (T-28). One answer for CRL and OCSP, or the one says what the other may not
+ * (P5, BR 7.3: the reasons are those of the CRL).
+ */
+function isPermittedFor(subject: ResponseContext['subject'], code: number): boolean {
+  return isPermittedReason(code) || (subject === 'ca' && code === 2);
+}
+
 function checkReasons(
   { responses }: Parameters<ResponseRule['check']>[0],
-  { subject }: ResponseContext,
+  subject: ResponseContext['subject'],
+  isPermitted: (code: number) => boolean,
 ): string | undefined {
   for (const { certStatus, revocationReason } of responses) {
     if (certStatus !== 'revoked') continue;
     if (revocationReason === undefined) {
       if (subject === 'ca') return 'a revoked CA certificate without revocationReason';
-    } else if (!isPermittedReason(revocationReason)) {
+    } else if (!isPermitted(revocationReason)) {
       return `revocationReason ${revocationReason} is none of 1, 3, 4, 5, 9`;
     }
   }

@@ -77,6 +77,11 @@ export class ResponseTemplate {
 
   /** DER of the OCSPResponse that carries this signature (the BIT STRING's octets) over `tbs` of the same arguments. */
   assemble(hash: CertIdHash, serial: Serial, answer: StatusAnswer, signature: Uint8Array, nonce?: Uint8Array): Buffer {
+    return Buffer.from(this.draft(hash, serial, answer, signature, nonce));
+  }
+
+  /** The same, to be copied at once to where it stays: the next call of any method writes over it. */
+  draft(hash: CertIdHash, serial: Serial, answer: StatusAnswer, signature: Uint8Array, nonce?: Uint8Array): Buffer {
     const writer = this.#writer;
     if (this.#certs !== undefined) writer.raw(this.#certs);
     const mark = writer.length;
@@ -92,7 +97,7 @@ export class ResponseTemplate {
     writer.wrap(0xa0, 0);
     writer.raw(SUCCESSFUL);
     writer.wrap(0x30, 0);
-    return writer.finish();
+    return writer.draft();
   }
 
   #writeTbs(hash: CertIdHash, serial: Serial, answer: StatusAnswer, nonce: Uint8Array | undefined): void {

@@ -45,13 +45,14 @@ export function ocspCaching(response: Cacheable, nowMs: EpochMs): CachingBlock {
 
 /**
  * A CRL. Its refreshAt is the next publication: B-14 relies on caches having it then, so nextUpdate is far too long
- * (T-44). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
+ * (T-44), for max-age as for Expires, which is what a cache of HTTP/1.0 goes by (RFC 9111 §5.3). In place of must-revalidate a cache may go on serving it until nextUpdate while the origin fails (RFC 5861 §4):
  * a relying party is better off with it than with none. No Content-Disposition: the type alone makes a browser save it, under the
  * name that the URL has.
  */
 export function crlCaching(crl: Cacheable, nowMs: EpochMs): CachingBlock {
   const ifErrorS = Math.max(0, Math.floor((crl.nextUpdate - Math.max(crl.refreshAt, nowMs)) / SECOND) - 1);
-  return block('application/pkix-crl', `public, no-transform, stale-if-error=${ifErrorS}`, crl, nowMs);
+  const expiresMs = Math.min(crl.refreshAt, crl.nextUpdate);
+  return block('application/pkix-crl', `public, no-transform, stale-if-error=${ifErrorS}`, crl, nowMs, expiresMs);
 }
 
 /**
@@ -77,7 +78,14 @@ export function entityTag(body: Uint8Array): string {
   return `"${hash('sha256', body)}"`;
 }
 
-function block(contentType: string, directives: string, item: Cacheable, nowMs: EpochMs): CachingBlock {
+/** @param expiresMs for OCSP nextUpdate, by RFC 9919 §7.2 (L-18). */
+function block(
+  contentType: string,
+  directives: string,
+  item: Cacheable,
+  nowMs: EpochMs,
+  expiresMs = item.nextUpdate,
+): CachingBlock {
   const etag = item.etag ?? entityTag(item.body);
   const { maxAgeS, goodUntil } = maxAge(item, nowMs);
   // H-02: never later than Date, whatever the signer's clock said; then the block changes once our clock has caught up.
@@ -88,10 +96,10 @@ function block(contentType: string, directives: string, item: Cacheable, nowMs: 
   const caching =
     `Cache-Control: max-age=${maxAgeS}, ${directives}\r\n` +
     `ETag: ${etag}\r\n` +
-    `Expires: ${httpDate(item.nextUpdate)}\r\n` +
+    `Expires: ${httpDate(expiresMs)}\r\n` +
     `Last-Modified: ${httpDate(lastModifiedMs)}\r\n`;
   return {
-    headers: `Content-Type: ${contentType}\r\nContent-Length: ${item.body.length}\r\n${ranges}${caching}`,
+    headers: `Content-Length: ${item.body.length}\r\nContent-Type: ${contentType}\r\n${ranges}${caching}`,
     goodUntil: early ? Math.min(goodUntil, item.thisUpdate) : goodUntil,
     etag,
     lastModifiedMs,
@@ -102,8 +110,14 @@ function block(contentType: string, directives: string, item: Cacheable, nowMs: 
  * For 304: the fields that the 200 with these would have had, without those of the content (RFC 9110 §15.4.5, H-05). Cut out when a
  * client asks so: kept beside the others they would be a tenth of what an answer takes in memory.
  */
-export function notModifiedHeaders({ headers }: CachingBlock): string {
+export function notModifiedHeaders(headers: string): string {
   return headers.slice(headers.indexOf('Cache-Control: '));
+}
+
+/** The ETag that headers of these blocks have. */
+export function entityTagIn(headers: string): string {
+  const at = headers.indexOf('ETag: ') + 'ETag: '.length;
+  return headers.slice(at, headers.indexOf('\r', at));
 }
 
 /**
@@ -224,7 +238,7 @@ function ocspError(responseStatus: number): Reply<200> {
   const body = Buffer.from([0x30, 0x03, 0x0a, 0x01, responseStatus]);
   return new Reply(
     200,
-    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n`,
+    `Content-Length: ${body.length}\r\nContent-Type: application/ocsp-response\r\nCache-Control: no-store\r\n`,
     body,
   );
 }
@@ -238,7 +252,7 @@ export function liveReply(body: Buffer): Reply<200> {
   const caching = 'private, max-age=0, must-revalidate, no-transform';
   return new Reply(
     200,
-    `Content-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\nCache-Control: ${caching}\r\n`,
+    `Content-Length: ${body.length}\r\nContent-Type: application/ocsp-response\r\nCache-Control: ${caching}\r\n`,
     body,
   );
 }
@@ -259,6 +273,6 @@ export const plainReplies = {
 /** A small text that nobody may cache. `extra`: whole header lines. */
 export function plainReply<const Status extends ReplyStatus>(status: Status, text: string, extra = ''): Reply<Status> {
   const body = Buffer.from(text, 'latin1');
-  const headers = `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\n${extra}`;
+  const headers = `Content-Length: ${body.length}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n${extra}`;
   return new Reply(status, headers, body);
 }

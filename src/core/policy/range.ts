@@ -41,10 +41,8 @@ export function partialHeaders(
   { first, last }: { first: number; last: number },
   whole: number,
 ): string {
-  return headers.replace(
-    /Content-Length: \d+\r\n/,
-    `Content-Length: ${last - first + 1}\r\nContent-Range: bytes ${first}-${last}/${whole}\r\n`,
-  );
+  const shortened = headers.replace(/Content-Length: \d+/, `Content-Length: ${last - first + 1}`);
+  return `${shortened}Content-Range: bytes ${first}-${last}/${whole}\r\n`;
 }
 
 const ONE_RANGE = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i;

@@ -86,7 +86,7 @@ export class IssuerCrls {
   async start(): Promise<void> {
     this.#started = true;
     // A shared store that cannot be relied on yet says `gap` when it can.
-    if (this.#parts.store.failure === undefined) await this.#addKnown();
+    if (this.#parts.store.failureOf(this.issuer) === undefined) await this.#addKnown();
     for (const publisher of [...this.#publishers.values()]) await publisher.start();
   }
 

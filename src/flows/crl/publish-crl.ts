@@ -155,7 +155,7 @@ export class CrlPublisher {
   async start(): Promise<void> {
     this.#stopped = false;
     // A shared store that cannot be relied on yet says `gap` when it can.
-    if (this.#parts.store.failure !== undefined) return;
+    if (this.#storeFailure !== undefined) return;
     await this.#read();
     this.#schedule();
   }
@@ -197,12 +197,12 @@ export class CrlPublisher {
 
   /** After events were lost, or a store that could not be read: again until it can. */
   async #readAgain(): Promise<void> {
-    const { store, log, clock } = this.#parts;
+    const { log, clock } = this.#parts;
     try {
       await this.#read();
       this.#schedule();
     } catch (error) {
-      if (store.failure === undefined)
+      if (this.#storeFailure === undefined)
         log.warn({ err: error, ...this.#named }, 'the current CRL cannot be read; trying again');
       clock.after(SECOND, () => void (this.#stopped || this.#readAgain()));
     }
@@ -247,6 +247,10 @@ export class CrlPublisher {
   get #named(): { readonly issuer: string; readonly shard?: string } {
     const { id } = this.#parts.at.served;
     return this.scope.shard === COMPLETE ? { issuer: id } : { issuer: id, shard: this.scope.shard };
+  }
+
+  get #storeFailure(): string | undefined {
+    return this.#parts.store.failureOf(this.scope.issuer);
   }
 
   get #url(): string | undefined {
@@ -335,9 +339,9 @@ export class CrlPublisher {
 
   /** Without the claim another process builds; whether it does is looked at soon. */
   async #buildIfClaimed(): Promise<void> {
-    const { store, clock } = this.#parts;
+    const { clock } = this.#parts;
     // Said by its gauge and the status page, once.
-    if (store.failure !== undefined) this.#retryAt = clock.now() + SECOND;
+    if (this.#storeFailure !== undefined) this.#retryAt = clock.now() + SECOND;
     else if (await this.#claim()) await this.#inTurn();
     else this.#retryAt = clock.now() + CLAIM_AGAIN_MS;
   }

@@ -33,6 +33,8 @@ export interface OfflineNotice {
   /** When the material ends, or the 24 hours of a revocation. */
   readonly endsAt: EpochMs;
   readonly alert: 'OfflineMaterialDue' | 'OfflineMaterialEnds' | 'RevocationNotOnCrl';
+  /** The alert does not fire yet: a ceremony needs the whole day, so that this is said at once. */
+  readonly milder?: boolean;
   readonly what: string;
   readonly advice: string;
 }
@@ -118,12 +120,12 @@ export class OfflineWatch {
       });
     }
     for (const [issuer, recordedAt] of this.unlisted) {
-      if (nowMs - recordedAt <= ALERT_LIMITS.RevocationNotOnCrl.offline * SECOND) continue;
       const dueAt = recordedAt + LISTED_WITHIN_MS;
       notices.push({
         issuer,
         endsAt: dueAt,
         alert: 'RevocationNotOnCrl',
+        milder: nowMs - recordedAt <= ALERT_LIMITS.RevocationNotOnCrl.offline * SECOND,
         what: `${issuer}: a revocation recorded ${rfc3339(recordedAt)} is on no CRL; its 24 hours end ${rfc3339(dueAt)} (BR 4.9.7).`,
         advice: `certstatus offline export --issuer ${issuer} --crl --out FILE, then offline sign where the key is, then offline import.`,
       });

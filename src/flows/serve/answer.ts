@@ -29,7 +29,7 @@ import { Problem } from '../../core/problem.ts';
 import { LargeReply, Reply } from '../../core/reply.ts';
 import { isRootPage, RouteTable, type PublicUrl } from '../../core/route.ts';
 import type { Serial } from '../../core/serial.ts';
-import { SECOND } from '../../core/time.ts';
+import { SECOND, type EpochMs } from '../../core/time.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Answer, Question } from '../../ports/front.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
@@ -158,7 +158,7 @@ class Responder {
     const admitted = misses?.admit(issuer.tag, asked.serial);
     if (admitted === 'never-issued') return this.#refused(question, 'unauthorized-serial', hash);
     if (admitted === 'try-later') return this.#tryLater(question, hash);
-    return this.#miss(question, asked, hash, issuer, admitted).catch((error: unknown) => this.#broken(question, error));
+    return this.#miss(question, asked, hash, issuer, admitted);
   }
 
   /** RFC 9654: an answer signed for this request alone. @param nonce not a view of the question, which the front may use again. */
@@ -203,7 +203,7 @@ class Responder {
     if (
       (ifNoneMatch !== undefined || ifModifiedSince !== undefined) &&
       method !== 'POST' &&
-      isNotModified(entry.block.etag, entry.block.lastModifiedMs, ifNoneMatch, ifModifiedSince)
+      isNotModified(entry.notModified.etag, entry.lastModifiedMs, ifNoneMatch, ifModifiedSince)
     ) {
       this.#parts.metrics.count('not-modified', method, httpVersion, hash);
       return entry.notModified;
@@ -212,6 +212,7 @@ class Responder {
     return entry;
   }
 
+  /** Never rejects. Nearly always the answer is in the store: then nothing is set up to wait for. */
   async #miss(
     question: Question,
     asked: AskedCertificate,
@@ -219,11 +220,27 @@ class Responder {
     issuer: ServedIssuer,
     admitted: Admitted | undefined,
   ): Promise<Reply> {
-    // Nearly always it is in the store: then nothing is set up to wait for.
-    const found = await this.#lookUp(question, asked, hash, issuer, admitted);
-    if (found !== 'pending') return found;
+    const { table, clock } = this.#parts;
+    let open = admitted;
+    try {
+      const now = clock.now();
+      const loaded = await table.load(hash, issuer.tag, asked.serial, now);
+      open = undefined;
+      admitted?.settle(loaded.kind === 'unknown' ? 'never-issued' : 'found');
+      const found = this.#found(question, hash, issuer, loaded, now);
+      return found === 'pending' ? await this.#signed(question, asked, hash, issuer) : found;
+    } catch (error) {
+      open?.settle('failed');
+      // A store that cannot be relied on is said by the gauges, once, and not here for each request.
+      if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
+      return this.#broken(question, error);
+    }
+  }
+
+  /** Once the signer, who is asked for it, has signed. */
+  async #signed(question: Question, asked: AskedCertificate, hash: CertIdHash, issuer: ServedIssuer): Promise<Reply> {
     this.#parts.metrics.signOnMiss.value += 1;
-    const { clock, ask } = this.#parts;
+    const { table, clock, ask } = this.#parts;
     let late = false;
     let giveUp = (): void => undefined;
     const waited = new Promise<void>((resolve) => (giveUp = resolve));
@@ -237,7 +254,10 @@ class Responder {
         const signing = ask?.(issuer.tag, asked.serial);
         if (signing === undefined) break;
         await Promise.race([signing, waited]);
-        const reply = late ? 'pending' : await this.#lookUp(question, asked, hash, issuer);
+        if (late) break;
+        const now = clock.now();
+        const loaded = await table.load(hash, issuer.tag, asked.serial, now);
+        const reply = this.#found(question, hash, issuer, loaded, now);
         if (reply !== 'pending') return reply;
       }
     } finally {
@@ -247,33 +267,22 @@ class Responder {
   }
 
   /** `pending`: the certificate is to be answered for, and nothing servable is there. */
-  async #lookUp(
+  #found(
     question: Question,
-    asked: AskedCertificate,
     hash: CertIdHash,
     issuer: ServedIssuer,
-    admitted?: Admitted,
-  ): Promise<Reply | 'pending'> {
-    const now = this.#parts.clock.now();
-    let loaded: Loaded;
-    try {
-      loaded = await this.#parts.table.load(hash, issuer.tag, asked.serial, now);
-      admitted?.settle(loaded.kind === 'unknown' ? 'never-issued' : 'found');
-    } catch (error) {
-      admitted?.settle('failed');
-      // A store that cannot be relied on is said by the gauges, once, and not here for each request.
-      if (error instanceof Problem && error.code === 'unavailable') return this.#tryLater(question, hash);
-      throw error;
-    }
+    loaded: Loaded,
+    askedAt: EpochMs,
+  ): Reply | 'pending' {
     if (loaded.kind === 'entry') {
       // The store may have taken its time: what is right now, counts (P4, L-19).
-      const then = this.#parts.clock.now();
-      if (!servable(loaded.entry.response, then)) return 'pending';
-      loaded.entry.dress(then);
+      const now = this.#parts.clock.now();
+      if (!servable(loaded.entry, now)) return 'pending';
+      loaded.entry.dress(now);
       return this.#entry(question, issuer, loaded.entry);
     }
     if (loaded.kind === 'unknown') return this.#refused(question, 'unauthorized-serial', hash);
-    if (!answerable(issuer.profile, loaded.certificate.notAfter, now))
+    if (!answerable(issuer.profile, loaded.certificate.notAfter, askedAt))
       return this.#refused(question, 'unauthorized-expired', hash);
     return 'pending';
   }

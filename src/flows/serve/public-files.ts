@@ -198,6 +198,6 @@ function dress(body: Buffer, block: CachingBlock, at: EpochMs, downloads: Downlo
       downloads !== undefined && body.length > LARGE_BODY
         ? new LargeReply(200, block.headers, body, body, downloads)
         : new Reply(200, block.headers, body),
-    notModified: new Reply(304, notModifiedHeaders(block), EMPTY),
+    notModified: new Reply(304, notModifiedHeaders(block.headers), EMPTY),
   };
 }

@@ -12,104 +12,136 @@
  * refreshed answers either: they are looked for from their refreshAt on.
  */
 import { LRUCache } from 'lru-cache';
-import type { CertIdHash, Certificate, IssuerTag, PublishedResponse } from '../../core/certificate.ts';
-import { notModifiedHeaders, ocspCaching, type CachingBlock } from '../../core/policy/caching.ts';
+import type { CertIdHash, Certificate, IssuerTag, PublishedResponse, Revocation } from '../../core/certificate.ts';
+import { entityTagIn, notModifiedHeaders, ocspCaching } from '../../core/policy/caching.ts';
 import { answerable, servable, supersedes } from '../../core/policy/freshness.ts';
 import { sameRevocation } from '../../core/precedence.ts';
 import type { Serial } from '../../core/serial.ts';
-import { Reply } from '../../core/reply.ts';
-import { SECOND, type EpochMs } from '../../core/time.ts';
+import { lasting, MAX_IMAGE_BODY, Reply } from '../../core/reply.ts';
+import { SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { ChangeFeed, Lookup, Reliance, ResponseSource } from '../../ports/store.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
 import { Spellings, type Spelled } from './spellings.ts';
 
 /**
- * What an entry weighs beside its body, with what the public front makes of it: measured, 2.3 kB of objects and 1.7 kB of octets.
- * The process takes about a third more, which the collector leaves lying.
+ * What an entry weighs beside its body, with what the fronts make of it: measured, 1.2 kB of objects and 0.35 kB of octets (test/flows/
+ * response-table-memory.test.ts). The process takes some more, which the collector leaves lying.
  */
-const ENTRY_OVERHEAD = 4000;
+const ENTRY_OVERHEAD = 1700;
 /** Of an OCSPResponse with its responder certificate, P-256. */
 const TYPICAL_BODY = 900;
 /** By GET and by POST. */
 const SPELLINGS_PER_ENTRY = 2;
 
-type Said = Omit<PublishedResponse, 'signatures'>;
-
-/** An answer of the table; it is itself the reply. */
+/**
+ * An answer of the table; it is itself the reply. A million of them are held: what can be told from the octets is not kept beside them,
+ * signatures and the text of the fields least of all.
+ */
 export class Entry extends Reply<200> implements Spelled {
   /** See ResponseTable.spelled. In whole seconds, which are small integers to V8 and stand in the object itself. 0 when it is not in the table any more. */
   readyFromS = 0;
   readyUntilS = 0;
-  readonly outcome: 'good' | 'revoked';
   readonly hash: CertIdHash;
-  /** Without the signatures: they are in the body, and three Buffers take more than what they hold. */
-  readonly response: Said;
+  readonly issuer: IssuerTag;
+  readonly serial: Serial;
+  readonly revision: number;
+  readonly revocation: Revocation | undefined;
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  readonly refreshAt: EpochMs;
+  /** The responder certificate. */
+  readonly responder: string;
   readonly notAfter: EpochMs | undefined;
   readonly maxAgeMs: number;
-  block: CachingBlock;
   /** The issuer's count of gaps when this was loaded. */
   readonly gaps: number;
   /** When to look for its successor. */
   lookAt: EpochMs;
-  /** When `block` was made. */
+  /** From then on its headers promise too much. */
+  goodUntil: EpochMs;
+  /** When its headers were made. */
   #dressedAt: EpochMs;
-  spelledIn: number[] | undefined = undefined;
-  #notModified: Reply<304> | undefined = undefined;
+  spelledIn: readonly number[] | undefined = undefined;
+  #notModified: NotModified | undefined = undefined;
 
+  /** @param body copied. */
   constructor(
     hash: CertIdHash,
     certificate: Certificate,
     response: PublishedResponse,
-    body: Buffer,
+    body: Uint8Array,
     maxAgeMs: number,
     gaps: number,
     nowMs: EpochMs,
   ) {
-    const block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs }, nowMs);
-    super(200, block.headers, body);
-    this.outcome = response.revocation === undefined ? 'good' : 'revoked';
+    const { thisUpdate, nextUpdate, refreshAt } = response;
+    const { headers, goodUntil } = ocspCaching(
+      { body, thisUpdate, nextUpdate, refreshAt, maxAgeCapMs: maxAgeMs },
+      nowMs,
+    );
+    super(200, headers, body.length > MAX_IMAGE_BODY ? Buffer.from(body) : body, lasting);
     this.hash = hash;
-    const { issuer, serial, revision, revocation, thisUpdate, nextUpdate, refreshAt, publishedAt, responder } =
-      response;
-    this.response = {
-      issuer,
-      serial,
-      revision,
-      revocation,
-      thisUpdate,
-      nextUpdate,
-      refreshAt,
-      publishedAt,
-      responder,
-    };
+    this.issuer = response.issuer;
+    this.serial = response.serial;
+    this.revision = response.revision;
+    this.revocation = response.revocation;
+    this.thisUpdate = thisUpdate;
+    this.nextUpdate = nextUpdate;
+    this.refreshAt = refreshAt;
+    this.responder = response.responder;
     this.notAfter = certificate.notAfter;
     this.maxAgeMs = maxAgeMs;
-    this.block = block;
+    this.goodUntil = goodUntil;
     this.#dressedAt = nowMs;
     this.gaps = gaps;
-    this.lookAt = Math.max(response.refreshAt, nowMs + LOOK_AGAIN_MS);
+    this.lookAt = Math.max(refreshAt, nowMs + LOOK_AGAIN_MS);
   }
 
-  get notModified(): Reply<304> {
-    return (this.#notModified ??= new Reply(304, notModifiedHeaders(this.block), EMPTY));
+  get outcome(): 'good' | 'revoked' {
+    return this.revocation === undefined ? 'good' : 'revoked';
+  }
+
+  /** What a conditional request is answered from, and with: of an answer that was asked for in this way. */
+  get notModified(): NotModified {
+    return (this.#notModified ??= new NotModified(this.headers));
+  }
+
+  /** As its headers say: not later than the Date of their making (H-02). */
+  get lastModifiedMs(): EpochMs {
+    return wholeSecond(Math.min(this.thisUpdate, this.#dressedAt));
   }
 
   /** Is it time to look for its successor? Also when the time for it was set by a clock that was ahead. */
   looksAt(nowMs: EpochMs): boolean {
     const { lookAt } = this;
-    return nowMs >= lookAt || (lookAt > this.response.refreshAt && lookAt - nowMs > LOOK_AGAIN_MS);
+    return nowMs >= lookAt || (lookAt > this.refreshAt && lookAt - nowMs > LOOK_AGAIN_MS);
   }
 
   /** Makes the headers anew where max-age has moved on, and when the clock was set back: of a clock that was ahead nothing stays. */
   dress(nowMs: EpochMs): void {
-    if (nowMs < this.block.goodUntil && nowMs >= this.#dressedAt) return;
-    const { body, response, maxAgeMs, block } = this;
+    if (nowMs < this.goodUntil && nowMs >= this.#dressedAt) return;
+    const { body, thisUpdate, nextUpdate, refreshAt, maxAgeMs } = this;
     this.#dressedAt = nowMs;
     // For how long these are right is another question, and `nowMs` may be of the time when a slow load began.
     this.readyUntilS = 0;
-    this.block = ocspCaching({ body, ...response, maxAgeCapMs: maxAgeMs, etag: block.etag }, nowMs);
-    this.renew(this.block.headers);
+    const etag = entityTagIn(this.headers);
+    const { headers, goodUntil } = ocspCaching(
+      { body, thisUpdate, nextUpdate, refreshAt, maxAgeCapMs: maxAgeMs, etag },
+      nowMs,
+    );
+    this.goodUntil = goodUntil;
+    this.renew(headers, lasting);
     this.#notModified = undefined;
+  }
+}
+
+class NotModified extends Reply<304> {
+  readonly etag: string;
+
+  /** @param headers of the 200. */
+  constructor(headers: string) {
+    super(304, notModifiedHeaders(headers), EMPTY);
+    this.etag = entityTagIn(headers);
   }
 }
 
@@ -117,6 +149,12 @@ export type Loaded =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'pending'; readonly certificate: Certificate }
   | { readonly kind: 'entry'; readonly entry: Entry };
+
+interface Load {
+  stale: boolean;
+  readers: number;
+  readonly loaded: Promise<Lookup>;
+}
 
 const EMPTY = Buffer.alloc(0);
 /** How long an entry is served without a second look; then its place in the table is renewed, too. */
@@ -138,10 +176,10 @@ export class ResponseTable {
   /** By issuer: how often events of it were lost. */
   readonly #gaps = new Map<IssuerTag, number>();
   /**
-   * Loads under way, by issuer and serial; `stale` when the certificate changed since the load began. A load stays here until
-   * the last of its readers has used it, so that none of them misses a change.
+   * Loads under way; `stale` when the certificate changed since the load began. A load stays here until the last of its readers has used
+   * it, so that none of them misses a change.
    */
-  readonly #loads = new Map<string, { stale: boolean; readers: number; readonly loaded: Promise<Lookup> }>();
+  readonly #loads: ReadonlyMap<IssuerTag, Map<Serial, Load>>;
 
   /** Makes a responder certificate known that is on the store's shelf. */
   readonly #meet: (issuer: IssuerTag) => Promise<void>;
@@ -156,12 +194,13 @@ export class ResponseTable {
   ) {
     this.#shared = shared;
     this.#issuers = new Map(issuers.map((issuer) => [issuer.tag, issuer]));
+    this.#loads = new Map(issuers.map((issuer) => [issuer.tag, new Map()]));
     this.#source = store;
     this.#meet = meet;
     this.#spellings = new Spellings((maxBytes / (TYPICAL_BODY + ENTRY_OVERHEAD)) * SPELLINGS_PER_ENTRY);
     this.#entries = new LRUCache({
       maxSize: maxBytes,
-      sizeCalculation: (entry) => entry.body.length + ENTRY_OVERHEAD,
+      sizeCalculation: (entry) => entry.bodyLength + ENTRY_OVERHEAD,
       dispose: (entry) => {
         entry.readyUntilS = 0;
         this.#spellings.forget(entry);
@@ -179,7 +218,7 @@ export class ResponseTable {
       } else if (event.type === 'gap') {
         this.#gaps.set(event.issuer, this.#gapsOf(event.issuer) + 1);
         for (const entry of this.#entries.values()) entry.readyUntilS = 0;
-        for (const [key, load] of this.#loads) if (key.startsWith(event.issuer)) load.stale = true;
+        for (const load of this.#loads.get(event.issuer)?.values() ?? []) load.stale = true;
       } else if (event.type === 'published') {
         const { certificate, response } = event;
         this.#touch(certificate.issuer, certificate.serial);
@@ -187,13 +226,13 @@ export class ResponseTable {
           const key = hash + certificate.issuer + certificate.serial;
           const entry = this.#entries.peek(key);
           // Only what somebody asked for is kept in memory; the rest is loaded when it is.
-          if (entry === undefined || !supersedes(response, entry.response)) continue;
+          if (entry === undefined || !supersedes(response, entry)) continue;
           if (this.#insert(key, hash, certificate, response, response.thisUpdate) === undefined)
             this.#entries.delete(key);
         }
       } else if (event.type === 'responder-retired' && event.use === 'nothing') {
-        for (const [key, { response }] of this.#entries)
-          if (response.issuer === event.issuer && response.responder === event.responder) this.#entries.delete(key);
+        for (const [key, { issuer, responder }] of this.#entries)
+          if (issuer === event.issuer && responder === event.responder) this.#entries.delete(key);
       }
     });
   }
@@ -228,7 +267,7 @@ export class ResponseTable {
   get(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Entry | undefined {
     const key = hash + issuer + serial;
     const entry = this.#entries.get(key);
-    if (entry === undefined || !servable(entry.response, nowMs)) return undefined;
+    if (entry === undefined || !servable(entry, nowMs)) return undefined;
     if (this.#shared !== undefined) {
       if (entry.gaps !== this.#gapsOf(issuer) || this.#mute(entry)) return undefined;
     }
@@ -243,13 +282,13 @@ export class ResponseTable {
 
   /** Until the first instant at which get() could say something else. */
   #makeReady(entry: Entry, nowMs: EpochMs): void {
-    const { response, block, notAfter } = entry;
-    const profile = this.#issuers.get(response.issuer)?.profile;
+    const { issuer, revocation, nextUpdate, goodUntil, notAfter } = entry;
+    const profile = this.#issuers.get(issuer)?.profile;
     if (profile === undefined || !answerable(profile, notAfter, nowMs + READY_MS)) return;
-    let until = Math.min(nowMs + READY_MS, response.nextUpdate + 1, block.goodUntil);
+    let until = Math.min(nowMs + READY_MS, nextUpdate + 1, goodUntil);
     if (this.#shared !== undefined) {
       until = Math.min(until, entry.lookAt);
-      if (response.revocation === undefined)
+      if (revocation === undefined)
         until = Math.min(until, nowMs + this.#shared.silenceLimitMs - this.#source.silentMs());
     }
     entry.readyFromS = Math.floor(nowMs / SECOND);
@@ -261,13 +300,13 @@ export class ResponseTable {
    * @throws Problem `unavailable` when the store cannot be relied on now, and there is nothing here that may be served all the same.
    */
   async load(hash: CertIdHash, issuer: IssuerTag, serial: Serial, nowMs: EpochMs): Promise<Loaded> {
-    const certificateKey = issuer + serial;
-    const key = hash + certificateKey;
+    const key = hash + issuer + serial;
+    const loads = this.#loads.get(issuer);
     for (;;) {
-      let load = this.#loads.get(certificateKey);
+      let load = loads?.get(serial);
       if (load === undefined || load.stale) {
         load = { stale: false, readers: 0, loaded: this.#source.lookup(issuer, serial) };
-        this.#loads.set(certificateKey, load);
+        loads?.set(serial, load);
       }
       load.readers += 1;
       let found: Lookup;
@@ -278,12 +317,12 @@ export class ResponseTable {
           await this.#meet(issuer);
       } catch (error) {
         const held = this.#entries.get(key);
-        if (held === undefined || !servable(held.response, nowMs) || this.#mute(held)) throw error;
+        if (held === undefined || !servable(held, nowMs) || this.#mute(held)) throw error;
         held.dress(nowMs);
         return { kind: 'entry', entry: held };
       } finally {
         load.readers -= 1;
-        if (load.readers === 0 && this.#loads.get(certificateKey) === load) this.#loads.delete(certificateKey);
+        if (load.readers === 0 && loads?.get(serial) === load) loads.delete(serial);
       }
       if (load.stale) continue;
       // What events did not say, because they were lost, the store says now.
@@ -296,8 +335,8 @@ export class ResponseTable {
       if (
         known !== undefined &&
         known.gaps === this.#gapsOf(issuer) &&
-        !supersedes(found.response, known.response) &&
-        servable(known.response, nowMs)
+        !supersedes(found.response, known) &&
+        servable(known, nowMs)
       ) {
         known.dress(nowMs);
         return { kind: 'entry', entry: known };
@@ -318,7 +357,7 @@ export class ResponseTable {
     const issuer = this.#issuers.get(certificate.issuer);
     const responder = issuer?.responders.find(response.responder);
     if (issuer === undefined || responder === undefined) return undefined;
-    const body = responder.template.assemble(hash, certificate.serial, response, response.signatures[hash]);
+    const body = responder.template.draft(hash, certificate.serial, response, response.signatures[hash]);
     const { maxAgeMs } = issuer.profile.ocsp;
     const entry = new Entry(hash, certificate, response, body, maxAgeMs, this.#gapsOf(certificate.issuer), nowMs);
     this.#entries.set(key, entry);
@@ -333,7 +372,7 @@ export class ResponseTable {
   #mute(entry: Entry): boolean {
     return (
       this.#shared !== undefined &&
-      entry.response.revocation === undefined &&
+      entry.revocation === undefined &&
       this.#source.silentMs() > this.#shared.silenceLimitMs
     );
   }
@@ -344,15 +383,14 @@ export class ResponseTable {
       const key = hash + issuer + serial;
       const entry = this.#entries.peek(key);
       if (entry === undefined) continue;
-      const { response } = entry;
       const other =
-        state !== undefined && response.revision === revision && !sameRevocation(response.revocation, state.revocation);
-      if (other || response.revision < revision) this.#entries.delete(key);
+        state !== undefined && entry.revision === revision && !sameRevocation(entry.revocation, state.revocation);
+      if (other || entry.revision < revision) this.#entries.delete(key);
     }
   }
 
   #touch(issuer: IssuerTag, serial: Serial): void {
-    const load = this.#loads.get(issuer + serial);
+    const load = this.#loads.get(issuer)?.get(serial);
     if (load !== undefined) load.stale = true;
   }
 }

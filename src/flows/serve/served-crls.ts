@@ -1,5 +1,5 @@
 /** What is served of an issuer's CRLs, all of its scopes together: one that fails counts for all, because CRLite then drops the issuer (T-39). */
-import { COMPLETE, type CrlRecord, type CrlScope, type IssuerTag } from '../../core/certificate.ts';
+import { COMPLETE, type CrlRecord, type CrlScope } from '../../core/certificate.ts';
 import { scopesOf, type CrlLayout } from '../../core/crl/shards.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { ServedIssuer } from '../issuer-setup.ts';
@@ -19,8 +19,8 @@ export interface ServedCrls {
   readonly bytes: number | undefined;
 }
 
-export function servedCrls({ tag, crls }: ServedIssuer, files: Pick<PublicFiles, 'crl'>, nowMs: EpochMs): ServedCrls {
-  const scopes = knownScopes(crls, tag);
+export function servedCrls(issuer: ServedIssuer, files: Pick<PublicFiles, 'crl'>, nowMs: EpochMs): ServedCrls {
+  const scopes = knownScopes(issuer);
   const missing: string[] = [];
   const expired: string[] = [];
   let complete: CrlRecord | undefined;
@@ -57,15 +57,18 @@ export function servedCrls({ tag, crls }: ServedIssuer, files: Pick<PublicFiles,
   };
 }
 
-/** A layout is replaced as a whole when it changes. */
-const scopesByLayout = new WeakMap<CrlLayout, readonly CrlScope[]>();
+/** A layout is replaced as a whole when it changes. Issuers may have one in common, so it is not by layouts that they are kept. */
+const scopesByIssuer = new WeakMap<
+  ServedIssuer,
+  { readonly layout: CrlLayout; readonly scopes: readonly CrlScope[] }
+>();
 
-function knownScopes(layout: CrlLayout, issuer: IssuerTag): readonly CrlScope[] {
-  let scopes = scopesByLayout.get(layout);
-  if (scopes === undefined || scopes[0]?.issuer !== issuer) {
-    scopes = scopesOf(layout, issuer);
-    scopesByLayout.set(layout, scopes);
-  }
+function knownScopes(issuer: ServedIssuer): readonly CrlScope[] {
+  const layout = issuer.crls;
+  const known = scopesByIssuer.get(issuer);
+  if (known?.layout === layout) return known.scopes;
+  const scopes = scopesOf(layout, issuer.tag);
+  scopesByIssuer.set(issuer, { layout, scopes });
   return scopes;
 }
 

@@ -11,7 +11,7 @@
 /** What a spelling leads to. */
 export interface Spelled {
   /** The sets in which it stands, at most MAX_OF_ONE. For Spellings alone. */
-  spelledIn: number[] | undefined;
+  spelledIn: readonly number[] | undefined;
 }
 
 /** With one place per set every thirteenth spelling would share it with another, with four none in thousands does. */
@@ -51,10 +51,11 @@ export class Spellings<Entry extends Spelled> {
     if (spelling.length > MAX_SPELLING) return;
     const hash = hashOf(spelling);
     const set = hash & this.#mask;
-    const sets = (entry.spelledIn ??= []);
+    const sets = entry.spelledIn ?? [];
+    // A new array each time: one that grows takes places for sixteen more.
     if (!sets.includes(set)) {
-      if (sets.length === MAX_OF_ONE) this.#clear(sets.shift() as number, entry);
-      sets.push(set);
+      if (sets.length === MAX_OF_ONE) this.#clear(sets[0] as number, entry);
+      entry.spelledIn = [...sets.slice(1 - MAX_OF_ONE), set];
     }
     // The place it has already, or the oldest one; what is newer moves up.
     let place = set;

@@ -306,7 +306,11 @@ export class Activation {
       try {
         await at.token.activate(pin);
       } catch (error) {
-        await this.#records.failed(at.token.name, persons, (error as Error).message);
+        // A restart must know: it would spend another of the few tries that a token gives (apps/start-activation.ts).
+        const pinRefused = at.token.state === 'refused';
+        await this.#records.failed(at.token.name, persons, (error as Error).message, {
+          ...(pinRefused && { pinRefused }),
+        });
         throw error;
       }
       try {

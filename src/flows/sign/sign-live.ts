@@ -127,7 +127,7 @@ export class LiveSigner implements LiveSource {
     const lane = this.#lanes.get(issuer);
     if (lane === undefined || this.#stopped) return false;
     // P8: while the journal cannot be written nothing is signed; the other lanes find out when it can again.
-    if (this.#store.failure !== undefined || this.#journal.failure !== undefined) return false;
+    if (this.#store.failureOf(issuer) !== undefined || this.#journal.failure !== undefined) return false;
     return activeResponder(lane.at, this.#clock.now()) !== undefined;
   }
 

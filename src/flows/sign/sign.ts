@@ -69,6 +69,11 @@ const MAX_HELD = 1024;
 const RETRY_MS = 5 * SECOND;
 /** The same while no key of an issuer can be used: a person has to do something, and then everything is due at once. */
 const KEY_RETRY_MS = 30 * SECOND;
+/**
+ * Of an issuer that is not configured (any more): it keeps its ledger, but nobody signs for it. Its due work comes before all that is due
+ * later, so it must not come again at once; nor much later than somebody who configures it again would wait for.
+ */
+const UNSERVED_RETRY_MS = 10 * MINUTE;
 /** How often the lanes are looked at when nothing else wakes the signer. */
 const TICK_MS = 500;
 
@@ -191,10 +196,11 @@ export class Signer {
 
   async #pump(): Promise<void> {
     // Said by its gauge and the status page.
-    if (this.#store.failure !== undefined) return this.#asked.settleUntaken();
+    const unreliable = [...this.#issuers.keys()].filter((tag) => this.#store.failureOf(tag) !== undefined);
+    if (unreliable.length > 0 && unreliable.length === this.#issuers.size) return this.#asked.settleUntaken();
     if (!(await this.#mayRun())) return this.#asked.settleUntaken();
     const now = this.#clock.now();
-    const unable = this.#unable(now);
+    const unable = new Set([...this.#unable(now), ...unreliable]);
     // Everything stays in the queue as it is, with the time at which it was recorded.
     if (unable.size > 0 && unable.size === this.#issuers.size) return this.#asked.settleUntaken();
     while (this.#urgent < URGENT_IN_FLIGHT && !this.#stopped) {
@@ -344,9 +350,18 @@ export class Signer {
     await this.#drop(repeated, open);
     for (const [tag, list] of byIssuer) {
       const issuer = this.#issuers.get(tag);
-      // An issuer that is not configured (any more) keeps its ledger, but nobody signs for it.
-      if (issuer === undefined) await this.#later([...list.values()], open);
-      else await this.#signFor(issuer, [...list.values()], priority, open);
+      const own = [...list.values()];
+      if (issuer === undefined) await this.#postpone(own, open, UNSERVED_RETRY_MS);
+      else {
+        // What cannot be had of one issuer's ledger, a master of a Cluster perhaps, keeps no other from its answers.
+        await this.#signFor(issuer, own, priority, open).catch(async (error: unknown) => {
+          // P8: nothing more is signed of this batch.
+          if (this.#journal.failure !== undefined) throw error;
+          const left = own.filter((item) => open.has(item));
+          this.#log.error({ err: error, issuer: issuer.served.id, items: left.length }, 'a batch was not published; its items are tried again'); // prettier-ignore
+          await this.#later(left, open);
+        });
+      }
     }
   }
 
@@ -501,7 +516,13 @@ export class Signer {
     const urgent = items.filter(({ lane }) => lane === 'revocation' || lane === 'issue');
     const room = Math.max(0, MAX_HELD - this.#held.length);
     this.#hold(urgent.slice(0, room));
-    const rest = [...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh' || lane === 'mass')];
+    await this.#postpone([...urgent.slice(room), ...items.filter(({ lane }) => lane === 'refresh' || lane === 'mass')], open, retryMs); // prettier-ignore
+  }
+
+  /** Back into the queue, to be due then. Never rejects. */
+  async #postpone(items: readonly QueueItem[], open: Set<QueueItem>, retryMs: number): Promise<void> {
+    for (const item of items) open.delete(item);
+    const rest = items.filter(({ lane }) => lane !== 'asked');
     if (rest.length === 0) return;
     // Never earlier than they were due: a refresh item before its answer's refreshAt counts as overtaken and is lost.
     const dueAt = rest.reduce((latest, item) => Math.max(latest, item.dueAt), this.#clock.now() + retryMs);

@@ -68,10 +68,10 @@ export class TokenRecords {
   }
 
   /** Never rejects: what failed has failed, and a log that cannot be written says so itself. */
-  async failed(token: string, persons: readonly Person[], why: string): Promise<void> {
+  async failed(token: string, persons: readonly Person[], why: string, detail: object = {}): Promise<void> {
     const actor = persons.map((person) => person.actor).join(', ');
     this.#log.warn({ token, persons: namesOf(persons), why }, 'the token is not activated');
-    await this.write(token, 'token.activation-failed', actor, why, { persons: namesOf(persons) }).catch(
+    await this.write(token, 'token.activation-failed', actor, why, { persons: namesOf(persons), ...detail }).catch(
       (error: unknown) => this.#log.error({ err: error }, 'a failed activation is not recorded'),
     );
   }
