@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { deployFile } from '../src/apps/presets.ts';
+import { deployFile } from '../src/apps/deploy-file.ts';
 import { startProgress } from '../src/apps/progress.ts';
 import { VERSION } from '../src/apps/version.ts';
 import { certificatesFromFile } from '../src/core/certificate-reader.ts';

@@ -20,7 +20,7 @@ import { registerOfflineGauges } from '../../src/flows/offline/offline-watch.ts'
 import { processEnds, registerProcessGauges } from '../../src/flows/serve/serving-gauges.ts';
 import { slotMeters } from '../../src/flows/sign/slot-metrics.ts';
 import { addSignIn } from '../../src/apps/admin/sign-in.ts';
-import { deployFile } from '../../src/apps/presets.ts';
+import { deployFile } from '../../src/apps/deploy-file.ts';
 import { METRIC_ROWS } from './metrics-table.ts';
 
 /** Whatever is asked of it. Metrics are registered without any of their sources being looked at. */

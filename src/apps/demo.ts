@@ -15,7 +15,7 @@ import type { Reason } from '../core/reason.ts';
 import type { Serial } from '../core/serial.ts';
 import { DAY, type EpochMs, HOUR, parseRfc3339, rfc3339, SECOND, wholeSecond } from '../core/time.ts';
 import { type DirectoryDraft, makeDirectory, writeFileDurably } from './durable-files.ts';
-import { deployFile } from './presets.ts';
+import { deployFile } from './deploy-file.ts';
 
 export interface DemoPorts {
   readonly public: number;

@@ -2,9 +2,8 @@
  * Presets: what the documents of a CA fix, as files in deploy/presets. A value that its documents do not give is left out there, and then
  * the operator must give it: nothing is assumed silently (SR-4.9, SJ-4.9).
  */
-import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { readCertificate } from '../core/certificate-reader.ts';
 import { readName } from '../core/name.ts';
@@ -16,6 +15,7 @@ import { type Reason, REASON_CODES } from '../core/reason.ts';
 import { algorithmFor, algorithmOf, type KeyType, signatureName } from '../core/signature-algorithm.ts';
 import { crlLayout } from './crl-layout.ts';
 import { duration, readYamlFile } from './yaml-file.ts';
+import { deployFile } from './deploy-file.ts';
 
 const AUTHORITIES = [
   'rfc',
@@ -356,13 +356,6 @@ export function compareFingerprints({ issuer: about }: Preset, issuer: Issuer): 
     citation: 'the CA certificates that the CPS lists',
     message: `the SHA-256 fingerprint ${fingerprint} is none of ${printed.join(', ')}${misprint}: compare before it is served`,
   }));
-}
-
-/** A file or directory of `deploy/`, from the sources as from dist/. */
-export function deployFile(...path: readonly string[]): string {
-  let root = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(root, 'package.json')) && root !== dirname(root)) root = dirname(root);
-  return join(root, 'deploy', ...path);
 }
 
 const presetsDirectory = (): string => deployFile('presets');

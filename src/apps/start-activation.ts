@@ -6,7 +6,8 @@
  */
 import { Problem } from '../core/problem.ts';
 import { MINUTE, rfc3339, SECOND } from '../core/time.ts';
-import type { Activation, Person } from '../flows/sign/activation.ts';
+import type { Activation } from '../flows/sign/activation.ts';
+import type { Person } from '../flows/sign/token-records.ts';
 import type { UsedToken } from '../flows/sign/signing-gauges.ts';
 import type { Log } from '../flows/log.ts';
 import type { Clock } from '../ports/clock.ts';

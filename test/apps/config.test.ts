@@ -9,7 +9,7 @@ import { checkConfig, configSchema, findConfigFile, loadConfig, type LoadOptions
 import { exampleConfig } from '../../src/apps/demo.ts';
 import { type NewIssuer, writeIssuer } from '../../src/apps/add-issuer.ts';
 import { checkKeys } from '../../src/apps/issuer-keys.ts';
-import { deployFile } from '../../src/apps/presets.ts';
+import { deployFile } from '../../src/apps/deploy-file.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/time.ts';

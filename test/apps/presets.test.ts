@@ -5,13 +5,13 @@ import { describe, it } from 'node:test';
 import {
   checkIdentity,
   compareFingerprints,
-  deployFile,
   leftToOperator,
   loadPreset,
   presetIds,
   profileOf,
   type TimingOverrides,
 } from '../../src/apps/presets.ts';
+import { deployFile } from '../../src/apps/deploy-file.ts';
 import { certificatesFromFile } from '../../src/core/certificate-reader.ts';
 import * as write from '../../src/core/certificate-writer.ts';
 import { type Issuer, loadIssuer } from '../../src/core/issuer.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { alertsByMetric, allMetrics, metricsPage } from '../../deploy/guide/metrics-page.ts';
 import { METRIC_ROWS } from '../../deploy/guide/metrics-table.ts';
-import { deployFile } from '../../src/apps/presets.ts';
+import { deployFile } from '../../src/apps/deploy-file.ts';
 
 /** Every name that the sources hold. */
 function namesInSources(directory = deployFile('..', 'src')): readonly string[] {

@@ -43,8 +43,7 @@ export const liveChannelOf = (asker: string): string => `${LIVE_CHANNEL}:${asker
 const PER_BUCKET = 64;
 
 /** Lanes whose items wait one by one; those of `refresh` by buckets, and who asks waits for an answer, not in a queue. */
-const ITEM_LANES = ['revocation', 'issue', 'mass'] as const;
-export type ItemLane = (typeof ITEM_LANES)[number];
+export type ItemLane = 'revocation' | 'issue' | 'mass';
 
 export function isItemLane(lane: Lane | undefined): lane is ItemLane {
   return lane === 'revocation' || lane === 'issue' || lane === 'mass';

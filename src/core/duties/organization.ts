@@ -62,7 +62,7 @@ export const ACCESS: Chapter = {
       'the intake speaks TLS 1.2 or later with client certificates, and nothing else',
       'deploy/certstatus.example.yaml, intake',
       [
-        "src/apps/intake/server.ts: minVersion: 'TLSv1.2'",
+        "src/apps/private-port.ts: minVersion: 'TLSv1.2'",
         'test/e2e/intake-tls.test.ts: speaks TLS 1.2 and 1.3, and nothing older',
       ],
     ),

@@ -255,7 +255,7 @@ export const CRLS: Chapter = {
       'a start with a key whose certificate does not permit its use is refused, and each signature is verified with the key of its kind',
       'certstatus key list; certstatus check-config',
       [
-        'src/apps/issuer-files.ts: CT-6.1.7-a',
+        'src/apps/issuer-rules.ts: CT-6.1.7-a',
         'test/core/responder-certificate.test.ts: CT-6.1.7-a',
         'test/core/offline-request.test.ts: CT-6.1.7-a',
       ],

@@ -21,27 +21,19 @@
  * Deactivation of a token with a threshold is asked for by as many persons within 15 minutes; then deactivated is recorded and
  * the token logs out. Without a record it stays active, but nothing is signed with it either while the log cannot be written.
  */
-import { timingSafeEqual } from 'node:crypto';
-import type { JournalEntryType } from '../../core/journal-record.ts';
 import { openSealedPin } from '../../core/pin.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Share } from '../../core/share.ts';
-import { MINUTE, rfc3339, SECOND, type EpochMs } from '../../core/time.ts';
+import { MINUTE, type EpochMs } from '../../core/time.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Journal } from '../../ports/journal.ts';
 import type { Token, TokenKey, TokenState } from '../../ports/token.ts';
 import type { Log } from '../log.ts';
+import { checkShare, isCorrection, mustNotBeActive, type Entered } from './share-rules.ts';
+import { namesOf, TokenRecords, type Person } from './token-records.ts';
 
 /** How long a share or a request waits for the other persons. */
 const PATIENCE_MS = 15 * MINUTE;
-/** A record of what a token did by itself that could not be written is tried again. */
-const RECORD_RETRY_MS = 30 * SECOND;
-
-/** Who does it: `name` tells persons apart, `actor` is for the audit log. */
-export interface Person {
-  readonly name: string;
-  readonly actor: string;
-}
 
 export interface ControlledToken {
   readonly token: Token;
@@ -75,11 +67,6 @@ interface Waiting {
   readonly until: EpochMs;
 }
 
-interface Entered {
-  readonly person: Person;
-  readonly share: Share;
-}
-
 /** Persons of one undertaking, the first of whom set the clock. */
 interface Gathering<T> {
   readonly entries: T[];
@@ -101,14 +88,14 @@ interface Controlled extends ControlledToken {
 export class Activation {
   readonly #tokens: ReadonlyMap<string, Controlled>;
   readonly #combine: Combine;
-  readonly #journal: Journal;
+  readonly #records: TokenRecords;
   readonly #clock: Clock;
   readonly #log: Log;
   #stopped = false;
 
   constructor(tokens: readonly ControlledToken[], combine: Combine, journal: Journal, clock: Clock, log: Log) {
     this.#combine = combine;
-    this.#journal = journal;
+    this.#records = new TokenRecords(journal, clock, log);
     this.#clock = clock;
     this.#log = log;
     this.#tokens = new Map(
@@ -149,18 +136,19 @@ export class Activation {
   addShare(name: string, share: Share, person: Person): Promise<TokenView> {
     return this.#inTurn(name, async (at) => {
       await this.#dropLate(at);
-      if (isCorrection(at, share, person)) await this.#dropShares(at, `${person.name} enters one of another set`);
+      if (isCorrection(at, at.shares?.entries ?? [], share, person))
+        await this.#dropShares(at, `${person.name} enters one of another set`);
       const { shares } = at;
       try {
-        this.#checkShare(at, share, person);
+        checkShare(at, at.shares?.entries ?? [], share, person);
       } catch (error) {
-        await this.#failed(at, [person], (error as Problem).message);
+        await this.#records.failed(at.token.name, [person], (error as Problem).message);
         throw error;
       }
       const persons = [...(shares?.entries ?? []).map((entry) => entry.person), person];
       const needed = at.threshold as number;
       const description = `${persons.length} of ${needed} shares are entered`;
-      await this.#record(at, 'token.share-entered', person.actor, description, {
+      await this.#records.write(at.token.name, 'token.share-entered', person.actor, description, {
         share: `${share.index}/${share.count} of set ${share.set}`,
         persons: namesOf(persons),
       });
@@ -190,7 +178,7 @@ export class Activation {
           rule: 'CT-6.2.2, SR-6.4.1',
         });
       }
-      this.#mustNotBeActive(at);
+      mustNotBeActive(at.token);
       await this.#activate(at, own, persons);
     }).finally(() => own.fill(0));
   }
@@ -218,12 +206,12 @@ export class Activation {
       const detail = { persons: namesOf(persons) };
       if (persons.length < needed) {
         const description = `${persons.length} of ${needed} persons ask for the end of the activation`;
-        await this.#record(at, 'token.deactivation-requested', person.actor, description, detail);
+        await this.#records.write(at.token.name, 'token.deactivation-requested', person.actor, description, detail);
         at.deactivation ??= this.#gathering<Person>(at);
         at.deactivation.entries.push(person);
         return;
       }
-      await this.#record(at, 'token.deactivated', person.actor, 'keys can no longer be used', detail);
+      await this.#records.write(at.token.name, 'token.deactivated', person.actor, 'keys can no longer be used', detail);
       at.deactivation?.timer.cancel();
       at.deactivation = undefined;
       at.activated = undefined;
@@ -246,59 +234,47 @@ export class Activation {
   ): Promise<TokenKey> {
     const at = this.#named(name);
     const about = { type, label, id: id.toString('hex') };
-    await this.#record(at, 'token.key-generated', person.actor, `a key pair ${label} is being made`, about);
+    await this.#records.write(
+      at.token.name,
+      'token.key-generated',
+      person.actor,
+      `a key pair ${label} is being made`,
+      about,
+    );
     const key = await at.token.generate(type, label, id);
-    await this.#record(at, 'token.key-generated', person.actor, `the key pair ${key.label} was made`, {
-      ...about,
-      publicKey: key.publicKey?.toString('base64'),
-    });
+    await this.#records.write(
+      at.token.name,
+      'token.key-generated',
+      person.actor,
+      `the key pair ${key.label} was made`,
+      {
+        ...about,
+        publicKey: key.publicKey?.toString('base64'),
+      },
+    );
     return key;
   }
 
   /** Drops what waits, and logs out: recorded as far as the log can be written (CT-6.2.9). */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#records.stop();
     for (const at of this.#tokens.values()) {
       await at.turn;
       for (const { share } of this.#takeShares(at)) share.octets.fill(0);
       at.deactivation?.timer.cancel();
       at.busy = true;
       if (at.token.state !== 'inactive' && at.activated !== undefined) {
-        await this.#record(at, 'token.deactivated', 'service', 'the service stops', {
-          persons: namesOf(at.activated.persons),
-        }).catch((error: unknown) => this.#log.error({ err: error, token: at.token.name }, 'a logout is not recorded'));
+        await this.#records
+          .write(at.token.name, 'token.deactivated', 'service', 'the service stops', {
+            persons: namesOf(at.activated.persons),
+          })
+          .catch((error: unknown) => this.#log.error({ err: error, token: at.token.name }, 'a logout is not recorded'));
       }
       await at.token
         .deactivate()
         .catch((error: unknown) => this.#log.warn({ err: error, token: at.token.name }, 'the token did not log out'));
     }
-  }
-
-  /** @throws Problem */
-  #checkShare(at: Controlled, share: Share, person: Person): void {
-    const { name } = at.token;
-    const refuse = (message: string): Problem =>
-      new Problem('refused', message, { field: 'share', rule: 'CT-6.2.2, SR-6.4.1' });
-    if (at.threshold === undefined) throw refuse(`token ${name} is not activated by shares, but by ${at.source}`);
-    this.#mustNotBeActive(at);
-    if (share.token !== name) throw refuse(`is for token ${share.token}, not ${name}`);
-    if (share.threshold !== at.threshold)
-      throw refuse(`was made for a threshold of ${share.threshold}; token ${name} is configured with ${at.threshold}`);
-    const entries = at.shares?.entries ?? [];
-    if (entries.some((entry) => entry.person.name === person.name))
-      throw refuse(`${person.name} has entered a share already; another person must enter the next one`);
-    const first = entries[0];
-    if (first === undefined) return;
-    if (first.share.set !== share.set || first.share.octets.length !== share.octets.length)
-      throw refuse(`is of set ${share.set}, but ${first.person.name} entered one of set ${first.share.set}`);
-    const same = entries.find(
-      (entry) => entry.share.index === share.index || timingSafeEqual(entry.share.octets, share.octets),
-    );
-    if (same !== undefined) throw refuse(`is the one that ${same.person.name} has entered`);
-  }
-
-  #mustNotBeActive({ token: { name, state } }: Controlled): void {
-    if (state === 'active') throw new Problem('conflict', `token ${name} is active`, { field: 'token', value: name });
   }
 
   /** Overwrites the shares. @throws Problem `refused` when they do not make the PIN. */
@@ -315,7 +291,7 @@ export class Activation {
     }
     if (pin !== undefined) return pin;
     const message = 'the shares do not belong together; the token was not asked. Each is to be entered again';
-    await this.#failed(at, persons, message);
+    await this.#records.failed(at.token.name, persons, message);
     throw new Problem('refused', message, { field: 'share', rule: 'CT-6.2.2' });
   }
 
@@ -326,17 +302,19 @@ export class Activation {
     at.busy = true;
     let done = false;
     try {
-      await this.#record(at, 'token.activating', actor, 'login to the token', detail);
+      await this.#records.write(at.token.name, 'token.activating', actor, 'login to the token', detail);
       try {
         await at.token.activate(pin);
       } catch (error) {
         // A restart must know: it would spend another of the few tries that a token gives (apps/start-activation.ts).
         const pinRefused = at.token.state === 'refused';
-        await this.#failed(at, persons, (error as Error).message, { ...(pinRefused && { pinRefused }) });
+        await this.#records.failed(at.token.name, persons, (error as Error).message, {
+          ...(pinRefused && { pinRefused }),
+        });
         throw error;
       }
       try {
-        await this.#record(at, 'token.activated', actor, 'keys can be used', detail);
+        await this.#records.write(at.token.name, 'token.activated', actor, 'keys can be used', detail);
       } catch (error) {
         await at.token.deactivate();
         throw error;
@@ -368,24 +346,13 @@ export class Activation {
     if (before === 'lost' && state === 'active')
       this.#log.info({ token: at.token.name }, 'the token is back: its keys are used again');
     const detail = { persons: namesOf(at.activated?.persons ?? []) };
-    if (state === 'lost') this.#recordLater(at, 'token.lost', why, detail);
-    if (state === 'active') this.#recordLater(at, 'token.recovered', 'logged in again with the PIN of before', detail);
+    if (state === 'lost') this.#records.writeLater(at.token.name, 'token.lost', why, detail);
+    if (state === 'active')
+      this.#records.writeLater(at.token.name, 'token.recovered', 'logged in again with the PIN of before', detail);
     if (state === 'refused') {
       at.activated = undefined;
-      this.#recordLater(at, 'token.activation-failed', why, detail);
+      this.#records.writeLater(at.token.name, 'token.activation-failed', why, detail);
     }
-  }
-
-  /** It has happened already: the record follows as soon as it can be written. */
-  #recordLater(at: Controlled, type: JournalEntryType, description: string, detail: object): void {
-    if (this.#stopped) return;
-    const happened = this.#clock.now();
-    const attempt = (): void => {
-      this.#record(at, type, 'signer', description, detail, happened).catch(() => {
-        if (!this.#stopped) this.#clock.after(RECORD_RETRY_MS, attempt);
-      });
-    };
-    attempt();
   }
 
   #gathering<T>(at: Controlled): Gathering<T> {
@@ -407,7 +374,7 @@ export class Activation {
     if (deactivation === undefined || now < deactivation.until) return;
     deactivation.timer.cancel();
     at.deactivation = undefined;
-    this.#recordLater(at, 'token.deactivation-requested', 'the request ran out after 15 minutes', {
+    this.#records.writeLater(at.token.name, 'token.deactivation-requested', 'the request ran out after 15 minutes', {
       persons: namesOf(deactivation.entries),
     });
   }
@@ -416,7 +383,7 @@ export class Activation {
     const entries = this.#takeShares(at);
     for (const { share } of entries) share.octets.fill(0);
     const persons = entries.map(({ person }) => person);
-    await this.#failed(at, persons, `${persons.length} shares are dropped: ${why}`);
+    await this.#records.failed(at.token.name, persons, `${persons.length} shares are dropped: ${why}`);
   }
 
   #takeShares(at: Controlled): readonly Entered[] {
@@ -424,34 +391,6 @@ export class Activation {
     shares?.timer.cancel();
     at.shares = undefined;
     return shares?.entries ?? [];
-  }
-
-  /** Never rejects: what failed has failed, and a log that cannot be written says so itself. */
-  async #failed(at: Controlled, persons: readonly Person[], why: string, detail: object = {}): Promise<void> {
-    const actor = persons.map((person) => person.actor).join(', ');
-    this.#log.warn({ token: at.token.name, persons: namesOf(persons), why }, 'the token is not activated');
-    await this.#record(at, 'token.activation-failed', actor, why, { persons: namesOf(persons), ...detail }).catch(
-      (error: unknown) => this.#log.error({ err: error }, 'a failed activation is not recorded'),
-    );
-  }
-
-  async #record(
-    { token: { name } }: Controlled,
-    type: JournalEntryType,
-    actor: string,
-    description: string,
-    detail: object,
-    eventAt?: EpochMs,
-  ): Promise<void> {
-    await this.#journal.append([
-      {
-        type,
-        actor,
-        ...(eventAt !== undefined && { eventAt: rfc3339(eventAt) }),
-        description: `token ${name}: ${description}`,
-        detail: { token: name, ...detail },
-      },
-    ]);
   }
 
   /** @throws Problem `not-found` */
@@ -475,13 +414,6 @@ export class Activation {
   }
 }
 
-/** The first share, alone there, by one of another set from the same person. */
-function isCorrection({ token, threshold, shares }: Controlled, share: Share, person: Person): boolean {
-  if (share.token !== token.name || share.threshold !== threshold) return false;
-  const [first, second] = shares?.entries ?? [];
-  return first?.person.name === person.name && second === undefined && first.share.set !== share.set;
-}
-
 function viewOf(at: Controlled): TokenView {
   const { token, source, threshold, activated, shares, deactivation } = at;
   return {
@@ -495,8 +427,4 @@ function viewOf(at: Controlled): TokenView {
     shares: shares && { persons: shares.entries.map(({ person }) => person.name), until: shares.until },
     deactivation: deactivation && { persons: namesOf(deactivation.entries), until: deactivation.until },
   };
-}
-
-function namesOf(persons: readonly Person[]): readonly string[] {
-  return persons.map(({ name }) => name);
 }
