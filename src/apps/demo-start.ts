@@ -1,6 +1,8 @@
 /** `serve --demo`: the demo CA of an empty data directory, its three certificates in the ledger, and commands to paste. */
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { completeCrl, type IssuerTag } from '../core/certificate.ts';
 import { Problem } from '../core/problem.ts';
 import { signInLink } from './admin/local-secret.ts';
 import { chosenDataDir, type LoadOptions } from './config.ts';
@@ -54,6 +56,7 @@ export async function announceDemo(service: Service): Promise<void> {
     [{ serial: revoked.serial, reason: revoked.revocation.reason, revokedAt: revoked.revocation.revokedAt }],
     'demo',
   );
+  if (core.config.roles.has('signer')) await firstCrl(core, issuer.tag);
 
   const file = (path: string): string => relative(process.cwd(), resolve(path)) || path;
   const [ocspPath, crlPath] = [
@@ -88,6 +91,16 @@ certstatus is serving a demo CA. Paste into another shell:
 Ctrl-C stops it; what was recorded stays in ${file(dataDir) || dataDir}.
 `);
 }
+
+/** Until the CRL lists the revoked sample, so that every command that is printed works when it is; not for ever, where it cannot be made. */
+async function firstCrl({ store }: Service['core'], issuer: IssuerTag): Promise<void> {
+  for (let waited = 0; waited < FIRST_CRL_MS; waited += 50) {
+    if (((await store.current(completeCrl(issuer)))?.entries ?? 0) > 0) return;
+    await setTimeout(50);
+  }
+}
+
+const FIRST_CRL_MS = 10_000;
 
 /** Without one, where the secret cannot be kept, the page itself says how to sign in. */
 function pageLink({ core: { config }, addresses }: Service): string {
