@@ -2,7 +2,7 @@
 import type { Status } from '../../src/apps/admin/status.ts';
 import type { CrlStatus, IssuerStatus } from '../../src/apps/admin/status-issuer.ts';
 import type { TokenStatus } from '../../src/apps/admin/status-parts.ts';
-import { PROMISES, type PromiseId } from '../../src/apps/admin/status-promises.ts';
+import { PROMISES, type PromiseId } from '../../src/apps/admin/promises.ts';
 
 const AT = '2026-11-20T08:00:00Z';
 const EARLIER = '2026-11-20T07:55:30Z';

@@ -4,7 +4,7 @@
  * and reading it is recorded (CT-5.4.4).
  */
 import type { FastifyInstance } from 'fastify';
-import { recordsAbout, revocationCaseIn, type RevocationCaseView } from '../../core/certificate-history.ts';
+import { recordsAbout, revocationCaseIn } from '../../core/certificate-history.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Serial } from '../../core/serial.ts';
 import type { ServedIssuer } from '../../flows/issuer-setup.ts';
@@ -15,7 +15,7 @@ import type { Acting } from './acting.ts';
 import { hidden, send } from './actions.ts';
 import { certificateFacts, type CertificateFacts } from './certificate-facts.ts';
 import { issuerOf, readQuestion, withColons } from './certificate-question.ts';
-import { certificateSections } from './certificate-sections.ts';
+import { certificateSections, type History } from './certificate-sections.ts';
 import { escape, type Viewer } from './layout.ts';
 import { searchLog } from './log-search.ts';
 import type { AccessRecords } from './records.ts';
@@ -25,19 +25,6 @@ export interface CertificateParts {
   readonly acting: Acting;
   readonly core: Core;
   readonly records: AccessRecords;
-}
-
-/** What the audit log says of it; newest first. */
-export interface History {
-  readonly lines: readonly {
-    readonly at: string;
-    readonly seq: number;
-    readonly what: string;
-    readonly actor: string;
-  }[];
-  readonly case: RevocationCaseView | undefined;
-  /** Undefined: the whole log was looked at; else what was not, in words. */
-  readonly rest: string | undefined;
 }
 
 const HERE = '/certificate';

@@ -1,4 +1,5 @@
 /** The facts of a certificate as HTML: the verdict first, then where each part of it comes from. Everything is escaped. */
+import type { RevocationCaseView } from '../../core/certificate-history.ts';
 import { nameText } from '../../core/name.ts';
 import { extensionOf, isPrecertificate, OID } from '../../core/certificate-extensions.ts';
 import { CLAUSES } from '../../core/policy/clause.ts';
@@ -7,9 +8,21 @@ import { algorithmOf } from '../../core/signature-algorithm.ts';
 import { formatDuration, rfc3339, SECOND, wholeSecond, type EpochMs } from '../../core/time.ts';
 import type { CurrentAnswer } from '../../flows/serve/current-answer.ts';
 import type { Asked, CertificateFacts, CrlFacts } from './certificate-facts.ts';
-import type { History } from './certificate-page.ts';
 import { decimalOf, withColons } from './certificate-question.ts';
 import { escape } from './layout.ts';
+
+/** What the audit log says of it; newest first. */
+export interface History {
+  readonly lines: readonly {
+    readonly at: string;
+    readonly seq: number;
+    readonly what: string;
+    readonly actor: string;
+  }[];
+  readonly case: RevocationCaseView | undefined;
+  /** Undefined: the whole log was looked at; else what was not, in words. */
+  readonly rest: string | undefined;
+}
 
 /** Name, value, and what it means. */
 type Row = readonly [name: string, value: string, meaning?: string | undefined];

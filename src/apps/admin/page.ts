@@ -11,7 +11,8 @@ import { massSection, monitorSection, processSection, signerSection, storeSectio
 import { idOf, instant, instantLine, section, sign, table, type Tone } from './pieces.ts';
 import type { Status } from './status.ts';
 import type { DueItem } from './status-due.ts';
-import { PROMISES, type PromiseStatus } from './status-promises.ts';
+import { PROMISES } from './promises.ts';
+import type { PromiseStatus } from './status-promises.ts';
 import type { ProblemStatus } from './status-problems.ts';
 import { clockTime, count, fromNow } from './words.ts';
 

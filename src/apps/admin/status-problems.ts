@@ -9,7 +9,7 @@ import type { ServedIssuer } from '../../flows/issuer-setup.ts';
 import type { MassView } from '../../flows/mass/mass-revocation.ts';
 import { servedCrls } from '../../flows/serve/served-crls.ts';
 import { activeResponder } from '../../flows/sign/sign-answers.ts';
-import type { PromiseId } from './status-promises.ts';
+import type { PromiseId } from './promises.ts';
 import { span } from './words.ts';
 
 export interface ProblemStatus {

@@ -3,20 +3,9 @@ import { completeCrl } from '../../core/certificate.ts';
 import type { EpochMs } from '../../core/time.ts';
 import type { GaugeSources } from '../../flows/gauges.ts';
 import type { Figures } from './figures.ts';
+import { PROMISES, type PromiseId } from './promises.ts';
 import type { ProblemStatus } from './status-problems.ts';
 import { clockTime, count, counted, fromNow, span } from './words.ts';
-
-export const PROMISES = {
-  P1: 'Nothing acknowledged is lost',
-  P2: 'Revoked stays revoked',
-  P3: 'Never good for what was not issued',
-  P4: 'Never stale',
-  P5: 'OCSP and CRL agree',
-  P6: 'Every served byte was checked',
-  P7: 'Keys stay where they belong',
-  P8: 'Every signature is accounted for',
-} as const;
-export type PromiseId = keyof typeof PROMISES;
 
 export interface PromiseStatus {
   readonly id: PromiseId;
