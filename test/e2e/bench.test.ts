@@ -26,7 +26,7 @@ describe('certstatus bench', () => {
   const bench = (url: string, ...more: string[]): Promise<Ran> => {
     const certs = join(service.directory, 'certs.pem');
     writeFileSync(certs, samples().map((file) => readFileSync(file)).join('')); // prettier-ignore
-    return service.run('bench', '--ca', service.demo.ca, '--certs', certs, '--seconds', '0.5', '--connections', '4', ...more, url); // prettier-ignore
+    return service.run('bench', '--ca', service.demo.ca, '--certs', certs, '--seconds', '0.5', ...(more.includes('--connections') ? [] : ['--connections', '4']), ...more, url); // prettier-ignore
   };
 
   const ways: readonly (readonly [string, readonly string[]])[] = [
