@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { openOriginFront } from '../../src/adapters/origin-front/listener.ts';
 import { loadUws, whyNot } from '../../src/adapters/origin-front/uws.ts';
@@ -246,6 +247,20 @@ describe('public front: clients that do not play along', () => {
     assert.equal(told(await client.reply()).target, '/late');
     assert.equal((await client.reply())?.status, 400);
     await within(2500, client.closed);
+    await front.close(1000);
+  });
+
+  it('gives it to a client that has ended its sending meanwhile', async () => {
+    const front = await openPublic();
+    for (const waitMs of [0, 1, 2, 3]) {
+      const client = new RawClient(front.address.port);
+      await client.send(get('/late') + 'nonsense\r\n\r\n');
+      await sleep(waitMs);
+      client.socket.end();
+      assert.equal(told(await client.reply()).target, '/late');
+      assert.equal((await client.reply())?.status, 400, `ended after ${waitMs} ms`);
+      await within(2500, client.closed);
+    }
     await front.close(1000);
   });
 

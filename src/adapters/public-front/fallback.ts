@@ -217,11 +217,16 @@ export class Fallback {
     let underWay = this.#underWay.get(socket);
     if (underWay === undefined) this.#underWay.set(socket, (underWay = new Set()));
     underWay.add(request);
-    response.once('close', () => {
+    const refuseNext = (): void => {
       underWay.delete(request);
-      if (underWay.size === 0) this.#progress.get(socket)?.replied();
       const refusal = this.#refused.get(socket);
       if (refusal !== undefined) this.#refuseInTurn(socket, refusal);
+    };
+    // Ahead of node:http, which at this event ends the socket of a client that has ended its own sending.
+    response.prependOnceListener('finish', refuseNext);
+    response.once('close', () => {
+      refuseNext();
+      if (underWay.size === 0) this.#progress.get(socket)?.replied();
     });
   }
 
