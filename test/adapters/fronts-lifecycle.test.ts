@@ -250,6 +250,16 @@ describe('public front: clients that do not play along', () => {
     await front.close(1000);
   });
 
+  it('says nothing behind a reply that is the last of its connection (RFC 9112 §9.6)', async () => {
+    const front = await openPublic();
+    const client = new RawClient(front.address.port);
+    await client.send('GET /late HTTP/1.0\r\nHost: h\r\n\r\nnonsense\r\n\r\n');
+    assert.equal(told(await client.reply()).target, '/late');
+    assert.equal(await client.reply(), undefined);
+    assert.equal(client.rest.length, 0);
+    await front.close(1000);
+  });
+
   it('gives it to a client that has ended its sending meanwhile', async () => {
     const front = await openPublic();
     for (const waitMs of [0, 1, 2, 3]) {

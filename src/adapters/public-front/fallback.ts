@@ -220,7 +220,8 @@ export class Fallback {
     const refuseNext = (): void => {
       underWay.delete(request);
       const refusal = this.#refused.get(socket);
-      if (refusal !== undefined) this.#refuseInTurn(socket, refusal);
+      // Behind a reply that has said to be the last, nothing is said.
+      if (refusal !== undefined && !this.#ending.has(socket)) this.#refuseInTurn(socket, refusal);
     };
     // Ahead of node:http, which at this event ends the socket of a client that has ended its own sending.
     response.prependOnceListener('finish', refuseNext);
